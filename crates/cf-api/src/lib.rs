@@ -1,0 +1,2 @@
+//! Cloudflare on the wire: REST client, GraphQL client, webhook payloads, error classes, rate budget.
+pub mod transport;

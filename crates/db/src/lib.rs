@@ -1,0 +1,1 @@
+//! The SQLite file: pool, migrations, durable writes, one module per table family.

@@ -1,0 +1,485 @@
+//! Kinds of messages to people: their facts, their priority, what may be grouped or held back.
+//!
+//! A notice carries facts, never finished text: it is rendered when it is sent, with the state of
+//! that moment looked up. Whether to send is a pure function whose reason is stored.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, AlertKind, Phase};
+use crate::bgp::BgpState;
+use crate::calm::WindowSum;
+use crate::ids::{EventId, IncidentId};
+use crate::intent::{Act, Origin};
+use crate::prefix::Prefix;
+
+/// Version of the facts' shapes, stored with each row.
+pub const FACTS_VERSION: u32 = 1;
+
+/// How urgent a message is. Lower numbers go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Protection or alarming is impaired: never waits behind others, never merged.
+    Critical,
+    /// An attack or an act on BGP.
+    High,
+    /// Worth knowing soon.
+    Medium,
+    /// For the record.
+    Info,
+}
+
+impl Priority {
+    /// All, most urgent first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Info];
+
+    /// Rank in the database: 0 is most urgent.
+    pub fn rank(self) -> i64 {
+        match self {
+            Self::Critical => 0,
+            Self::High => 1,
+            Self::Medium => 2,
+            Self::Info => 3,
+        }
+    }
+
+    /// Reads the rank.
+    pub fn from_rank(rank: i64) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.rank() == rank)
+    }
+
+    /// Word for pages and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// What a notice is about, with everything needed to say it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Facts {
+    /// A notification of Cloudflare, in normal form.
+    Alert {
+        /// The alert.
+        alert: Box<Alert>,
+        /// Our prefixes in it.
+        prefixes: Vec<Prefix>,
+        /// Whether it could not be tied to prefixes of ours.
+        unresolved: bool,
+    },
+    /// An authenticated delivery that could not be read.
+    UnreadableAlert {
+        /// Size of the body in bytes.
+        size: u64,
+        /// Its first characters.
+        head: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A prefix was withdrawn or advertised by us, as shown by a re-read.
+    Acted {
+        /// Which.
+        act: Act,
+        /// The prefix.
+        prefix: Prefix,
+        /// Its description.
+        description: String,
+        /// Who wanted it.
+        origin: Origin,
+        /// Why.
+        reason: String,
+        /// Since when it was advertised (for a withdrawal).
+        advertised_at: Option<Timestamp>,
+        /// When Cloudflare says it changed.
+        changed_at: Timestamp,
+        /// Proven calm before a withdrawal, seconds.
+        calm_s: Option<u64>,
+        /// Largest attack window of the epoch.
+        peak: Option<WindowSum>,
+        /// Systems that dropped.
+        systems: Vec<String>,
+    },
+    /// Cloudflare or a last check refused.
+    ActRefused {
+        /// Which.
+        act: Act,
+        /// The prefix.
+        prefix: Prefix,
+        /// Who wanted it.
+        origin: Origin,
+        /// Stable class: `locked`, `permission`, `rate_limited`, ...
+        class: String,
+        /// Cloudflare's or our words.
+        words: String,
+        /// When it will be tried again; `None` when a person must act.
+        retry_at: Option<Timestamp>,
+    },
+    /// No re-read showed the wanted state in time.
+    ActUnresolved {
+        /// Which.
+        act: Act,
+        /// The prefix.
+        prefix: Prefix,
+        /// Who wanted it.
+        origin: Origin,
+        /// What the last read said.
+        last_read: String,
+        /// When the call was made.
+        sent_at: Timestamp,
+    },
+    /// Automation cannot see.
+    AutomationBlind {
+        /// The prefix.
+        prefix: Prefix,
+        /// Why.
+        because: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Automation sees again.
+    AutomationSighted {
+        /// The prefix.
+        prefix: Prefix,
+        /// Since when it was blind.
+        since: Timestamp,
+    },
+    /// Dry run: it would have withdrawn.
+    WouldWithdraw {
+        /// The prefix.
+        prefix: Prefix,
+        /// Proven calm, seconds.
+        calm_s: u64,
+    },
+    /// Advertised for long.
+    Overdue {
+        /// The prefix.
+        prefix: Prefix,
+        /// Advertised since.
+        since: Timestamp,
+        /// What holds it.
+        because: String,
+    },
+    /// The hourly brake holds a withdrawal.
+    LimitReached {
+        /// The prefix that waits.
+        prefix: Prefix,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Several prefixes turned calm at once after blindness.
+    MassCalm {
+        /// The prefixes.
+        prefixes: Vec<Prefix>,
+    },
+    /// Advertisement, lock, prepend or binding changed without an intent of ours.
+    ForeignChange {
+        /// The prefix.
+        prefix: Prefix,
+        /// Before.
+        before: BgpState,
+        /// Now.
+        after: BgpState,
+    },
+    /// An attack shortly after our own withdrawal.
+    Reattack {
+        /// The prefix.
+        prefix: Prefix,
+        /// When it was withdrawn.
+        withdrawn_at: Timestamp,
+    },
+    /// A hold or pause ends soon.
+    HoldEnding {
+        /// The prefix; `None` is a pause of everything.
+        prefix: Option<Prefix>,
+        /// Who set it.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// A service came up.
+    ServiceStarted {
+        /// Unit name.
+        service: String,
+        /// Version.
+        version: String,
+        /// Label and text of each line worth knowing.
+        lines: Vec<(String, String)>,
+    },
+    /// A service stopped as asked.
+    ServiceStopped {
+        /// Unit name.
+        service: String,
+        /// Label and text of each line worth knowing.
+        lines: Vec<(String, String)>,
+    },
+    /// A service does not beat any more.
+    ServiceSilent {
+        /// Unit name.
+        service: String,
+        /// Last beat.
+        since: Timestamp,
+    },
+    /// A service beats again.
+    ServiceBack {
+        /// Unit name.
+        service: String,
+        /// Last beat before the silence.
+        since: Timestamp,
+    },
+    /// A source of data fails.
+    FeedBlind {
+        /// Which: `attack analytics`, ...
+        feed: String,
+        /// Why.
+        because: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A source of data is back.
+    FeedRestored {
+        /// Which.
+        feed: String,
+        /// Since when it had failed.
+        since: Timestamp,
+    },
+    /// New rows of dropped traffic for one attack.
+    Mitigation {
+        /// Attack id, as Cloudflare names it.
+        attack_id: Option<String>,
+        /// Attack vectors.
+        vectors: Vec<String>,
+        /// Number of rows.
+        events: u64,
+        /// Estimated packets.
+        packets: u64,
+        /// Estimated bits.
+        bits: u64,
+        /// First and last instant of the rows.
+        from: Timestamp,
+        /// Last instant.
+        to: Timestamp,
+        /// Targets, by volume.
+        targets: Vec<String>,
+        /// Sources with country and AS, by volume.
+        sources: Vec<String>,
+        /// Cloudflare locations, by volume.
+        locations: Vec<String>,
+        /// Number of distinct sources seen in the samples.
+        distinct_sources: u64,
+        /// How many of those cannot be real.
+        spoofed_sources: u64,
+        /// Packets per sample, coarsest.
+        sample_interval: u64,
+    },
+    /// A person's test of the chain.
+    SelfTest {
+        /// Who asked.
+        actor: String,
+        /// Free text.
+        note: String,
+    },
+    /// Something a script or a person raises by command.
+    Raised {
+        /// Title.
+        title: String,
+        /// Text.
+        text: String,
+        /// Priority asked for.
+        priority: Priority,
+    },
+}
+
+impl Facts {
+    /// Stable name, as stored, routed and muted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Alert { .. } => "alert",
+            Self::UnreadableAlert { .. } => "unreadable_alert",
+            Self::Acted {
+                act: Act::Withdraw, ..
+            } => "withdrawn",
+            Self::Acted {
+                act: Act::Advertise,
+                ..
+            } => "advertised",
+            Self::ActRefused {
+                act: Act::Withdraw, ..
+            } => "withdraw_refused",
+            Self::ActRefused {
+                act: Act::Advertise,
+                ..
+            } => "advertise_refused",
+            Self::ActUnresolved { .. } => "act_unresolved",
+            Self::AutomationBlind { .. } => "automation_blind",
+            Self::AutomationSighted { .. } => "automation_sighted",
+            Self::WouldWithdraw { .. } => "would_withdraw",
+            Self::Overdue { .. } => "overdue",
+            Self::LimitReached { .. } => "limit_reached",
+            Self::MassCalm { .. } => "mass_calm",
+            Self::ForeignChange { .. } => "foreign_change",
+            Self::Reattack { .. } => "reattack",
+            Self::HoldEnding { .. } => "hold_ending",
+            Self::ServiceStarted { .. } => "service_started",
+            Self::ServiceStopped { .. } => "service_stopped",
+            Self::ServiceSilent { .. } => "service_silent",
+            Self::ServiceBack { .. } => "service_back",
+            Self::FeedBlind { .. } => "feed_blind",
+            Self::FeedRestored { .. } => "feed_restored",
+            Self::Mitigation { .. } => "mitigation",
+            Self::SelfTest { .. } => "self_test",
+            Self::Raised { .. } => "raised",
+        }
+    }
+
+    /// How urgent it is, by kind and content.
+    pub fn priority(&self) -> Priority {
+        match self {
+            Self::Alert { alert, .. } => alert_priority(alert),
+            Self::UnreadableAlert { .. }
+            | Self::Acted { .. }
+            | Self::Overdue { .. }
+            | Self::LimitReached { .. }
+            | Self::MassCalm { .. }
+            | Self::HoldEnding { .. }
+            | Self::ServiceBack { .. }
+            | Self::AutomationSighted { .. }
+            | Self::FeedRestored { .. } => Priority::High,
+            Self::ActRefused { .. }
+            | Self::ActUnresolved { .. }
+            | Self::AutomationBlind { .. }
+            | Self::ForeignChange { .. }
+            | Self::Reattack { .. }
+            | Self::ServiceSilent { .. }
+            | Self::FeedBlind { .. } => Priority::Critical,
+            Self::WouldWithdraw { .. } | Self::Mitigation { .. } => Priority::Medium,
+            Self::ServiceStarted { .. } | Self::ServiceStopped { .. } | Self::SelfTest { .. } => {
+                Priority::Info
+            }
+            Self::Raised { priority, .. } => *priority,
+        }
+    }
+}
+
+/// Priority of an alert by kind and content; source: the priorities operators are used to.
+pub fn alert_priority(alert: &Alert) -> Priority {
+    match &alert.kind {
+        AlertKind::BgpHijack => Priority::Critical,
+        AlertKind::AutoAdvertisement => {
+            if alert
+                .advertise
+                .iter()
+                .any(|result| result.status.needs_a_person())
+            {
+                Priority::Critical
+            } else if alert.advertise.is_empty()
+                || alert
+                    .advertise
+                    .iter()
+                    .any(|result| !result.status.is_advertised())
+            {
+                Priority::High
+            } else {
+                Priority::Info
+            }
+        }
+        AlertKind::MonitoringVolumetric | AlertKind::HealthCheck => Priority::Medium,
+        kind if kind.is_attack() => {
+            if alert.phase == Phase::End {
+                Priority::Medium
+            } else {
+                Priority::High
+            }
+        }
+        AlertKind::TunnelHealth => Priority::High,
+        AlertKind::Verification | AlertKind::Maintenance => Priority::Info,
+        _ => Priority::Medium,
+    }
+}
+
+/// A notice on its way into the outbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What it says.
+    pub facts: Facts,
+    /// The event it tells of; shown in the message.
+    pub event: Option<EventId>,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+    /// Messages with the same key may be shown as one in a storm.
+    pub group: Option<String>,
+}
+
+impl Notice {
+    /// A notice about nothing stored elsewhere.
+    pub fn about(facts: Facts) -> Self {
+        Self {
+            facts,
+            event: None,
+            incident: None,
+            group: None,
+        }
+    }
+}
+
+/// A kind silenced by a person for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mute {
+    /// Kind name.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Whether a notice is sent. The reason of a suppression is stored with the row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "plan", rename_all = "snake_case")]
+pub enum Plan {
+    /// Send it.
+    Send,
+    /// Keep the row, send nothing.
+    Suppress {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Decides whether a notice is sent. Critical notices cannot be muted.
+pub fn plan(notice: &Notice, mutes: &[Mute], now: Timestamp) -> Plan {
+    if let Facts::Alert { alert, .. } = &notice.facts
+        && alert.kind == AlertKind::Verification
+    {
+        return Plan::Suppress {
+            reason:
+                "Cloudflare's test of the destination; stored and answered, nobody needs to read it"
+                    .into(),
+        };
+    }
+    if notice.facts.priority() == Priority::Critical {
+        return Plan::Send;
+    }
+    match mutes
+        .iter()
+        .find(|mute| mute.kind == notice.facts.kind() && now < mute.until)
+    {
+        Some(mute) => Plan::Suppress {
+            reason: format!(
+                "muted by {} until {}",
+                mute.actor,
+                crate::time::for_people(mute.until)
+            ),
+        },
+        None => Plan::Send,
+    }
+}

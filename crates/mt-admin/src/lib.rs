@@ -1,0 +1,1 @@
+//! Administration command line: health, database, notifications, users, explain.

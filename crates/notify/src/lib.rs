@@ -1,0 +1,1 @@
+//! The notification outbox: claim, render, send, classify, retry.

@@ -1,0 +1,1 @@
+//! Command line for prefixes: status, list, advertise, withdraw, hold, release, history.

@@ -1,0 +1,1 @@
+//! Polls attack analytics, stores every row, raises notices.

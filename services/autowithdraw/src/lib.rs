@@ -1,0 +1,1 @@
+//! Gathers evidence, decides, and withdraws when calm is proven.

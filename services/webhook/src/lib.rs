@@ -1,0 +1,1 @@
+//! Receives notifications: accept, authenticate, store durably, answer.
