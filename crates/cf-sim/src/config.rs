@@ -165,7 +165,11 @@ pub struct Cooldown {
 
 impl Default for Cooldown {
     fn default() -> Self {
-        Self { after_withdraw_s: None, after_advertise_s: None, code: 1002 }
+        Self {
+            after_withdraw_s: None,
+            after_advertise_s: None,
+            code: 1002,
+        }
     }
 }
 
@@ -185,7 +189,12 @@ pub struct NodeLimits {
 
 impl Default for NodeLimits {
     fn default() -> Self {
-        Self { max_page_size: 10_000, max_number_of_fields: 30, not_older_than_s: 2_678_400, max_duration_s: 259_200 }
+        Self {
+            max_page_size: 10_000,
+            max_number_of_fields: 30,
+            not_older_than_s: 2_678_400,
+            max_duration_s: 259_200,
+        }
     }
 }
 
@@ -205,7 +214,12 @@ pub struct TelegramLimits {
 
 impl Default for TelegramLimits {
     fn default() -> Self {
-        Self { enabled: true, group_per_minute: 20, burst_per_second: 3, edits_count: false }
+        Self {
+            enabled: true,
+            group_per_minute: 20,
+            burst_per_second: 3,
+            edits_count: false,
+        }
     }
 }
 
@@ -278,7 +292,8 @@ impl PrefixConfig {
     pub fn documentation() -> Vec<Self> {
         use std::net::{Ipv4Addr, Ipv6Addr};
         let v4 = |a, b, c| ipnet::Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), 24).into();
-        let v6 = |third, len| ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, 0), len).into();
+        let v6 =
+            |third, len| ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, 0), len).into();
         let mut six = Self::simple(v6(0, 32), 20_010_000, "IPv6 allocation");
         six.bgp = vec![BgpPrefixConfig::simple(v6(1, 48), 20_010_001)];
         vec![
@@ -313,7 +328,9 @@ pub(crate) mod duration_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-        let signed: jiff::SignedDuration = text.parse().map_err(|e| format!("not a duration such as 90s or 5m: {e}"))?;
+        let signed: jiff::SignedDuration = text
+            .parse()
+            .map_err(|e| format!("not a duration such as 90s or 5m: {e}"))?;
         Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
     }
 

@@ -145,7 +145,17 @@ impl FaultSpec {
     /// For every request of `target` until cleared.
     #[must_use]
     pub fn new(target: Target, kind: FaultKind) -> Self {
-        Self { id: None, target, method: None, path: None, kind, skip: 0, count: None, for_seconds: None, after_apply: false }
+        Self {
+            id: None,
+            target,
+            method: None,
+            path: None,
+            kind,
+            skip: 0,
+            count: None,
+            for_seconds: None,
+            after_apply: false,
+        }
     }
 
     /// Only for the next `count` matching requests.
@@ -229,7 +239,12 @@ impl FaultRegistry {
         if self.entries.len() >= MOST {
             return Err(format!("{MOST} faults are set already"));
         }
-        let pattern = spec.path.as_deref().map(Regex::new).transpose().map_err(|e| format!("path: {e}"))?;
+        let pattern = spec
+            .path
+            .as_deref()
+            .map(Regex::new)
+            .transpose()
+            .map_err(|e| format!("path: {e}"))?;
         self.made += 1;
         let id = spec.id.clone().unwrap_or_else(|| format!("fault-{}", self.made));
         self.entries.retain(|e| e.id != id);
@@ -237,7 +252,14 @@ impl FaultRegistry {
             .for_seconds
             .filter(|s| s.is_finite() && *s >= 0.0)
             .map(|s| crate::quota::plus(now, std::time::Duration::from_secs_f64(s.min(1e9))));
-        self.entries.push(Entry { id: id.clone(), spec, pattern, seen: 0, used: 0, until });
+        self.entries.push(Entry {
+            id: id.clone(),
+            spec,
+            pattern,
+            seen: 0,
+            used: 0,
+            until,
+        });
         Ok(id)
     }
 
@@ -252,7 +274,12 @@ impl FaultRegistry {
     }
 
     pub(crate) fn list(&self, now: Timestamp) -> Vec<FaultStatus> {
-        let status = |e: &Entry| FaultStatus { id: e.id.clone(), spec: e.spec.clone(), used: e.used, active: e.active(now) };
+        let status = |e: &Entry| FaultStatus {
+            id: e.id.clone(),
+            spec: e.spec.clone(),
+            used: e.used,
+            active: e.active(now),
+        };
         self.entries.iter().map(status).collect()
     }
 
@@ -264,7 +291,9 @@ impl FaultRegistry {
             let wanted = e.spec.target == target || (e.spec.target == Target::Any && target != Target::Webhook);
             let matches = wanted
                 && e.spec.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
-                && e.pattern.as_ref().is_none_or(|p| haystacks.iter().any(|h| p.is_match(h)));
+                && e.pattern
+                    .as_ref()
+                    .is_none_or(|p| haystacks.iter().any(|h| p.is_match(h)));
             if !matches || !e.active(now) {
                 continue;
             }
@@ -279,7 +308,11 @@ impl FaultRegistry {
             }
             e.used += 1;
             decided |= !is_delay;
-            hits.push(Hit { id: e.id.clone(), kind: e.spec.kind.clone(), after_apply: e.spec.after_apply });
+            hits.push(Hit {
+                id: e.id.clone(),
+                kind: e.spec.kind.clone(),
+                after_apply: e.spec.after_apply,
+            });
         }
         hits
     }
@@ -296,8 +329,15 @@ mod tests {
         let mut first = FaultSpec::new(Target::Rest, FaultKind::Hang).times(1);
         first.skip = 1;
         faults.add(first, now).unwrap();
-        faults.add(FaultSpec::new(Target::Any, FaultKind::Garbage).times(1), now).unwrap();
-        let kinds = |f: &mut FaultRegistry| f.hits(Target::Rest, "GET", &["/x"], now).into_iter().map(|h| h.kind).collect::<Vec<_>>();
+        faults
+            .add(FaultSpec::new(Target::Any, FaultKind::Garbage).times(1), now)
+            .unwrap();
+        let kinds = |f: &mut FaultRegistry| {
+            f.hits(Target::Rest, "GET", &["/x"], now)
+                .into_iter()
+                .map(|h| h.kind)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(kinds(&mut faults), vec![FaultKind::Garbage]);
         assert_eq!(kinds(&mut faults), vec![FaultKind::Hang]);
         assert!(kinds(&mut faults).is_empty());
@@ -307,7 +347,12 @@ mod tests {
     fn the_json_form_is_flat() {
         let spec: FaultSpec =
             serde_json::from_str(r#"{"target":"graphql","kind":"graphql_errors","messages":["x"],"count":2}"#).unwrap();
-        assert_eq!(spec.kind, FaultKind::GraphqlErrors { messages: vec!["x".into()] });
+        assert_eq!(
+            spec.kind,
+            FaultKind::GraphqlErrors {
+                messages: vec!["x".into()]
+            }
+        );
         assert_eq!(spec.count, Some(2));
     }
 }

@@ -76,12 +76,15 @@ mod world;
 
 pub use cli::run as run_cli;
 pub use config::{
-    BgpPrefixConfig, Cooldown, GlobalKey, NodeLimits, Permissions, PrefixConfig, SimConfig, TelegramLimits, WebhookTarget,
+    BgpPrefixConfig, Cooldown, GlobalKey, NodeLimits, Permissions, PrefixConfig, SimConfig, TelegramLimits,
+    WebhookTarget,
 };
 pub use faults::{FaultKind, FaultSpec, FaultStatus, Target};
 pub use prefixes::{PrefixChange, PrefixState, Propagation};
 pub use request_log::RequestEntry;
-pub use scenario::file::{Attack, AutoAdvertise, Background, Event, EventKind, InitialPrefix, Scenario, ScenarioError, Source};
+pub use scenario::file::{
+    Attack, AutoAdvertise, Background, Event, EventKind, InitialPrefix, Scenario, ScenarioError, Source,
+};
 pub use scenario::run::{AttackPhase, ScenarioStatus};
 pub use sim::{Sim, SimError};
 pub use telegram::chats::{MessageVersion, SentMessage};

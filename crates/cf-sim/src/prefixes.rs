@@ -114,7 +114,13 @@ pub(crate) struct PrefixTable {
 
 impl PrefixTable {
     /// Propagation times come already divided by `factor`; the cool-down is divided here.
-    pub(crate) fn new(config: &[PrefixConfig], propagation: (Duration, Duration), cooldown: Cooldown, factor: f64, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        config: &[PrefixConfig],
+        propagation: (Duration, Duration),
+        cooldown: Cooldown,
+        factor: f64,
+        now: Timestamp,
+    ) -> Self {
         // Prefixes are much older than the simulator: nothing is on its way at the start.
         let created = minus(now, Duration::from_secs(90 * 86_400));
         let mut rows = Vec::new();
@@ -143,7 +149,13 @@ impl PrefixTable {
                 });
             }
         }
-        Self { rows, advertise_propagation: propagation.0, withdraw_propagation: propagation.1, cooldown, factor }
+        Self {
+            rows,
+            advertise_propagation: propagation.0,
+            withdraw_propagation: propagation.1,
+            cooldown,
+            factor,
+        }
     }
 
     pub(crate) fn by_cidr(&self, cidr: IpNet) -> Option<&PrefixState> {
@@ -162,18 +174,26 @@ impl PrefixTable {
     }
 
     fn propagation(&self, p: &PrefixState, now: Timestamp) -> Propagation {
-        let Some(since) = p.advertised_modified_at else { return Propagation::Settled };
+        let Some(since) = p.advertised_modified_at else {
+            return Propagation::Settled;
+        };
         let (length, word) = if p.advertised {
             (self.advertise_propagation, Propagation::Advertising)
         } else {
             (self.withdraw_propagation, Propagation::Withdrawing)
         };
-        if now < plus(since, length) { word } else { Propagation::Settled }
+        if now < plus(since, length) {
+            word
+        } else {
+            Propagation::Settled
+        }
     }
 
     /// Part of the traffic that comes through Cloudflare: grows evenly while an advertisement propagates, none once withdrawn.
     pub(crate) fn share(&self, p: &PrefixState, now: Timestamp) -> f64 {
-        let Some(since) = p.advertised_modified_at else { return if p.advertised { 1.0 } else { 0.0 } };
+        let Some(since) = p.advertised_modified_at else {
+            return if p.advertised { 1.0 } else { 0.0 };
+        };
         if !p.advertised {
             return 0.0;
         }
@@ -184,7 +204,9 @@ impl PrefixTable {
 
     /// A change through the API, with its refusals. `Ok(true)` when something changed.
     pub(crate) fn advertise(&mut self, index: usize, wanted: bool, now: Timestamp) -> Result<bool, Refusal> {
-        let Some(p) = self.rows.get(index) else { return Ok(false) };
+        let Some(p) = self.rows.get(index) else {
+            return Ok(false);
+        };
         if !p.on_demand_enabled {
             return Err(Refusal::NotOnDemand);
         }
@@ -200,13 +222,20 @@ impl PrefixTable {
         if p.advertised == wanted {
             return Ok(false);
         }
-        let wait = if wanted { self.cooldown.after_withdraw_s } else { self.cooldown.after_advertise_s };
+        let wait = if wanted {
+            self.cooldown.after_withdraw_s
+        } else {
+            self.cooldown.after_advertise_s
+        };
         if let (Some(wait), Some(since)) = (wait, p.advertised_modified_at) {
             let until = plus(since, Duration::from_secs(wait).div_f64(self.factor));
             if now < until {
                 let left_ms = until.duration_since(now).as_millis().unsigned_abs();
                 let retry_after_s = u64::try_from(left_ms.div_ceil(1000)).unwrap_or(u64::MAX);
-                return Err(Refusal::TooSoon { retry_after_s, code: self.cooldown.code });
+                return Err(Refusal::TooSoon {
+                    retry_after_s,
+                    code: self.cooldown.code,
+                });
             }
         }
         self.flip(index, wanted, now);
@@ -226,7 +255,9 @@ impl PrefixTable {
 
     /// A change from outside, without refusals. False when the prefix is unknown.
     pub(crate) fn change(&mut self, cidr: IpNet, change: &PrefixChange, now: Timestamp) -> bool {
-        let Some(index) = self.rows.iter().position(|p| p.cidr == cidr.trunc()) else { return false };
+        let Some(index) = self.rows.iter().position(|p| p.cidr == cidr.trunc()) else {
+            return false;
+        };
         if change.removed {
             self.rows.remove(index);
             return true;
@@ -273,10 +304,19 @@ mod tests {
     fn a_cooldown_names_the_seconds_left() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let times = (Duration::ZERO, Duration::ZERO);
-        let cooldown = Cooldown { after_advertise_s: Some(900), ..Cooldown::default() };
+        let cooldown = Cooldown {
+            after_advertise_s: Some(900),
+            ..Cooldown::default()
+        };
         let mut table = PrefixTable::new(&PrefixConfig::documentation(), times, cooldown, 60.0, now);
         assert_eq!(table.advertise(0, true, now), Ok(true));
-        assert_eq!(table.advertise(0, false, now), Err(Refusal::TooSoon { retry_after_s: 15, code: 1002 }));
+        assert_eq!(
+            table.advertise(0, false, now),
+            Err(Refusal::TooSoon {
+                retry_after_s: 15,
+                code: 1002
+            })
+        );
         assert_eq!(table.advertise(0, false, plus(now, Duration::from_secs(15))), Ok(true));
     }
 }

@@ -27,35 +27,65 @@ pub(crate) struct Tally {
 impl Quota {
     /// `limit` 0 switches it off.
     pub(crate) fn new(limit: u32, window: Duration) -> Self {
-        Self { limit, window, used: VecDeque::new(), locked_until: None }
+        Self {
+            limit,
+            window,
+            used: VecDeque::new(),
+            locked_until: None,
+        }
     }
 
     pub(crate) fn take(&mut self, now: Timestamp) -> Tally {
         if self.limit == 0 {
-            return Tally { limit: 0, remaining: u32::MAX, reset_s: 1, refused: false };
+            return Tally {
+                limit: 0,
+                remaining: u32::MAX,
+                reset_s: 1,
+                refused: false,
+            };
         }
         if let Some(until) = self.locked_until {
             if now < until {
-                return Tally { limit: self.limit, remaining: 0, reset_s: whole_seconds(now, until), refused: true };
+                return Tally {
+                    limit: self.limit,
+                    remaining: 0,
+                    reset_s: whole_seconds(now, until),
+                    refused: true,
+                };
             }
             self.locked_until = None;
             self.used.clear();
         }
-        while self.used.front().is_some_and(|t| now.duration_since(*t).unsigned_abs() >= self.window) {
+        while self
+            .used
+            .front()
+            .is_some_and(|t| now.duration_since(*t).unsigned_abs() >= self.window)
+        {
             self.used.pop_front();
         }
         if self.used.len() >= self.limit as usize {
             let until = plus(now, self.window);
             self.locked_until = Some(until);
-            return Tally { limit: self.limit, remaining: 0, reset_s: whole_seconds(now, until), refused: true };
+            return Tally {
+                limit: self.limit,
+                remaining: 0,
+                reset_s: whole_seconds(now, until),
+                refused: true,
+            };
         }
         self.used.push_back(now);
         let free_at = self.used.front().map_or(now, |t| plus(*t, self.window));
-        Tally { limit: self.limit, remaining: self.remaining(), reset_s: whole_seconds(now, free_at), refused: false }
+        Tally {
+            limit: self.limit,
+            remaining: self.remaining(),
+            reset_s: whole_seconds(now, free_at),
+            refused: false,
+        }
     }
 
     pub(crate) fn remaining(&self) -> u32 {
-        self.limit.saturating_sub(u32::try_from(self.used.len()).unwrap_or(u32::MAX))
+        self.limit
+            .saturating_sub(u32::try_from(self.used.len()).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn view(&self) -> (u32, usize, Option<Timestamp>) {

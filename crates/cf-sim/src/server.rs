@@ -86,7 +86,12 @@ async fn handle(request: hyper::Request<Incoming>, world: &Arc<World>) -> Result
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes().to_vec(),
-        Err(_) => return Ok(answer(Reply::json(413, &serde_json::json!({"error": "body too large"})), false)),
+        Err(_) => {
+            return Ok(answer(
+                Reply::json(413, &serde_json::json!({"error": "body too large"})),
+                false,
+            ));
+        }
     };
     let request = Request {
         method: parts.method.as_str().to_owned(),
@@ -102,8 +107,14 @@ async fn handle(request: hyper::Request<Incoming>, world: &Arc<World>) -> Result
     let now = Timestamp::now();
     let (seq, hits) = {
         let mut state = world.lock();
-        let document = if surface == Target::Graphql { String::from_utf8_lossy(&request.body) } else { "".into() };
-        let hits = state.faults.hits(surface, &request.method, &[&request.path, &document], now);
+        let document = if surface == Target::Graphql {
+            String::from_utf8_lossy(&request.body)
+        } else {
+            "".into()
+        };
+        let hits = state
+            .faults
+            .hits(surface, &request.method, &[&request.path, &document], now);
         let entry = RequestEntry {
             seq: 0,
             at: now,
@@ -180,13 +191,22 @@ fn spoilt(kind: &FaultKind, surface: Target, world: &World) -> Reply {
         status,
         content_type: "text/html; charset=UTF-8",
         headers: Vec::new(),
-        body: format!("<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>\n").into_bytes(),
+        body: format!(
+            "<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>\n"
+        )
+        .into_bytes(),
     };
     match kind {
-        FaultKind::Status { status, body: Some(body) } => Reply::json(*status, body),
-        FaultKind::Status { status, body: None } if *status == 204 => {
-            Reply { status: 204, content_type: "application/json", headers: Vec::new(), body: Vec::new() }
-        }
+        FaultKind::Status {
+            status,
+            body: Some(body),
+        } => Reply::json(*status, body),
+        FaultKind::Status { status, body: None } if *status == 204 => Reply {
+            status: 204,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: Vec::new(),
+        },
         FaultKind::Status { status, body: None } => match surface {
             Target::Telegram => telegram::error(*status, "Simulated failure"),
             _ if *status >= 500 => html(*status),
@@ -196,10 +216,15 @@ fn spoilt(kind: &FaultKind, surface: Target, world: &World) -> Reply {
         FaultKind::RateLimited { retry_after } => {
             let reply = match surface {
                 Target::Telegram => return telegram::flood(retry_after.unwrap_or(1)),
-                Target::Graphql => {
-                    graphql::errors_reply(429, &["rate limiter budget depleted, try again after 5 minutes".to_owned()])
-                }
-                _ => rest::failure(429, 10_429, "Too many requests. Please consider throttling your request speed."),
+                Target::Graphql => graphql::errors_reply(
+                    429,
+                    &["rate limiter budget depleted, try again after 5 minutes".to_owned()],
+                ),
+                _ => rest::failure(
+                    429,
+                    10_429,
+                    "Too many requests. Please consider throttling your request speed.",
+                ),
             };
             match retry_after {
                 Some(seconds) => reply.header("retry-after", seconds),
@@ -214,7 +239,12 @@ fn spoilt(kind: &FaultKind, surface: Target, world: &World) -> Reply {
         },
         FaultKind::Html { status } => html(*status),
         FaultKind::GraphqlErrors { messages } => graphql::errors_reply(200, messages),
-        FaultKind::Telegram { code, description, retry_after, migrate_to_chat_id } => {
+        FaultKind::Telegram {
+            code,
+            description,
+            retry_after,
+            migrate_to_chat_id,
+        } => {
             if let Some(new) = migrate_to_chat_id {
                 world.lock().chats.migrate(*new);
             }
@@ -248,10 +278,17 @@ fn word(surface: Target) -> &'static str {
 
 fn answer(reply: Reply, truncated: bool) -> hyper::Response<Answer> {
     let length = reply.body.len();
-    let mut response = hyper::Response::new(Answer { body: Some(reply.body.into()), truncated });
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = hyper::Response::new(Answer {
+        body: Some(reply.body.into()),
+        truncated,
+    });
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(reply.content_type));
+    headers.insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(reply.content_type),
+    );
     if truncated {
         headers.insert(hyper::header::CONTENT_LENGTH, length.into());
     }

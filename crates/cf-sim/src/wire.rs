@@ -36,7 +36,10 @@ impl Request {
     /// Path segments after `prefix`, percent-decoded.
     pub(crate) fn segments(&self, prefix: &str) -> Vec<String> {
         let rest = self.path.strip_prefix(prefix).unwrap_or(&self.path);
-        rest.split('/').filter(|s| !s.is_empty()).map(|s| percent_decode(s, false)).collect()
+        rest.split('/')
+            .filter(|s| !s.is_empty())
+            .map(|s| percent_decode(s, false))
+            .collect()
     }
 }
 
@@ -51,7 +54,12 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn json(status: u16, value: &Value) -> Self {
-        Self { status, content_type: "application/json", headers: Vec::new(), body: value.to_string().into_bytes() }
+        Self {
+            status,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: value.to_string().into_bytes(),
+        }
     }
 
     pub(crate) fn serialize<T: serde::Serialize>(value: &T) -> Self {
@@ -93,7 +101,11 @@ pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
                 i += 3;
             }
             None => {
-                out.push(if plus_is_space && bytes[i] == b'+' { b' ' } else { bytes[i] });
+                out.push(if plus_is_space && bytes[i] == b'+' {
+                    b' '
+                } else {
+                    bytes[i]
+                });
                 i += 1;
             }
         }

@@ -96,7 +96,10 @@ pub struct StateView {
 impl World {
     pub(crate) fn new(config: SimConfig, http: reqwest::Client, now: Timestamp) -> Self {
         let scaled = |d: Duration| d.div_f64(config.factor);
-        let propagation = (scaled(config.advertise_propagation), scaled(config.withdraw_propagation));
+        let propagation = (
+            scaled(config.advertise_propagation),
+            scaled(config.withdraw_propagation),
+        );
         let mut dice = Dice::new(config.seed);
         let state = State {
             prefixes: PrefixTable::new(&config.prefixes, propagation, config.cooldown, config.factor, now),
@@ -115,7 +118,12 @@ impl World {
             dice,
             factor: config.factor,
         };
-        Self { config, http, wake: tokio::sync::Notify::new(), state: Mutex::new(state) }
+        Self {
+            config,
+            http,
+            wake: tokio::sync::Notify::new(),
+            state: Mutex::new(state),
+        }
     }
 
     /// A panic elsewhere does not stop the simulator: the state is plain data.
@@ -128,7 +136,11 @@ impl World {
         let state = self.lock();
         let quota = |q: &Quota| {
             let (limit, used, locked_until) = q.view();
-            QuotaView { limit, used, locked_until }
+            QuotaView {
+                limit,
+                used,
+                locked_until,
+            }
         };
         StateView {
             now,

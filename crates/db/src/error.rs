@@ -216,6 +216,18 @@ impl From<rusqlite::Error> for DbError {
     }
 }
 
+/// The error with its causes on one line, for the log.
+pub(crate) fn chain(error: &DbError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -189,10 +189,7 @@ impl AdvertiseStatus {
     /// Whether protection did not come up and nobody will retry. Unknown words count: nothing is
     /// inferred healthy.
     pub fn needs_a_person(&self) -> bool {
-        matches!(
-            self,
-            Self::Locked | Self::CouldNot | Self::Error | Self::Other(_)
-        )
+        matches!(self, Self::Locked | Self::CouldNot | Self::Error | Self::Other(_))
     }
 
     /// What people read.
@@ -293,11 +290,7 @@ impl Alert {
     /// Addresses of our network the alert is about: each target to its longest match among
     /// `inventory`; a threshold rule names no target, so its prefixes come from `rule_prefixes`
     /// (the rule's networks by rule name, from the cached rule list), all of them.
-    pub fn affected(
-        &self,
-        inventory: &PrefixMap<()>,
-        rule_prefixes: Option<&[Prefix]>,
-    ) -> Affected {
+    pub fn affected(&self, inventory: &PrefixMap<()>, rule_prefixes: Option<&[Prefix]>) -> Affected {
         let mut named: Vec<Prefix> = self.targets.clone();
         named.extend(self.advertise.iter().filter_map(|result| result.prefix));
         let mut unresolved = self.advertise.iter().any(|result| result.prefix.is_none());
@@ -317,18 +310,13 @@ impl Alert {
         }
         prefixes.sort();
         prefixes.dedup();
-        Affected {
-            prefixes,
-            unresolved,
-        }
+        Affected { prefixes, unresolved }
     }
 
     /// The instant the alert speaks of: dispatch time, but never later than its reception
     /// (a sender's clock that runs ahead must not move anything into the future).
     pub fn at(&self) -> Timestamp {
-        self.sent_at
-            .unwrap_or(self.received_at)
-            .min(self.received_at)
+        self.sent_at.unwrap_or(self.received_at).min(self.received_at)
     }
 
     /// First target address that is a single host, for the record.

@@ -38,19 +38,13 @@ pub fn calm_period(base: Duration, withdrawals: &[Timestamp], now: Timestamp) ->
 /// Whether the hourly limit of automatic withdrawals is reached, and when the next may start.
 pub fn hourly_limit(recent: &[Timestamp], limit: u32, now: Timestamp) -> Option<Timestamp> {
     let hour = Duration::from_secs(3_600);
-    let mut within: Vec<Timestamp> = recent
-        .iter()
-        .copied()
-        .filter(|at| *at > minus(now, hour))
-        .collect();
+    let mut within: Vec<Timestamp> = recent.iter().copied().filter(|at| *at > minus(now, hour)).collect();
     within.sort();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if within.len() < limit {
         return None;
     }
-    let frees = within
-        .get(within.len().saturating_sub(limit.max(1)))
-        .copied();
+    let frees = within.get(within.len().saturating_sub(limit.max(1))).copied();
     Some(plus(frees.unwrap_or(now), hour))
 }
 
@@ -99,11 +93,7 @@ mod tests {
         assert_eq!(calm_period(base, &[at(80_000); 9], now), FLAP_CEILING);
         assert_eq!(calm_period(base, &[at(-10)], now), base, "older than a day");
         let long = Duration::from_secs(10_000);
-        assert_eq!(
-            calm_period(long, &[at(80_000)], now),
-            long,
-            "never shortened"
-        );
+        assert_eq!(calm_period(long, &[at(80_000)], now), long, "never shortened");
     }
 
     #[test]
@@ -113,10 +103,7 @@ mod tests {
         assert_eq!(hourly_limit(&recent, 3, now), None);
         assert_eq!(hourly_limit(&recent, 2, now), Some(at(3_700)));
         assert_eq!(hourly_limit(&recent, 1, now), Some(at(3_800)));
-        assert!(
-            hourly_limit(&[], 0, now).is_some(),
-            "a limit of none blocks"
-        );
+        assert!(hourly_limit(&[], 0, now).is_some(), "a limit of none blocks");
     }
 
     #[test]

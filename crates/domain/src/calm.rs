@@ -99,12 +99,7 @@ impl CalmTrack {
 
     /// Where the next query must begin for this prefix: early enough that the first window after
     /// `calm_since` is complete, no earlier than the epoch and than `depth` before `now`.
-    pub fn read_from(
-        &self,
-        policy: &TrafficPolicy,
-        calm_period: Duration,
-        now: Timestamp,
-    ) -> Timestamp {
+    pub fn read_from(&self, policy: &TrafficPolicy, calm_period: Duration, now: Timestamp) -> Timestamp {
         let depth = calm_period + policy.lookback + policy.lookback;
         let earliest = minus(minus(now, policy.settle), depth);
         let wanted = minus(self.calm_since.min(self.verified_until), policy.lookback);
@@ -150,7 +145,9 @@ impl TrafficUnknown {
                 crate::duration::human(Duration::from_secs(*age_s))
             ),
             Self::FutureRows { ahead_s } => format!("analytics rows lie {ahead_s} s in the future; check the clock"),
-            Self::NoRowsForPrefix => "not one row of traffic, passed or dropped, belongs to the prefix since it is advertised".into(),
+            Self::NoRowsForPrefix => {
+                "not one row of traffic, passed or dropped, belongs to the prefix since it is advertised".into()
+            }
             Self::SampledTooCoarsely { interval } => format!("only one packet in {interval} is sampled"),
         }
     }
@@ -292,21 +289,11 @@ fn is_recent(end: Timestamp, policy: &TrafficPolicy, now: Timestamp) -> bool {
 
 /// How far the data is complete: `settle` before now, but never beyond the newest row of the
 /// account: a dataset that stopped is not a quiet network.
-fn settled_until(
-    traffic: &PrefixTraffic,
-    policy: &TrafficPolicy,
-    now: Timestamp,
-) -> Result<Timestamp, TrafficUnknown> {
+fn settled_until(traffic: &PrefixTraffic, policy: &TrafficPolicy, now: Timestamp) -> Result<Timestamp, TrafficUnknown> {
     let Some(newest) = traffic.newest_row else {
         return Err(TrafficUnknown::EmptyDataset);
     };
-    let latest_row = traffic
-        .drops
-        .keys()
-        .next_back()
-        .copied()
-        .unwrap_or(newest)
-        .max(newest);
+    let latest_row = traffic.drops.keys().next_back().copied().unwrap_or(newest).max(newest);
     if latest_row > plus(now, FUTURE_TOLERANCE) {
         return Err(TrafficUnknown::FutureRows {
             ahead_s: since(latest_row, now).as_secs(),
@@ -314,9 +301,7 @@ fn settled_until(
     }
     let age = since(now, newest);
     if age > policy.settle + policy.stale_after() {
-        return Err(TrafficUnknown::Stale {
-            age_s: age.as_secs(),
-        });
+        return Err(TrafficUnknown::Stale { age_s: age.as_secs() });
     }
     Ok(floor_to(
         minus(now, policy.settle).min(newest).min(traffic.to),
@@ -324,11 +309,7 @@ fn settled_until(
     ))
 }
 
-fn incomplete(
-    traffic: &PrefixTraffic,
-    track: &CalmTrack,
-    policy: &TrafficPolicy,
-) -> Option<TrafficUnknown> {
+fn incomplete(traffic: &PrefixTraffic, track: &CalmTrack, policy: &TrafficPolicy) -> Option<TrafficUnknown> {
     if traffic.truncated {
         Some(TrafficUnknown::Truncated)
     } else if traffic.max_sample_interval > MAX_SAMPLE_INTERVAL {

@@ -22,9 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::OpenAlert;
 use crate::bgp::{BgpState, Epoch, NotControllable};
 use crate::brakes;
-use crate::calm::{
-    CalmTrack, TrafficAnswer, TrafficPolicy, TrafficUnknown, WindowSum, read_traffic,
-};
+use crate::calm::{CalmTrack, TrafficAnswer, TrafficPolicy, TrafficUnknown, WindowSum, read_traffic};
 use crate::duration::human;
 use crate::evidence::{Observed, PrefixTraffic};
 use crate::hold::Hold;
@@ -97,13 +95,15 @@ pub enum Managed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "route", rename_all = "snake_case")]
 pub enum DirectRoute {
-    /// The operator states that it is always announced (the default).
+    /// The operator states that it is always announced.
     AlwaysAnnounced,
     /// A check succeeded at this instant.
     Checked {
         /// When.
         at: Timestamp,
     },
+    /// Nobody has said how the prefix is reachable once it is withdrawn: unknown, not fine.
+    NotDeclared,
     /// The check failed, or none succeeded yet.
     NotProven {
         /// Why.
@@ -297,10 +297,7 @@ impl Block {
                 } else {
                     "it is held"
                 };
-                let end = until.map_or_else(
-                    || "until released".to_owned(),
-                    |at| format!("until {}", for_people(at)),
-                );
+                let end = until.map_or_else(|| "until released".to_owned(), |at| format!("until {}", for_people(at)));
                 format!("{what} by {by} {end}: {reason}")
             }
             Self::OpenAlert {
@@ -314,9 +311,7 @@ impl Block {
                         "attack alert #{event} is open and names no prefix of ours, so it blocks all until it ends, at the latest {end}"
                     )
                 } else {
-                    format!(
-                        "attack alert #{event} is open; it blocks until it ends, at the latest {end}"
-                    )
+                    format!("attack alert #{event} is open; it blocks until it ends, at the latest {end}")
                 }
             }
             Self::TooSoon { until } => {
@@ -351,9 +346,7 @@ impl Block {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Held { until, .. } => *until,
-            Self::OpenAlert { until, .. }
-            | Self::TooSoon { until }
-            | Self::HourlyLimit { until } => Some(*until),
+            Self::OpenAlert { until, .. } | Self::TooSoon { until } | Self::HourlyLimit { until } => Some(*until),
             _ => None,
         }
     }
@@ -540,9 +533,7 @@ pub fn decide(previous: &PrefixState, inputs: &Inputs, policy: &Policy) -> Decis
     }
     settle_memory(&mut decision, &verdict, inputs, policy);
     if !matches!(verdict, Verdict::Withdraw) {
-        decision.effects.push(Effect::CancelIntent {
-            because: verdict.key(),
-        });
+        decision.effects.push(Effect::CancelIntent { because: verdict.key() });
     }
     decision.next = next_action(&verdict, &decision, inputs);
     decision.state.last_verdict = verdict.key();
@@ -557,9 +548,7 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     };
     let bgp = match &inputs.bgp {
         Observed::Unavailable { reason } => {
-            return unknown(Unknown::Bgp {
-                reason: reason.clone(),
-            });
+            return unknown(Unknown::Bgp { reason: reason.clone() });
         }
         Observed::Known { at, .. } if since(inputs.now, *at) > policy.max_reading_age => {
             let reason = format!("the last reading is {} old", human(since(inputs.now, *at)));
@@ -580,12 +569,7 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     if epoch.0 > plus(inputs.now, crate::calm::FUTURE_TOLERANCE) {
         return unknown(Unknown::BgpIncomplete);
     }
-    if decision
-        .state
-        .calm
-        .as_ref()
-        .is_none_or(|track| track.epoch != epoch)
-    {
+    if decision.state.calm.as_ref().is_none_or(|track| track.epoch != epoch) {
         forget_epoch(&mut decision.state);
     }
     let track = decision
@@ -634,21 +618,13 @@ fn managed_or(inputs: &Inputs, bgp: &BgpState, verdict: Verdict) -> Verdict {
     }
 }
 
-fn calm_verdict(
-    decision: &mut Decision,
-    track: &CalmTrack,
-    inputs: &Inputs,
-    policy: &Policy,
-) -> Verdict {
+fn calm_verdict(decision: &mut Decision, track: &CalmTrack, inputs: &Inputs, policy: &Policy) -> Verdict {
     let propagated = plus(track.epoch.0, policy.traffic.propagation);
     if inputs.now < propagated {
         return Verdict::Propagating { until: propagated };
     }
     if track.proven() < decision.calm_period {
-        let due = plus(
-            plus(track.calm_since, decision.calm_period),
-            policy.traffic.settle,
-        );
+        let due = plus(plus(track.calm_since, decision.calm_period), policy.traffic.settle);
         return Verdict::Calm {
             since: track.calm_since,
             due: due.max(inputs.now),
@@ -657,9 +633,7 @@ fn calm_verdict(
     // An unread ledger could hide an open alert; calm is proven, but nothing may follow from it.
     if let Observed::Unavailable { reason } = &inputs.alerts {
         return Verdict::Unknown {
-            because: Unknown::Alerts {
-                reason: reason.clone(),
-            },
+            because: Unknown::Alerts { reason: reason.clone() },
             since: inputs.now,
         };
     }
@@ -717,15 +691,12 @@ fn blocks(inputs: &Inputs, policy: &Policy, bgp: &BgpState, epoch: Epoch) -> Vec
         DirectRoute::Checked { at } => blocks.push(Block::NoDirectRoute {
             reason: format!("the last good check is {} old", human(since(now, *at))),
         }),
-        DirectRoute::NotProven { reason } => blocks.push(Block::NoDirectRoute {
-            reason: reason.clone(),
+        DirectRoute::NotDeclared => blocks.push(Block::NoDirectRoute {
+            reason: "nobody has stated one; set autowithdraw.direct_route".into(),
         }),
+        DirectRoute::NotProven { reason } => blocks.push(Block::NoDirectRoute { reason: reason.clone() }),
     }
-    if let Some(until) = brakes::hourly_limit(
-        &inputs.all_withdrawals,
-        policy.max_withdrawals_per_hour,
-        now,
-    ) {
+    if let Some(until) = brakes::hourly_limit(&inputs.all_withdrawals, policy.max_withdrawals_per_hour, now) {
         blocks.push(Block::HourlyLimit { until });
     }
     if inputs.other_intent_open {
@@ -815,8 +786,7 @@ fn settle_memory(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs, po
         if state.unknown_cycles >= brakes::BLIND_CYCLES {
             state.after_blindness = true;
         }
-        if managed && !state.blind_announced && since(now, since_when) >= policy.unknown_alert_after
-        {
+        if managed && !state.blind_announced && since(now, since_when) >= policy.unknown_alert_after {
             state.blind_announced = true;
             decision.effects.push(Effect::AnnounceBlind {
                 because: because.explain(),
@@ -836,10 +806,7 @@ fn settle_memory(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs, po
     if matches!(verdict, Verdict::Attack) {
         state.after_blindness = false;
     }
-    let calm_s = state
-        .calm
-        .as_ref()
-        .map_or(0, |track| track.proven().as_secs());
+    let calm_s = state.calm.as_ref().map_or(0, |track| track.proven().as_secs());
     match verdict {
         Verdict::Withdraw => {
             if let Some(track) = &state.calm {
@@ -852,9 +819,7 @@ fn settle_memory(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs, po
         Verdict::Blocked { by } => {
             if by.contains(&Block::DryRun) && by.len() == 1 && !state.dry_run_announced {
                 state.dry_run_announced = true;
-                decision
-                    .effects
-                    .push(Effect::AnnounceWouldWithdraw { calm_s });
+                decision.effects.push(Effect::AnnounceWouldWithdraw { calm_s });
             }
             let limit = by.iter().find_map(|block| match block {
                 Block::HourlyLimit { until } => Some(*until),
@@ -894,13 +859,7 @@ fn announce_overdue(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs,
 }
 
 fn reason_for(verdict: &Verdict, blocks: &[Block]) -> String {
-    let blocked = || {
-        blocks
-            .iter()
-            .map(Block::explain)
-            .collect::<Vec<_>>()
-            .join("; ")
-    };
+    let blocked = || blocks.iter().map(Block::explain).collect::<Vec<_>>().join("; ");
     match verdict {
         Verdict::Direct => "it is not advertised".into(),
         Verdict::NotManaged => "automation does not manage it".into(),
@@ -923,29 +882,17 @@ fn next_action(verdict: &Verdict, decision: &Decision, inputs: &Inputs) -> NextA
         Verdict::Attack => ("hold the advertisement", None),
         Verdict::Propagating { until } => ("start the calm clock", Some(*until)),
         Verdict::Calm { .. } if open_ended => ("hold the advertisement", None),
-        Verdict::Calm { due, .. } => (
-            "withdraw",
-            Some(blocks_until.map_or(*due, |until| until.max(*due))),
-        ),
+        Verdict::Calm { due, .. } => ("withdraw", Some(blocks_until.map_or(*due, |until| until.max(*due)))),
         Verdict::Blocked { .. } if open_ended => ("hold the advertisement", None),
         Verdict::Blocked { .. } => ("withdraw", blocks_until),
         Verdict::Withdraw => ("withdraw", Some(inputs.now)),
     };
     let mut because = reason_for(verdict, &decision.blocks);
-    if let Verdict::Calm {
-        since: calm_since, ..
-    } = verdict
-    {
+    if let Verdict::Calm { since: calm_since, .. } = verdict {
         because = format!(
             "calm since {}, {} of {} proven",
             for_people(*calm_since),
-            human(
-                decision
-                    .state
-                    .calm
-                    .as_ref()
-                    .map_or(Duration::ZERO, CalmTrack::proven)
-            ),
+            human(decision.state.calm.as_ref().map_or(Duration::ZERO, CalmTrack::proven)),
             human(decision.calm_period),
         );
         if !decision.blocks.is_empty() {
@@ -979,9 +926,7 @@ pub fn apply_mass_calm_brake(decisions: &mut [(Prefix, bool, Decision)]) -> Vec<
         decision.effects.retain(|effect| {
             !matches!(
                 effect,
-                Effect::IntendWithdrawal { .. }
-                    | Effect::AnnounceWouldWithdraw { .. }
-                    | Effect::AnnounceLimit { .. }
+                Effect::IntendWithdrawal { .. } | Effect::AnnounceWouldWithdraw { .. } | Effect::AnnounceLimit { .. }
             )
         });
         decision.effects.push(Effect::CancelIntent {

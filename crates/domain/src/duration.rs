@@ -42,13 +42,8 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
             return Err(fail("a number is expected before each unit"));
         }
         let (number, after) = rest.split_at(digits);
-        let number: u64 = number
-            .parse()
-            .map_err(|_| fail("the number is too large"))?;
-        let unit_len = after.len()
-            - after
-                .trim_start_matches(|c: char| c.is_ascii_alphabetic())
-                .len();
+        let number: u64 = number.parse().map_err(|_| fail("the number is too large"))?;
+        let unit_len = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let (unit, after) = after.split_at(unit_len);
         if unit.is_empty() {
             return Err(fail("a unit (ms, s, m, h, d) is missing"));

@@ -38,9 +38,7 @@ impl<T> Observed<T> {
 
     /// A reading that failed.
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable {
-            reason: reason.into(),
-        }
+        Self::Unavailable { reason: reason.into() }
     }
 
     /// The value, if it was read.
@@ -54,10 +52,7 @@ impl<T> Observed<T> {
     /// The same reading of something derived from the value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Observed<U> {
         match self {
-            Self::Known { value, at } => Observed::Known {
-                value: f(value),
-                at,
-            },
+            Self::Known { value, at } => Observed::Known { value: f(value), at },
             Self::Unavailable { reason } => Observed::Unavailable { reason },
         }
     }
@@ -171,10 +166,8 @@ pub fn assign(
     systems: &BTreeSet<String>,
 ) -> BTreeMap<Prefix, PrefixTraffic> {
     let owners: PrefixMap<()> = advertised.iter().map(|prefix| (*prefix, ())).collect();
-    let mut dealt: BTreeMap<Prefix, PrefixTraffic> = advertised
-        .iter()
-        .map(|prefix| (*prefix, empty_share(window)))
-        .collect();
+    let mut dealt: BTreeMap<Prefix, PrefixTraffic> =
+        advertised.iter().map(|prefix| (*prefix, empty_share(window))).collect();
     for row in &window.drops {
         for owner in owners_of(&owners, row.subnet) {
             let Some(share) = dealt.get_mut(&owner) else {
@@ -265,29 +258,15 @@ mod tests {
             row("2001:db8:1:7::/64", 50_000),
             row("2001:db8:10::/64", 70_000),
         ];
-        let shares = assign(
-            &window(rows.clone()),
-            &[wide, narrow, six],
-            &BTreeSet::new(),
-        );
-        let total = |prefix| {
-            shares[&prefix]
-                .drops
-                .values()
-                .map(|d| d.packets)
-                .sum::<Packets>()
-        };
+        let shares = assign(&window(rows.clone()), &[wide, narrow, six], &BTreeSet::new());
+        let total = |prefix| shares[&prefix].drops.values().map(|d| d.packets).sum::<Packets>();
         assert_eq!(total(wide), Packets(30_000));
         assert_eq!(total(narrow), Packets(40_000));
         assert_eq!(total(six), Packets(50_000));
         // Not advertised itself, the /24's traffic is the /22's.
         let shares = assign(&window(rows), &[wide], &BTreeSet::new());
         assert_eq!(
-            shares[&wide]
-                .drops
-                .values()
-                .map(|d| d.packets)
-                .sum::<Packets>(),
+            shares[&wide].drops.values().map(|d| d.packets).sum::<Packets>(),
             Packets(70_000)
         );
         assert_eq!(shares[&wide].drops[&Timestamp::UNIX_EPOCH].samples, 7);
@@ -297,11 +276,7 @@ mod tests {
     fn other_systems_prove_traffic_without_counting_as_attack() {
         let prefix = "203.0.113.0/24".parse().unwrap();
         let only: BTreeSet<String> = ["flowtrackd".to_owned()].into();
-        let shares = assign(
-            &window(vec![row("203.0.113.0/24", 90_000)]),
-            &[prefix],
-            &only,
-        );
+        let shares = assign(&window(vec![row("203.0.113.0/24", 90_000)]), &[prefix], &only);
         assert!(shares[&prefix].saw_rows && shares[&prefix].drops.is_empty());
     }
 }

@@ -28,8 +28,7 @@ impl Hold {
     /// overlaps counts: holding the parent holds its children, and a withdrawal of the parent
     /// would take a held child with it.
     pub fn applies(&self, prefix: Prefix, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
-            && self.prefix.is_none_or(|held| held.overlaps(prefix))
+        self.until.is_none_or(|until| now < until) && self.prefix.is_none_or(|held| held.overlaps(prefix))
     }
 }
 
@@ -66,13 +65,7 @@ mod tests {
         ];
         let now = Timestamp::from_second(10).unwrap();
         assert_eq!(in_force(&holds, prefix, now), Some(&holds[1]));
-        assert_eq!(
-            in_force(&holds[2..], prefix, Timestamp::from_second(50).unwrap()),
-            None
-        );
-        assert_eq!(
-            in_force(&holds[..1], "198.51.100.0/24".parse().unwrap(), now),
-            None
-        );
+        assert_eq!(in_force(&holds[2..], prefix, Timestamp::from_second(50).unwrap()), None);
+        assert_eq!(in_force(&holds[..1], "198.51.100.0/24".parse().unwrap(), now), None);
     }
 }

@@ -30,13 +30,10 @@ pub struct IncidentKey {
 /// The keys an alert brings, strongest first.
 pub fn keys_of(alert: &Alert) -> Vec<IncidentKey> {
     let key = |kind: &str, value: &Option<String>| {
-        value
-            .as_ref()
-            .filter(|text| !text.is_empty())
-            .map(|text| IncidentKey {
-                kind: kind.to_owned(),
-                key: text.clone(),
-            })
+        value.as_ref().filter(|text| !text.is_empty()).map(|text| IncidentKey {
+            kind: kind.to_owned(),
+            key: text.clone(),
+        })
     };
     [
         key("correlation", &alert.correlation_id),
@@ -66,24 +63,14 @@ pub struct Candidate {
 
 /// The candidate that an alert without known keys belongs to: same prefix, compatible vector,
 /// signs at most [`JOIN_WITHIN`] apart. The nearest in time wins. Self-tests never join real ones.
-pub fn join_by_prefix(
-    alert: &Alert,
-    prefixes: &[Prefix],
-    candidates: &[Candidate],
-) -> Option<IncidentId> {
+pub fn join_by_prefix(alert: &Alert, prefixes: &[Prefix], candidates: &[Candidate]) -> Option<IncidentId> {
     let at = alert.at();
     candidates
         .iter()
         .filter(|known| known.is_test == alert.is_test)
-        .filter(|known| {
-            prefixes
-                .iter()
-                .any(|prefix| known.prefixes.contains(prefix))
-        })
+        .filter(|known| prefixes.iter().any(|prefix| known.prefixes.contains(prefix)))
         .filter(|known| compatible(alert.vector.as_deref(), known.vector.as_deref()))
-        .filter(|known| {
-            at >= minus(known.began_at, JOIN_WITHIN) && at <= plus(known.last_sign_at, JOIN_WITHIN)
-        })
+        .filter(|known| at >= minus(known.began_at, JOIN_WITHIN) && at <= plus(known.last_sign_at, JOIN_WITHIN))
         .min_by_key(|known| distance(at, known))
         .map(|known| known.id)
 }

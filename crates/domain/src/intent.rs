@@ -133,10 +133,7 @@ impl IntentState {
 
     /// Whether the call may already have reached Cloudflare.
     pub fn may_have_been_sent(self) -> bool {
-        matches!(
-            self,
-            Self::Sending | Self::Verifying | Self::Done | Self::Unresolved
-        )
+        matches!(self, Self::Sending | Self::Verifying | Self::Done | Self::Unresolved)
     }
 
     /// Whether the journal may go from here to `next`.

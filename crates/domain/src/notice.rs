@@ -46,9 +46,7 @@ impl Priority {
 
     /// Reads the rank.
     pub fn from_rank(rank: i64) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|priority| priority.rank() == rank)
+        Self::ALL.into_iter().find(|priority| priority.rank() == rank)
     }
 
     /// Word for pages and logs.
@@ -305,19 +303,13 @@ impl Facts {
         match self {
             Self::Alert { .. } => "alert",
             Self::UnreadableAlert { .. } => "unreadable_alert",
+            Self::Acted { act: Act::Withdraw, .. } => "withdrawn",
             Self::Acted {
-                act: Act::Withdraw, ..
-            } => "withdrawn",
-            Self::Acted {
-                act: Act::Advertise,
-                ..
+                act: Act::Advertise, ..
             } => "advertised",
+            Self::ActRefused { act: Act::Withdraw, .. } => "withdraw_refused",
             Self::ActRefused {
-                act: Act::Withdraw, ..
-            } => "withdraw_refused",
-            Self::ActRefused {
-                act: Act::Advertise,
-                ..
+                act: Act::Advertise, ..
             } => "advertise_refused",
             Self::ActUnresolved { .. } => "act_unresolved",
             Self::AutomationBlind { .. } => "automation_blind",
@@ -362,9 +354,7 @@ impl Facts {
             | Self::ServiceSilent { .. }
             | Self::FeedBlind { .. } => Priority::Critical,
             Self::WouldWithdraw { .. } | Self::Mitigation { .. } => Priority::Medium,
-            Self::ServiceStarted { .. } | Self::ServiceStopped { .. } | Self::SelfTest { .. } => {
-                Priority::Info
-            }
+            Self::ServiceStarted { .. } | Self::ServiceStopped { .. } | Self::SelfTest { .. } => Priority::Info,
             Self::Raised { priority, .. } => *priority,
         }
     }
@@ -375,17 +365,9 @@ pub fn alert_priority(alert: &Alert) -> Priority {
     match &alert.kind {
         AlertKind::BgpHijack => Priority::Critical,
         AlertKind::AutoAdvertisement => {
-            if alert
-                .advertise
-                .iter()
-                .any(|result| result.status.needs_a_person())
-            {
+            if alert.advertise.iter().any(|result| result.status.needs_a_person()) {
                 Priority::Critical
-            } else if alert.advertise.is_empty()
-                || alert
-                    .advertise
-                    .iter()
-                    .any(|result| !result.status.is_advertised())
+            } else if alert.advertise.is_empty() || alert.advertise.iter().any(|result| !result.status.is_advertised())
             {
                 Priority::High
             } else {
@@ -461,9 +443,7 @@ pub fn plan(notice: &Notice, mutes: &[Mute], now: Timestamp) -> Plan {
         && alert.kind == AlertKind::Verification
     {
         return Plan::Suppress {
-            reason:
-                "Cloudflare's test of the destination; stored and answered, nobody needs to read it"
-                    .into(),
+            reason: "Cloudflare's test of the destination; stored and answered, nobody needs to read it".into(),
         };
     }
     if notice.facts.priority() == Priority::Critical {
@@ -474,11 +454,7 @@ pub fn plan(notice: &Notice, mutes: &[Mute], now: Timestamp) -> Plan {
         .find(|mute| mute.kind == notice.facts.kind() && now < mute.until)
     {
         Some(mute) => Plan::Suppress {
-            reason: format!(
-                "muted by {} until {}",
-                mute.actor,
-                crate::time::for_people(mute.until)
-            ),
+            reason: format!("muted by {} until {}", mute.actor, crate::time::for_people(mute.until)),
         },
         None => Plan::Send,
     }

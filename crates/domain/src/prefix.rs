@@ -159,9 +159,7 @@ impl<T> PrefixMap<T> {
 
     /// The most specific stored network that contains all of `inner`.
     pub fn longest_match(&self, inner: Prefix) -> Option<(Prefix, &T)> {
-        self.map
-            .get_lpm(&inner.0)
-            .map(|(net, value)| (Prefix(net), value))
+        self.map.get_lpm(&inner.0).map(|(net, value)| (Prefix(net), value))
     }
 
     /// The most specific stored network that contains `addr`.
@@ -249,14 +247,8 @@ mod tests {
             .into_iter()
             .map(|prefix| (prefix, ()))
             .collect();
-        assert_eq!(
-            owners_of(&owners, p("198.51.101.0/24")),
-            [p("198.51.101.0/24")]
-        );
-        assert_eq!(
-            owners_of(&owners, p("198.51.103.0/24")),
-            [p("198.51.100.0/22")]
-        );
+        assert_eq!(owners_of(&owners, p("198.51.101.0/24")), [p("198.51.101.0/24")]);
+        assert_eq!(owners_of(&owners, p("198.51.103.0/24")), [p("198.51.100.0/22")]);
         assert!(owners_of(&owners, p("203.0.113.0/24")).is_empty());
     }
 

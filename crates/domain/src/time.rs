@@ -32,36 +32,25 @@ pub fn from_text(text: &str) -> Option<Timestamp> {
     if let Some((civil, offset)) = text.rsplit_once(' ')
         && (offset.starts_with('+') || offset.starts_with('-'))
     {
-        return format!("{}{offset}", civil.replacen(' ', "T", 1))
-            .parse()
-            .ok();
+        return format!("{}{offset}", civil.replacen(' ', "T", 1)).parse().ok();
     }
     let civil: DateTime = text.parse().ok()?;
-    civil
-        .to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
+    civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// For people: `DD/MM/YYYY HH:MM UTC`.
 pub fn for_people(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%d/%m/%Y %H:%M UTC")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%d/%m/%Y %H:%M UTC").to_string()
 }
 
 /// For people, to the second: `DD/MM/YYYY HH:MM:SS UTC`.
 pub fn for_people_seconds(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%d/%m/%Y %H:%M:%S UTC")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%d/%m/%Y %H:%M:%S UTC").to_string()
 }
 
 /// RFC 3339 in UTC to the second, as Cloudflare's filters take it.
 pub fn rfc3339_seconds(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// `later - earlier`, zero when `later` is not later.

@@ -60,12 +60,7 @@ amount!(
     /// Bits per second.
 );
 
-fn scaled(
-    f: &mut fmt::Formatter<'_>,
-    value: f64,
-    steps: [(&str, f64); 4],
-    base: &str,
-) -> fmt::Result {
+fn scaled(f: &mut fmt::Formatter<'_>, value: f64, steps: [(&str, f64); 4], base: &str) -> fmt::Result {
     for (unit, factor) in steps {
         if value >= factor {
             return write!(f, "{:.2} {unit}", value / factor);
@@ -133,10 +128,7 @@ mod tests {
 
     #[test]
     fn shown_with_unit() {
-        assert_eq!(
-            Bits(9_000_000_000).per(Duration::from_secs(3)).to_string(),
-            "3.00 Gbps"
-        );
+        assert_eq!(Bits(9_000_000_000).per(Duration::from_secs(3)).to_string(), "3.00 Gbps");
         assert_eq!(PacketsPerSecond(812_500.0).to_string(), "812.50 kpps");
         assert_eq!(Packets(1_234_567).to_string(), "1,234,567 packets");
         assert_eq!(Bits(0).per(Duration::ZERO).to_string(), "0 bps");

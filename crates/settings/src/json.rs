@@ -66,10 +66,7 @@ impl Node {
     /// The first member of this name, if this is an object.
     pub(crate) fn member(&self, name: &str) -> Option<&Node> {
         match &self.data {
-            Data::Object(members) => members
-                .iter()
-                .find(|(member, _)| member == name)
-                .map(|(_, node)| node),
+            Data::Object(members) => members.iter().find(|(member, _)| member == name).map(|(_, node)| node),
             _ => None,
         }
     }
@@ -91,12 +88,9 @@ impl Node {
                 Data::Number(number) => Value::Number(number.clone()),
                 Data::Text(text) => Value::String(text.clone()),
                 Data::List(items) => Value::Array(items.iter().map(plain).collect()),
-                Data::Object(members) => Value::Object(
-                    members
-                        .iter()
-                        .map(|(name, node)| (name.clone(), plain(node)))
-                        .collect(),
-                ),
+                Data::Object(members) => {
+                    Value::Object(members.iter().map(|(name, node)| (name.clone(), plain(node))).collect())
+                }
             }
         }
         plain(self).to_string()
@@ -167,12 +161,7 @@ impl Reader {
             }
             Some(b'[') => {
                 let items = serde_json::Deserializer::from_str(text).deserialize_seq(Items)?;
-                Data::List(
-                    items
-                        .into_iter()
-                        .map(|raw| self.node(raw))
-                        .collect::<Result<_, _>>()?,
-                )
+                Data::List(items.into_iter().map(|raw| self.node(raw)).collect::<Result<_, _>>()?)
             }
             Some(b'"') => Data::Text(serde_json::from_str(text)?),
             Some(b't' | b'f') => Data::Flag(serde_json::from_str(text)?),

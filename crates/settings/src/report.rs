@@ -173,16 +173,12 @@ pub struct Problem {
 impl Problem {
     /// Whether `--check-config` fails on it: all errors, and what is most likely a typing error.
     pub fn fails_check(&self) -> bool {
-        self.severity == Severity::Error
-            || matches!(self.code, Code::UnknownKey | Code::UnknownVariable)
+        self.severity == Severity::Error || matches!(self.code, Code::UnknownKey | Code::UnknownVariable)
     }
 
     /// One line for a log: where, which key, what, remedy.
     pub fn one_line(&self, directory: &Path) -> String {
-        let key = self
-            .key
-            .as_ref()
-            .map_or_else(String::new, |key| format!(" {key}"));
+        let key = self.key.as_ref().map_or_else(String::new, |key| format!(" {key}"));
         let value = self
             .value
             .as_ref()
@@ -227,9 +223,7 @@ impl ConfigReport {
     }
 
     fn of(&self, severity: Severity) -> impl Iterator<Item = &Problem> {
-        self.problems
-            .iter()
-            .filter(move |problem| problem.severity == severity)
+        self.problems.iter().filter(move |problem| problem.severity == severity)
     }
 
     /// The code programs exit with: [`EXIT_BAD_CONFIG`].
@@ -242,9 +236,7 @@ impl std::error::Error for ConfigReport {}
 
 /// Errors before warnings, then by place: people mend a file from top to bottom.
 pub(crate) fn sort(problems: &mut [Problem]) {
-    problems.sort_by(|a, b| {
-        (a.severity, &a.place, &a.key, a.code).cmp(&(b.severity, &b.place, &b.key, b.code))
-    });
+    problems.sort_by(|a, b| (a.severity, &a.place, &a.key, a.code).cmp(&(b.severity, &b.place, &b.key, b.code)));
 }
 
 const WIDTH: usize = 96;
@@ -354,14 +346,9 @@ mod tests {
             .iter()
             .map(|p| p.place.shown(&report.directory))
             .collect();
-        assert_eq!(
-            lines,
-            ["settings.json:3", "settings.json:9", "settings.json:1"]
-        );
+        assert_eq!(lines, ["settings.json:3", "settings.json:9", "settings.json:1"]);
         let text = report.to_string();
-        assert!(text.starts_with(
-            "The configuration in /etc/mt cannot be used: 2 errors, 1 warning.\n"
-        ));
+        assert!(text.starts_with("The configuration in /etc/mt cannot be used: 2 errors, 1 warning.\n"));
         assert!(text.contains("  1. ERROR    config.wrong_type\n     where    settings.json:3\n"));
     }
 

@@ -60,9 +60,7 @@ impl AutoWithdraw {
     /// The statement for exactly this network, else the one under `"*"`. `None` means that nobody
     /// has said how the prefix is reachable once it is withdrawn: that is unknown, not fine.
     pub fn direct_route(&self, prefix: Prefix) -> Option<&DirectRoute> {
-        self.direct_routes
-            .get(&prefix)
-            .or(self.direct_route_default.as_ref())
+        self.direct_routes.get(&prefix).or(self.direct_route_default.as_ref())
     }
 }
 

@@ -1,0 +1,162 @@
+//! A service from the command line to its exit code. What `main` of every service calls.
+//!
+//! Claims what exists once per process: arguments, logging, signals, the runtime, the way to systemd. Everything after
+//! that is [`crate::supervise`], which tests use without any of this.
+
+use std::ffi::OsString;
+use std::marker::PhantomData;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use crate::args::{self, CommonArgs};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{self, Configuration};
+use crate::exit::{self, ExitReport};
+use crate::frame::{DEFAULT_DRAIN, Frame};
+use crate::logging;
+use crate::output;
+use crate::readiness::{self, Notifier};
+use crate::signals::Signals;
+use crate::supervise::supervise;
+
+/// Two are enough for waiting on sockets and timers, and the machine has other work.
+const WORKERS: usize = 2;
+
+/// Database work runs on blocking threads: the connection pool is smaller than this.
+const MAX_BLOCKING: usize = 16;
+
+/// Idle blocking threads give their memory back after this.
+const BLOCKING_IDLE: Duration = Duration::from_secs(10);
+
+/// Half of tokio's default; nothing here recurses without a bound.
+const STACK: usize = 1024 * 1024;
+
+/// What a service says about itself before it runs.
+#[derive(Debug)]
+pub struct ServiceSpec<C> {
+    /// The program's name, for example `cloudflare-webhook`.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+    /// Example command lines for `--help`, besides those all programs have.
+    pub examples: &'static [&'static str],
+    /// How long the end may take; [`DEFAULT_DRAIN`] unless there is a reason.
+    pub drain: Duration,
+    config: PhantomData<fn() -> C>,
+}
+
+impl<C: Configuration> ServiceSpec<C> {
+    /// A service with the usual drain limit.
+    pub fn new(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            examples: &[],
+            drain: DEFAULT_DRAIN,
+            config: PhantomData,
+        }
+    }
+
+    /// The command line, for the generated reference.
+    pub fn command(&self) -> clap::Command {
+        args::service_command(self.name, self.about, self.examples)
+    }
+}
+
+/// Runs a service of this process's arguments to its end and returns the exit code for `main`.
+///
+/// `run` gets the frame and the configuration; see [`supervise`] for what it has to do.
+pub fn run_service<C, R, F>(spec: &ServiceSpec<C>, run: R) -> ExitCode
+where
+    C: Configuration,
+    R: FnOnce(Frame, C) -> F,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    run_service_from(spec, std::env::args_os(), run)
+}
+
+/// [`run_service`] with other arguments than the process's own; the first is the program's name.
+pub fn run_service_from<C, R, F, I, T>(spec: &ServiceSpec<C>, argv: I, run: R) -> ExitCode
+where
+    C: Configuration,
+    R: FnOnce(Frame, C) -> F,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let clock = SystemClock::shared();
+    let prepared = args::parse_service(spec.command(), argv)
+        .and_then(|args| config::load_or_answer::<C>(&args).map(|config| (args, config)));
+    let (args, config) = match prepared {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    if let Err(error) = logging::init(spec.name, &args.log_level, Arc::clone(&clock)) {
+        output::complain(&format!("{}\n", logging::cause_chain(&error)));
+        return ExitCode::from(exit::FAILURE);
+    }
+    log_start(spec.name, &args, &config);
+    let report = match runtime() {
+        Ok(runtime) => {
+            let report = runtime.block_on(start(spec, Arc::clone(&clock), config, run));
+            // Work on blocking threads that outlived the drain has been named; the process does not wait for it.
+            runtime.shutdown_background();
+            report
+        }
+        Err(error) => Err(error),
+    };
+    report
+        .unwrap_or_else(|error| ExitReport::not_started(error, clock.monotonic()))
+        .conclude()
+}
+
+/// `Err` when the process could not even begin.
+async fn start<C, R, F>(spec: &ServiceSpec<C>, clock: SharedClock, config: C, run: R) -> anyhow::Result<ExitReport>
+where
+    C: Configuration,
+    R: FnOnce(Frame, C) -> F,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let notifier = Notifier::from_env().context("NOTIFY_SOCKET does not name a socket")?;
+    let frame = Frame::builder(spec.name)
+        .clock(clock)
+        .notifier(notifier)
+        .watchdog(readiness::watchdog_limit())
+        .drain(spec.drain)
+        .build();
+    let signals = Signals::install().context("cannot install signal handlers")?;
+    let forwarding = tokio::spawn(signals.forward(frame.clone()));
+    let report = supervise(&frame, run(frame.clone(), config)).await;
+    forwarding.abort();
+    Ok(report)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(MAX_BLOCKING)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .thread_stack_size(STACK)
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .context("cannot start worker threads")
+}
+
+fn log_start<C: Configuration>(name: &str, args: &CommonArgs, config: &C) {
+    tracing::info!(
+        event = "process.started",
+        service = name,
+        version = args::version(),
+        pid = std::process::id(),
+        config_dir = %args.config_dir.display(),
+        log_filter = %args.log_level,
+    );
+    for finding in config.findings() {
+        tracing::warn!(event = "config.finding", finding = finding.text);
+    }
+}

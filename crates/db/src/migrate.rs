@@ -1,0 +1,64 @@
+//! The schema's versions: numbered, forward only, applied all together in one IMMEDIATE transaction.
+//!
+//! `PRAGMA user_version` is the number of migrations that were applied. To change the schema add a step at the end of
+//! [`steps`] with its SQL file in `migrations/`, and raise [`LATEST`]; never edit a step that was released.
+//! The caller holds the lock file and has made the safety copy: nothing here does I/O besides the connection.
+
+mod adopt;
+#[cfg(test)]
+mod tests;
+
+use rusqlite::{Connection, TransactionBehavior};
+use rusqlite_migration::{HookError, M, Migrations};
+
+use crate::error::{Cause, DbError};
+pub(crate) use adopt::is_predecessor_table;
+
+/// The schema version that this program works with: the number of [`steps`].
+pub(crate) const LATEST: i64 = 2;
+
+fn steps() -> Vec<M<'static>> {
+    vec![
+        // 0001_predecessor_tables.sql, with the rows of a file that the predecessor left.
+        M::up_with_hook("", |tx| adopt::adopt(tx).map_err(hook_error)),
+        M::up(include_str!("../migrations/0002_own_tables.sql")),
+    ]
+}
+
+/// Brings the schema to [`LATEST`]. On an error everything is as before.
+pub(crate) fn to_latest(conn: &mut Connection) -> Result<(), DbError> {
+    apply(conn, steps())
+}
+
+/// Applies the steps that are missing, all or none.
+///
+/// Foreign keys are off meanwhile, because rebuilding a table would fire their actions; every step is followed by a check of
+/// all of them, and a violation undoes everything.
+fn apply(conn: &mut Connection, steps: Vec<M<'static>>) -> Result<(), DbError> {
+    let steps = steps.into_iter().map(M::foreign_key_check).collect();
+    conn.pragma_update(None, "foreign_keys", false)?;
+    conn.set_transaction_behavior(TransactionBehavior::Immediate);
+    let applied = Migrations::new(steps).to_latest(conn).map_err(classify);
+    conn.pragma_update(None, "foreign_keys", true)?;
+    applied
+}
+
+/// The columns that a table has in a new file.
+fn newest_columns(table: &str) -> Result<Vec<String>, DbError> {
+    let mut fresh = Connection::open_in_memory()?;
+    to_latest(&mut fresh)?;
+    let mut list = fresh.prepare("SELECT lower(name) FROM pragma_table_xinfo(?1)")?;
+    let names = list.query_map([table], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+fn hook_error(error: DbError) -> HookError {
+    HookError::Hook(crate::error::chain(&error))
+}
+
+fn classify(error: rusqlite_migration::Error) -> DbError {
+    match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
+        other => DbError::Sql(Cause::text(other.to_string())),
+    }
+}

@@ -1,0 +1,304 @@
+//! Rows of dropped traffic as the analytics API groups them (`network_analytics_events`). A group
+//! is identified by all its dimensions; counters that grew are updated, not lost.
+
+use domain::ids::IncidentId;
+use domain::prefix::Prefix;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::column::at;
+use crate::error::DbError;
+use crate::tx::{ReadTx, WriteTx};
+
+/// A row to be stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewRow {
+    /// Instant of the group, as Cloudflare wrote it (RFC 3339 with Z), the documented form.
+    pub event_datetime: String,
+    /// Attack id.
+    pub attack_id: Option<String>,
+    /// Vector.
+    pub attack_vector: Option<String>,
+    /// Rule name.
+    pub rule_name: Option<String>,
+    /// Rule id.
+    pub rule_id: Option<String>,
+    /// Source address.
+    pub source_ip: Option<String>,
+    /// Source port.
+    pub source_port: Option<u16>,
+    /// Source AS.
+    pub source_asn: Option<u32>,
+    /// Its name.
+    pub source_asn_name: Option<String>,
+    /// Source country, two letters.
+    pub source_country: Option<String>,
+    /// Source city.
+    pub source_city: Option<String>,
+    /// Why the source cannot be real, if it cannot.
+    pub source_bogon: Option<String>,
+    /// Target address.
+    pub destination_ip: Option<String>,
+    /// Target port.
+    pub destination_port: Option<u16>,
+    /// Protocol.
+    pub protocol: Option<String>,
+    /// TCP flags.
+    pub tcp_flags: Option<String>,
+    /// Cloudflare location.
+    pub colo_code: Option<String>,
+    /// Its country.
+    pub colo_country: Option<String>,
+    /// Its city.
+    pub colo_city: Option<String>,
+    /// Estimated packets.
+    pub packets: u64,
+    /// Estimated bits.
+    pub bits: u64,
+    /// Outcome.
+    pub outcome: Option<String>,
+    /// Mitigation reason.
+    pub mitigation_reason: Option<String>,
+    /// System that dropped.
+    pub mitigation_system: Option<String>,
+    /// Packets per sample.
+    pub sample_interval: Option<u64>,
+    /// Our prefix.
+    pub prefix: Option<Prefix>,
+    /// Incident.
+    pub incident: Option<IncidentId>,
+    /// The row as Cloudflare gave it, JSON.
+    pub raw_data: String,
+}
+
+impl NewRow {
+    /// The predecessor's hash: first 32 hex digits of SHA-256 over five dimensions.
+    pub fn event_hash(&self) -> String {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let port = self.destination_port.map_or_else(String::new, |port| port.to_string());
+        let joined = [
+            self.event_datetime.clone(),
+            text(&self.attack_id),
+            text(&self.source_ip),
+            text(&self.destination_ip),
+            port,
+        ]
+        .join("|");
+        hex::encode(Sha256::digest(joined))[..32].to_owned()
+    }
+
+    /// Identity over every dimension.
+    pub fn group_key(&self) -> String {
+        let mut hasher = Sha256::new();
+        let port = |port: Option<u16>| port.map_or_else(String::new, |port| port.to_string());
+        for part in [
+            Some(self.event_datetime.clone()),
+            self.attack_id.clone(),
+            self.attack_vector.clone(),
+            self.rule_name.clone(),
+            self.rule_id.clone(),
+            self.source_ip.clone(),
+            Some(port(self.source_port)),
+            self.destination_ip.clone(),
+            Some(port(self.destination_port)),
+            self.protocol.clone(),
+            self.tcp_flags.clone(),
+            self.colo_code.clone(),
+            self.outcome.clone(),
+            self.mitigation_reason.clone(),
+            self.mitigation_system.clone(),
+            self.sample_interval.map(|interval| interval.to_string()),
+        ] {
+            hasher.update(part.unwrap_or_default());
+            hasher.update([0x1f]);
+        }
+        hex::encode(hasher.finalize())
+    }
+}
+
+/// What storing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// A new group.
+    New(i64),
+    /// A known group whose counters changed.
+    Grown(i64),
+    /// A known group, unchanged.
+    Known(i64),
+}
+
+/// Stores a row once; counters of a known group only grow.
+///
+/// # Errors
+/// Those of the database.
+pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, DbError> {
+    let clamp = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let key = new.group_key();
+    let known: Option<(i64, i64, i64)> = tx
+        .conn()
+        .prepare_cached("SELECT id, packets, bits FROM network_analytics_events WHERE group_key = ?1")?
+        .query_row([&key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let (packets, bits) = (clamp(new.packets), clamp(new.bits));
+    if let Some((id, known_packets, known_bits)) = known {
+        if packets <= known_packets && bits <= known_bits {
+            return Ok(Stored::Known(id));
+        }
+        tx.conn()
+            .prepare_cached(
+                "UPDATE network_analytics_events SET packets = max(packets, ?2), bits = max(bits, ?3), updated_at = ?4
+                 WHERE id = ?1",
+            )?
+            .execute(params![id, packets, bits, at(now)])?;
+        return Ok(Stored::Grown(id));
+    }
+    // The predecessor's hash is unique in its table but too coarse; on a clash the full key,
+    // shortened, takes its place.
+    let hash = new.event_hash();
+    let clash: bool = tx
+        .conn()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM network_analytics_events WHERE event_hash = ?1)")?
+        .query_row([&hash], |row| row.get(0))?;
+    tx.conn()
+        .prepare_cached(
+            "INSERT INTO network_analytics_events (event_hash, attack_id, event_datetime, attack_vector, rule_name,
+               rule_id, source_ip, source_port, destination_ip, destination_port, protocol, tcp_flags, colo_code,
+               colo_country, packets, bits, outcome, mitigation_reason, notified_at, raw_data, source_asn,
+               source_asn_name, source_country, group_key, sample_interval, samples, source_city, source_bogon,
+               colo_city, mitigation_system, prefix, updated_at, incident_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+               ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?19, ?32)",
+        )?
+        .execute(params![
+            if clash { key[..40].to_owned() } else { hash },
+            new.attack_id,
+            new.event_datetime,
+            new.attack_vector,
+            new.rule_name,
+            new.rule_id,
+            new.source_ip,
+            new.source_port,
+            new.destination_ip,
+            new.destination_port,
+            new.protocol,
+            new.tcp_flags,
+            new.colo_code,
+            new.colo_country,
+            packets,
+            bits,
+            new.outcome,
+            new.mitigation_reason,
+            at(now),
+            new.raw_data,
+            new.source_asn,
+            new.source_asn_name,
+            new.source_country,
+            key,
+            new.sample_interval.map(clamp),
+            new.sample_interval.map(|interval| clamp(new.packets.div_ceil(interval.max(1)))),
+            new.source_city,
+            new.source_bogon,
+            new.colo_city,
+            new.mitigation_system,
+            new.prefix.map(|prefix| prefix.to_string()),
+            new.incident.map(|id| id.0),
+        ])?;
+    Ok(Stored::New(tx.conn().last_insert_rowid()))
+}
+
+/// A row as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListRow {
+    /// Row number.
+    pub id: i64,
+    /// Instant of the group.
+    pub event_datetime: Option<String>,
+    /// Attack id.
+    pub attack_id: Option<String>,
+    /// Vector.
+    pub attack_vector: Option<String>,
+    /// Rule name.
+    pub rule_name: Option<String>,
+    /// Source address.
+    pub source_ip: Option<String>,
+    /// Source country.
+    pub source_country: Option<String>,
+    /// Source AS.
+    pub source_asn: Option<i64>,
+    /// Its name.
+    pub source_asn_name: Option<String>,
+    /// Target address.
+    pub destination_ip: Option<String>,
+    /// Target port.
+    pub destination_port: Option<i64>,
+    /// Protocol.
+    pub protocol: Option<String>,
+    /// Cloudflare location.
+    pub colo_code: Option<String>,
+    /// Its country.
+    pub colo_country: Option<String>,
+    /// Estimated packets.
+    pub packets: Option<i64>,
+    /// Estimated bits.
+    pub bits: Option<i64>,
+    /// Outcome.
+    pub outcome: Option<String>,
+    /// Packets per sample.
+    pub sample_interval: Option<i64>,
+    /// Stored at.
+    pub stored_at: Option<Timestamp>,
+}
+
+fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
+    let stored: Option<String> = row.get("notified_at")?;
+    Ok(ListRow {
+        id: row.get("id")?,
+        event_datetime: row.get("event_datetime")?,
+        attack_id: row.get("attack_id")?,
+        attack_vector: row.get("attack_vector")?,
+        rule_name: row.get("rule_name")?,
+        source_ip: row.get("source_ip")?,
+        source_country: row.get("source_country")?,
+        source_asn: row.get("source_asn")?,
+        source_asn_name: row.get("source_asn_name")?,
+        destination_ip: row.get("destination_ip")?,
+        destination_port: row.get("destination_port")?,
+        protocol: row.get("protocol")?,
+        colo_code: row.get("colo_code")?,
+        colo_country: row.get("colo_country")?,
+        packets: row.get("packets")?,
+        bits: row.get("bits")?,
+        outcome: row.get("outcome")?,
+        sample_interval: row.get("sample_interval")?,
+        stored_at: stored.as_deref().and_then(domain::time::from_text),
+    })
+}
+
+/// The newest rows before `before` (exclusive), newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest(tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Vec<ListRow>, DbError> {
+    tx.conn()
+        .prepare_cached("SELECT * FROM network_analytics_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?
+        .query_and_then(params![before.unwrap_or(i64::MAX), limit], read)?
+        .collect()
+}
+
+/// How many rows are stored in all, and since `day_ago`.
+///
+/// # Errors
+/// Those of the database.
+pub fn counts(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<(u64, u64), DbError> {
+    let all = tx
+        .conn()
+        .prepare_cached("SELECT count(*) FROM network_analytics_events")?
+        .query_row([], |row| row.get(0))?;
+    let day = tx
+        .conn()
+        .prepare_cached("SELECT count(*) FROM network_analytics_events WHERE notified_at > ?1")?
+        .query_row([at(day_ago)], |row| row.get(0))?;
+    Ok((all, day))
+}

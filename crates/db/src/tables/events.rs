@@ -1,0 +1,292 @@
+//! The operator's log (`attack_events`): every alert and every act, one row each.
+
+use domain::ids::{DeliveryId, EventId, IncidentId, IntentId};
+use domain::prefix::Prefix;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::column::{at, json, opt_at};
+use crate::error::DbError;
+use crate::tx::{ReadTx, WriteTx};
+
+/// A row to be written. Texts keep the predecessor's forms, so that its queries go on working.
+#[derive(Debug, Clone, Default)]
+pub struct NewEvent {
+    /// START, UPDATE, END, ADVERTISE, WITHDRAW, or NOTE for what is neither.
+    pub event_type: String,
+    /// Cloudflare's type, or `autowithdraw_daemon`, `prefix_manager_manual`, `dashboard_manual`.
+    pub alert_type: String,
+    /// Attack id.
+    pub attack_id: Option<String>,
+    /// Policy id.
+    pub policy_id: Option<String>,
+    /// Policy name.
+    pub policy_name: Option<String>,
+    /// Our prefixes; the first also fills the predecessor's `prefix` column.
+    pub prefixes: Vec<Prefix>,
+    /// Target address.
+    pub target_ip: Option<String>,
+    /// Target port.
+    pub target_port: Option<u16>,
+    /// Protocol.
+    pub protocol: Option<String>,
+    /// Attack vector.
+    pub attack_vector: Option<String>,
+    /// Packets per second, as text of a plain number.
+    pub packets_per_second: Option<String>,
+    /// Megabits per second, as text of a plain number.
+    pub megabits_per_second: Option<String>,
+    /// Severity.
+    pub severity: Option<String>,
+    /// `mitigating`, `notified`, `auto_advertised`, `withdrawn_auto`, `withdrawn_manual`, ...
+    pub action_taken: String,
+    /// JSON: the payload, or facts of the act.
+    pub raw_payload: Option<String>,
+    /// When we recorded it.
+    pub created_at: Option<Timestamp>,
+    /// The sender's or Cloudflare's instant.
+    pub event_time: Option<Timestamp>,
+    /// The delivery it came from.
+    pub delivery: Option<DeliveryId>,
+    /// Its incident.
+    pub incident: Option<IncidentId>,
+    /// The intent it records.
+    pub intent: Option<IntentId>,
+    /// Who.
+    pub actor: Option<String>,
+    /// A marked self-test.
+    pub is_test: bool,
+}
+
+/// Appends a row.
+///
+/// # Errors
+/// Those of the database.
+pub fn append(tx: &WriteTx<'_>, new: &NewEvent, now: Timestamp) -> Result<EventId, DbError> {
+    tx.conn()
+        .prepare_cached(
+            "INSERT INTO attack_events (event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
+               target_port, protocol, attack_vector, packets_per_second, megabits_per_second, severity, action_taken,
+               raw_payload, created_at, event_time, prefixes, webhook_event_id, incident_id, intent_id, actor, is_test)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+               ?22, ?23)",
+        )?
+        .execute(params![
+            new.event_type,
+            new.alert_type,
+            new.attack_id,
+            new.policy_id,
+            new.policy_name,
+            new.prefixes.first().map(ToString::to_string),
+            new.target_ip,
+            new.target_port,
+            new.protocol,
+            new.attack_vector,
+            new.packets_per_second,
+            new.megabits_per_second,
+            new.severity,
+            new.action_taken,
+            new.raw_payload,
+            at(new.created_at.unwrap_or(now)),
+            opt_at(new.event_time),
+            json(&new.prefixes)?,
+            new.delivery.map(|id| id.0),
+            new.incident.map(|id| id.0),
+            new.intent.map(|id| id.0),
+            new.actor,
+            new.is_test,
+        ])?;
+    Ok(EventId(tx.conn().last_insert_rowid()))
+}
+
+/// A row as pages and command lines show it. Old rows of the predecessor have gaps and words of
+/// their own: texts stay texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Event number.
+    pub id: i64,
+    /// START, END, ...
+    pub event_type: String,
+    /// Type of alert or origin of the act.
+    pub alert_type: Option<String>,
+    /// Attack id.
+    pub attack_id: Option<String>,
+    /// Policy id.
+    pub policy_id: Option<String>,
+    /// Policy name.
+    pub policy_name: Option<String>,
+    /// Prefix.
+    pub prefix: Option<String>,
+    /// Target.
+    pub target_ip: Option<String>,
+    /// Target port.
+    pub target_port: Option<i64>,
+    /// Protocol.
+    pub protocol: Option<String>,
+    /// Vector.
+    pub attack_vector: Option<String>,
+    /// Packets per second, as stored.
+    pub packets_per_second: Option<String>,
+    /// Megabits per second, as stored.
+    pub megabits_per_second: Option<String>,
+    /// Severity.
+    pub severity: Option<String>,
+    /// Action.
+    pub action_taken: Option<String>,
+    /// Recorded at; `None` for a row of the predecessor whose text is no instant.
+    pub created_at: Option<Timestamp>,
+    /// The sender's instant.
+    pub event_time: Option<Timestamp>,
+    /// Incident.
+    pub incident_id: Option<i64>,
+    /// Actor.
+    pub actor: Option<String>,
+    /// Self-test.
+    pub is_test: bool,
+    /// Payload as stored.
+    #[serde(skip)]
+    pub raw_payload: Option<String>,
+}
+
+const COLUMNS: &str = "id, event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
+  CAST(target_port AS INTEGER) AS target_port, protocol, attack_vector, packets_per_second, megabits_per_second,
+  severity, action_taken, created_at, event_time, incident_id, actor, is_test, raw_payload";
+
+fn text(row: &Row<'_>, column: &str) -> Result<Option<String>, DbError> {
+    use rusqlite::types::ValueRef;
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<Event, DbError> {
+    let instant = |column| -> Result<Option<Timestamp>, DbError> {
+        Ok(text(row, column)?.as_deref().and_then(domain::time::from_text))
+    };
+    Ok(Event {
+        id: row.get("id")?,
+        event_type: text(row, "event_type")?.unwrap_or_default(),
+        alert_type: text(row, "alert_type")?,
+        attack_id: text(row, "attack_id")?,
+        policy_id: text(row, "policy_id")?,
+        policy_name: text(row, "policy_name")?,
+        prefix: text(row, "prefix")?,
+        target_ip: text(row, "target_ip")?,
+        target_port: row.get("target_port")?,
+        protocol: text(row, "protocol")?,
+        attack_vector: text(row, "attack_vector")?,
+        packets_per_second: text(row, "packets_per_second")?,
+        megabits_per_second: text(row, "megabits_per_second")?,
+        severity: text(row, "severity")?,
+        action_taken: text(row, "action_taken")?,
+        created_at: instant("created_at")?,
+        event_time: instant("event_time")?,
+        incident_id: row.get("incident_id")?,
+        actor: text(row, "actor")?,
+        is_test: row.get("is_test")?,
+        raw_payload: text(row, "raw_payload")?,
+    })
+}
+
+/// The newest rows before row `before` (exclusive; `None` from the end), newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest(tx: &ReadTx<'_>, before: Option<EventId>, limit: u32) -> Result<Vec<Event>, DbError> {
+    tx.conn()
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM attack_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2"))?
+        .query_and_then(params![before.map_or(i64::MAX, |id| id.0), limit], read)?
+        .collect()
+}
+
+/// One row.
+///
+/// # Errors
+/// Those of the database.
+pub fn get(tx: &ReadTx<'_>, id: EventId) -> Result<Option<Event>, DbError> {
+    tx.conn()
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM attack_events WHERE id = ?1"))?
+        .query_and_then(params![id.0], read)?
+        .next()
+        .transpose()
+}
+
+/// All rows of an incident, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn of_incident(tx: &ReadTx<'_>, incident: IncidentId, limit: u32) -> Result<Vec<Event>, DbError> {
+    tx.conn()
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM attack_events WHERE incident_id = ?1 ORDER BY id LIMIT ?2"))?
+        .query_and_then(params![incident.0, limit], read)?
+        .collect()
+}
+
+/// Whether an auto-advertisement (or any other ADVERTISE) of `prefix` was recorded since.
+///
+/// # Errors
+/// Those of the database.
+pub fn advertised_since(tx: &ReadTx<'_>, prefix: Prefix, since: Timestamp) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM attack_events
+               WHERE event_type = 'ADVERTISE' AND prefix = ?1 AND created_at >= ?2 AND is_test = 0)",
+        )?
+        .query_row(params![prefix.to_string(), at(since)], |row| row.get(0))?)
+}
+
+/// Totals for the statistics card; self-tests are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// START rows.
+    pub attacks: u64,
+    /// START rows of the last day.
+    pub attacks_24h: u64,
+}
+
+/// Counts attacks.
+///
+/// # Errors
+/// Those of the database.
+pub fn totals(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<Totals, DbError> {
+    let mut count = tx.conn().prepare_cached(
+        "SELECT count(*) FROM attack_events WHERE event_type = 'START' AND created_at > ?1 AND is_test = 0",
+    )?;
+    Ok(Totals {
+        attacks: count.query_row([""], |row| row.get(0))?,
+        attacks_24h: count.query_row([at(day_ago)], |row| row.get(0))?,
+    })
+}
+
+/// The newest START, for messages.
+///
+/// # Errors
+/// Those of the database.
+pub fn last_start(tx: &ReadTx<'_>) -> Result<Option<Event>, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM attack_events WHERE event_type = 'START' AND is_test = 0
+             ORDER BY created_at DESC, id DESC LIMIT 1"
+        ))?
+        .query_and_then([], read)?
+        .next()
+        .transpose()?)
+}
+
+/// Ties a row to its incident.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_incident(tx: &WriteTx<'_>, event: EventId, incident: IncidentId) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached("UPDATE attack_events SET incident_id = ?2 WHERE id = ?1")?
+        .execute(params![event.0, incident.0])
+        .optional()?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! One module per table family. Functions that read take `&ReadTx`, functions that write take
+//! `&WriteTx`; callers compose them into one transaction. Instants are always parameters.
+
+pub mod analytics;
+pub mod audit;
+pub(crate) mod column;
+pub mod decisions;
+pub mod deliveries;
+pub mod events;
+pub mod heartbeats;
+pub mod history;
+pub mod holds;
+pub mod incidents;
+pub mod intents;
+pub mod inventory;
+pub mod leases;
+pub mod ledger;
+pub mod outbox;
+pub mod preferences;
+pub mod sessions;
+pub mod users;
