@@ -51,12 +51,7 @@ struct Exchange {
 impl RateBudget {
     /// A budget under `limits`. `owner` must be unique per process start, for instance
     /// `autowithdraw/4711/<start time>`.
-    pub fn new(
-        owner: impl Into<String>,
-        limits: Limits,
-        store: Arc<dyn BudgetStore>,
-        clock: Clock,
-    ) -> Arc<Self> {
+    pub fn new(owner: impl Into<String>, limits: Limits, store: Arc<dyn BudgetStore>, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             owner: owner.into(),
             window: Mutex::new(Window::new(limits)),
@@ -69,12 +64,7 @@ impl RateBudget {
 
     /// A budget that nobody else shares, with Cloudflare's documented limits.
     pub fn alone(clock: Clock) -> Arc<Self> {
-        Self::new(
-            "alone",
-            Limits::default(),
-            Arc::new(MemoryStore::default()),
-            clock,
-        )
+        Self::new("alone", Limits::default(), Arc::new(MemoryStore::default()), clock)
     }
 
     /// Asks for one call and counts it if granted. Never waits for capacity; may wait up to a
@@ -126,9 +116,7 @@ impl RateBudget {
 
     async fn exchange_if_due(&self) {
         let mut exchange = self.exchange.lock().await;
-        let due = exchange
-            .last
-            .is_none_or(|last| last.elapsed() >= EXCHANGE_EVERY);
+        let due = exchange.last.is_none_or(|last| last.elapsed() >= EXCHANGE_EVERY);
         if due {
             self.exchange_now(&mut exchange).await;
         }

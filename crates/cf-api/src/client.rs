@@ -17,12 +17,26 @@ use crate::error::{CfError, ErrorClass};
 use crate::rate_headers;
 use crate::transport::Transport;
 
-/// Deadline of a change. Short: the lease that allows it must outlive it.
-pub const CHANGE_DEADLINE: Duration = Duration::from_secs(10);
-/// Deadline of a REST read.
-pub const READ_DEADLINE: Duration = Duration::from_secs(15);
-/// Deadline of a GraphQL query.
-pub const QUERY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a call may take in all, from the first packet to the last byte of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// A change. Short: the lease that allows it must outlive it.
+    pub change: Duration,
+    /// A REST read.
+    pub read: Duration,
+    /// A GraphQL query.
+    pub query: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            change: Duration::from_secs(10),
+            read: Duration::from_secs(15),
+            query: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Longest answer read. 10,000 analytics rows are about 3 MB.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -47,6 +61,7 @@ pub struct CloudflareClient {
     shared: Arc<Shared>,
     /// Whether reads use the reserve of the budget.
     protecting: bool,
+    pub(crate) deadlines: Deadlines,
 }
 
 struct Shared {
@@ -71,22 +86,6 @@ pub(crate) struct Outgoing {
     pub(crate) deadline: Duration,
     /// Whether it changes something, see [`CfError::outcome_unknown`].
     pub(crate) changes: bool,
-}
-
-impl Outgoing {
-    /// A read with the usual deadline.
-    pub(crate) fn get(call: &'static str, kind: CallKind, path: String) -> Self {
-        Self {
-            call,
-            kind,
-            method: Method::GET,
-            path,
-            query: Vec::new(),
-            body: None,
-            deadline: READ_DEADLINE,
-            changes: false,
-        }
-    }
 }
 
 /// A complete answer, not yet judged.
@@ -138,7 +137,15 @@ impl CloudflareClient {
                 budget,
             }),
             protecting: true,
+            deadlines: Deadlines::default(),
         })
+    }
+
+    /// The same client with other deadlines.
+    #[must_use]
+    pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
     }
 
     /// The same client for pages and reports: its reads leave the reserve of the request budget
@@ -146,8 +153,8 @@ impl CloudflareClient {
     #[must_use]
     pub fn for_display(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             protecting: false,
+            ..self.clone()
         }
     }
 
@@ -182,6 +189,20 @@ impl CloudflareClient {
         format!("/accounts/{}{rest}", self.shared.account)
     }
 
+    /// A read to be sent.
+    pub(crate) fn read(&self, call: &'static str, kind: CallKind, path: String) -> Outgoing {
+        Outgoing {
+            call,
+            kind,
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            body: None,
+            deadline: self.deadlines.read,
+            changes: false,
+        }
+    }
+
     pub(crate) fn redact(&self, text: &str) -> String {
         self.shared.credentials.redact(text)
     }
@@ -189,9 +210,7 @@ impl CloudflareClient {
     /// Sends one request once and reads the whole answer, whatever its status.
     pub(crate) async fn send(&self, out: Outgoing) -> Result<Incoming, CfError> {
         let (call, changes) = (out.call, out.changes);
-        let failed = |class, detail: &str| {
-            CfError::new(class, call, self.redact(detail)).of_a_change(changes)
-        };
+        let failed = |class, detail: &str| CfError::new(class, call, self.redact(detail)).of_a_change(changes);
         if let Admit::Wait(wait) = self.shared.budget.admit(out.kind).await {
             let mut error = failed(ErrorClass::BudgetExhausted, "our request budget is used up");
             error.retry_after = Some(wait);
@@ -248,10 +267,7 @@ impl CloudflareClient {
                 Err(_) if !(200..300).contains(&status) => return Ok(incoming),
                 Err(error) => {
                     let detail = self.redact(&chain(&error.without_url()));
-                    return Err(incoming.error(
-                        ErrorClass::Unknown,
-                        format!("the answer broke off: {detail}"),
-                    ));
+                    return Err(incoming.error(ErrorClass::Unknown, format!("the answer broke off: {detail}")));
                 }
             }
         }
@@ -263,13 +279,7 @@ impl CloudflareClient {
     fn learn(&self, bucket: Bucket, incoming: &Incoming, remaining: Option<u32>) {
         let lock_for = (incoming.status == 429 && !incoming.changes)
             .then(|| incoming.retry_after.unwrap_or(rate_headers::DEFAULT_WAIT));
-        self.shared.budget.learn(
-            bucket,
-            Told {
-                remaining,
-                lock_for,
-            },
-        );
+        self.shared.budget.learn(bucket, Told { remaining, lock_for });
     }
 
     fn url(&self, path: &str) -> Url {

@@ -38,14 +38,8 @@ impl Credentials {
                 headers.insert(AUTHORIZATION, value);
             }
             Self::GlobalKey { email, key } => {
-                let email = sensitive(
-                    required(email, "authentication e-mail")?,
-                    "authentication e-mail",
-                )?;
-                let key = sensitive(
-                    required(key.expose_secret(), "global API key")?,
-                    "global API key",
-                )?;
+                let email = sensitive(required(email, "authentication e-mail")?, "authentication e-mail")?;
+                let key = sensitive(required(key.expose_secret(), "global API key")?, "global API key")?;
                 headers.insert(HeaderName::from_static("x-auth-email"), email);
                 headers.insert(HeaderName::from_static("x-auth-key"), key);
             }
@@ -108,9 +102,7 @@ mod tests {
 
     #[test]
     fn unsendable_credentials_are_named_not_quoted() {
-        let error = Credentials::Token("can\nary".to_owned().into())
-            .headers()
-            .unwrap_err();
+        let error = Credentials::Token("can\nary".to_owned().into()).headers().unwrap_err();
         assert!(error.to_string().contains("API token"));
         assert!(!error.to_string().contains("ary\n"));
         let empty = Credentials::Token(" ".to_owned().into());

@@ -186,10 +186,7 @@ pub(crate) fn classify(status: u16, enveloped: bool, messages: &[ApiMessage]) ->
     let has = |code: &str| messages.iter().any(|message| message.code == code);
     // Codes: facts of the API reference; 6003/6111/6103 malformed credential, 9103/9106/9109
     // unknown key or token, 10000 missing permission, 7003 unroutable account id.
-    if ["6003", "6111", "6103", "9103", "9106", "9109"]
-        .into_iter()
-        .any(has)
-    {
+    if ["6003", "6111", "6103", "9103", "9106", "9109"].into_iter().any(has) {
         return ErrorClass::Auth;
     }
     match status {

@@ -20,11 +20,12 @@ pub mod error;
 pub mod graphql;
 pub mod rest;
 pub mod transport;
+pub mod webhook;
 
 mod outside_text;
 mod rate_headers;
 
-pub use client::{CloudflareClient, SetupError};
+pub use client::{CloudflareClient, Deadlines, SetupError};
 pub use credentials::Credentials;
 pub use error::{CfError, ErrorClass};
 pub use transport::{Transport, TransportConfig};

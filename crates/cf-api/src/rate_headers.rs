@@ -68,16 +68,12 @@ mod tests {
     #[test]
     fn waits_in_all_written_forms() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let wait = |pairs: &[(&'static str, &'static str)]| {
-            retry_after(&headers(pairs), now).map(|wait| wait.as_millis())
-        };
+        let wait =
+            |pairs: &[(&'static str, &'static str)]| retry_after(&headers(pairs), now).map(|wait| wait.as_millis());
         assert_eq!(wait(&[("retry-after", "30")]), Some(30_000));
         assert_eq!(wait(&[("retry-after", "1.5")]), Some(1_500));
         assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "9")]), Some(250));
-        assert_eq!(
-            wait(&[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")]),
-            Some(60_000)
-        );
+        assert_eq!(wait(&[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")]), Some(60_000));
         assert_eq!(wait(&[("retry-after", "999999999")]), Some(3_600_000));
         for bad in ["", "-5", "soon", "NaN", "inf"] {
             assert_eq!(wait(&[("retry-after", bad)]), None, "{bad}");
@@ -88,10 +84,7 @@ mod tests {
     #[test]
     fn remaining_in_both_generations() {
         assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "17")])), Some(17));
-        assert_eq!(
-            remaining(&headers(&[("ratelimit", "\"default\";r=50;t=30")])),
-            Some(50)
-        );
+        assert_eq!(remaining(&headers(&[("ratelimit", "\"default\";r=50;t=30")])), Some(50));
         assert_eq!(
             remaining(&headers(&[("ratelimit", "limit=100, remaining=5, reset=3")])),
             Some(5)

@@ -155,14 +155,12 @@ impl Transport {
             .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
             .tcp_keepalive(Duration::from_secs(15));
         for pem in &config.extra_roots_pem {
-            let root = reqwest::Certificate::from_pem(pem)
-                .map_err(|_error| TransportError::ExtraRoot)?;
+            let root = reqwest::Certificate::from_pem(pem).map_err(|_error| TransportError::ExtraRoot)?;
             builder = builder.add_root_certificate(root);
         }
         builder = match &config.proxy {
             Some(proxy) => {
-                let proxy = reqwest::Proxy::all(proxy.expose_secret())
-                    .map_err(|_error| TransportError::Proxy)?;
+                let proxy = reqwest::Proxy::all(proxy.expose_secret()).map_err(|_error| TransportError::Proxy)?;
                 builder.proxy(proxy)
             }
             None => builder

@@ -108,7 +108,11 @@ async fn plain_http_is_raced_too() {
     let (v6, v4, port) = both_families().await;
     drop(v6);
     let alive = serve(v4, None, NO_DELAY);
-    let (from, _) = get(&transport(&certificate(&["x"]).pem), &format!("http://dual.test:{port}/")).await;
+    let (from, _) = get(
+        &transport(&certificate(&["x"]).pem),
+        &format!("http://dual.test:{port}/"),
+    )
+    .await;
     assert_eq!((from.as_str(), alive.requests()), ("127.0.0.1", 1));
 }
 
@@ -141,7 +145,10 @@ async fn everything_dead_ends_at_the_deadline_and_names_every_address() {
     assert!(start.elapsed() < Duration::from_millis(3_000), "{:?}", start.elapsed());
     assert!(error.is_connect(), "{error:?}");
     let told = format!("{error:?}");
-    assert!(told.contains("::1: no answer") && told.contains("127.0.0.1: no answer"), "{told}");
+    assert!(
+        told.contains("::1: no answer") && told.contains("127.0.0.1: no answer"),
+        "{told}"
+    );
 }
 
 struct NeverAnswers;
@@ -165,7 +172,10 @@ async fn dead_name_service_ends_at_the_deadline() {
         .expect("the deadline ends it")
         .unwrap_err();
     assert!(error.is_connect(), "{error:?}");
-    assert!(format!("{error:?}").contains("the name lookup took too long"), "{error:?}");
+    assert!(
+        format!("{error:?}").contains("the name lookup took too long"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

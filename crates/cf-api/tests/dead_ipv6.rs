@@ -74,9 +74,8 @@ impl Namespaces {
             "-n {c} neigh add {V6_DROPPED} lladdr 02:00:00:00:00:99 dev vc nud permanent"
         ))?;
         // `ip netns exec` shows these as /etc/hosts and so on.
-        let write = |name: &str, text: String| {
-            std::fs::write(made.hosts.join(name), text).map_err(|error| error.to_string())
-        };
+        let write =
+            |name: &str, text: String| std::fs::write(made.hosts.join(name), text).map_err(|error| error.to_string());
         std::fs::create_dir_all(&made.hosts).map_err(|error| error.to_string())?;
         write(
             "hosts",
@@ -121,8 +120,8 @@ fn certificate_file(folder: &Path) -> PathBuf {
     folder.join("server.pem")
 }
 
-#[test]
-fn a_dead_ipv6_costs_a_fraction_of_a_second() {
+#[tokio::test]
+async fn a_dead_ipv6_costs_a_fraction_of_a_second() {
     let mut namespaces = match Namespaces::new() {
         Ok(namespaces) => namespaces,
         Err(reason) => {
@@ -140,7 +139,7 @@ fn a_dead_ipv6_costs_a_fraction_of_a_second() {
     let limit = Instant::now() + Duration::from_secs(20);
     while !certificate_file(folder.path()).exists() {
         assert!(Instant::now() < limit, "the server did not start");
-        std::thread::yield_now();
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     let output = namespaces
@@ -195,20 +194,13 @@ async fn role_client() {
         let client = transport.client().unwrap();
         for time in ["first", "second"] {
             let start = Instant::now();
-            let response = client
-                .get(format!("https://{host}:{PORT}/"))
-                .send()
-                .await
-                .unwrap();
+            let response = client.get(format!("https://{host}:{PORT}/")).send().await.unwrap();
             let took = start.elapsed();
             assert_eq!(response.text().await.unwrap(), V4);
             println!("client: {host} {time} request took {} ms", took.as_millis());
             // 0.25 s head start, then nothing; the rest is room for a busy machine.
             assert!(took < Duration::from_millis(1_000), "{host} {time}: {took:?}");
         }
-        assert_eq!(
-            transport.last_family(host),
-            Some(cf_api::transport::Family::V4)
-        );
+        assert_eq!(transport.last_family(host), Some(cf_api::transport::Family::V4));
     }
 }

@@ -1,11 +1,9 @@
 //! The command line of `cloudflare-sim`: serving, and small verbs against one that is running.
 
-// This module is the binary's output.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -111,11 +109,18 @@ struct Serve {
     chat_id: Option<i64>,
 }
 
-/// Runs the command line of this process.
-///
-/// # Errors
-/// Whatever kept it from doing what was asked.
-pub async fn run() -> anyhow::Result<()> {
+/// Runs the command line of this process; what kept it from doing what was asked is printed once, as a chain.
+pub async fn run() -> ExitCode {
+    match obey().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "cloudflare-sim: {problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn obey() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.verb {
         None => serve(cli.serve).await,
@@ -188,6 +193,7 @@ async fn ask(at: &At, method: &str, path: &str, body: Option<Value>) -> anyhow::
 async fn serve(options: Serve) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing::Level::INFO)
         .init();
     let mut config = match &options.config {

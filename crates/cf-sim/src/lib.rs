@@ -32,7 +32,7 @@
 //! |---|---|
 //! | `GET health` | `{"ok":true}` |
 //! | `GET state` | [`StateView`]: prefixes with propagation, scenario, row counts, quotas, webhook target |
-//! | `POST scenario` | `{"name":"demo"}` or `{"toml":"..."}`, optional `"factor"`: starts it (replaces a running one) |
+//! | `POST scenario` | `{"name":"demo"}` or `{"toml":"..."}`, optional `"factor"` (from then on for all delays too): starts it (replaces a running one) |
 //! | `GET scenario`, `DELETE scenario` | [`ScenarioStatus`] or null; stop it. `GET scenarios`: the embedded names |
 //! | `POST faults` | a [`FaultSpec`]; answers `{"id":...}` |
 //! | `GET faults`, `DELETE faults`, `DELETE faults/{id}` | list (with use counts), clear all, clear one |

@@ -1,7 +1,8 @@
 //! `cloudflare-sim`: a simulated Cloudflare and Telegram.
 
-/// Errors are printed once, as a chain, and end the process with 1.
+use std::process::ExitCode;
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     cf_sim::run_cli().await
 }

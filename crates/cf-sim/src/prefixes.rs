@@ -158,6 +158,12 @@ impl PrefixTable {
         }
     }
 
+    /// Propagation times come already divided by `factor`.
+    pub(crate) fn set_times(&mut self, propagation: (Duration, Duration), factor: f64) {
+        (self.advertise_propagation, self.withdraw_propagation) = propagation;
+        self.factor = factor;
+    }
+
     pub(crate) fn by_cidr(&self, cidr: IpNet) -> Option<&PrefixState> {
         self.rows.iter().find(|p| p.cidr == cidr.trunc())
     }

@@ -83,6 +83,10 @@ impl Quota {
         }
     }
 
+    pub(crate) fn set_window(&mut self, window: Duration) {
+        self.window = window;
+    }
+
     pub(crate) fn remaining(&self) -> u32 {
         self.limit
             .saturating_sub(u32::try_from(self.used.len()).unwrap_or(u32::MAX))

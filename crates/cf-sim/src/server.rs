@@ -25,6 +25,8 @@ use crate::{control, graphql, rest, telegram};
 
 /// Larger bodies are refused with 413.
 const MAX_BODY: usize = 4 << 20;
+/// Time for half a body to be sent before the connection breaks off; otherwise nothing of it would go out.
+const FLUSH: Duration = Duration::from_millis(50);
 /// Connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 512;
 
@@ -277,10 +279,11 @@ fn word(surface: Target) -> &'static str {
 }
 
 fn answer(reply: Reply, truncated: bool) -> hyper::Response<Answer> {
+    let cut = truncated.then(|| Box::pin(tokio::time::sleep(FLUSH)));
     let length = reply.body.len();
     let mut response = hyper::Response::new(Answer {
         body: Some(reply.body.into()),
-        truncated,
+        cut,
     });
     *response.status_mut() =
         hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
@@ -303,29 +306,30 @@ fn answer(reply: Reply, truncated: bool) -> hyper::Response<Answer> {
 /// A body that can break off in the middle.
 struct Answer {
     body: Option<Bytes>,
-    truncated: bool,
+    /// Set for a body that breaks off: runs out when the first half is surely on its way.
+    cut: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Body for Answer {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        Poll::Ready(match self.body.take() {
-            Some(body) if self.truncated => Some(Ok(Frame::data(body.slice(..body.len() / 2)))),
-            Some(body) if !body.is_empty() => Some(Ok(Frame::data(body))),
-            None if self.truncated => Some(Err(Cut::Close)),
-            _ => None,
-        })
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match (self.body.take(), &mut self.cut) {
+            (Some(body), Some(_)) => Poll::Ready(Some(Ok(Frame::data(body.slice(..body.len() / 2))))),
+            (Some(body), None) if !body.is_empty() => Poll::Ready(Some(Ok(Frame::data(body)))),
+            (None, Some(sent)) => sent.as_mut().poll(context).map(|()| Some(Err(Cut::Close))),
+            _ => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.truncated && self.body.as_ref().is_none_or(Bytes::is_empty)
+        self.cut.is_none() && self.body.as_ref().is_none_or(Bytes::is_empty)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.body, self.truncated) {
-            (Some(body), false) => SizeHint::with_exact(body.len() as u64),
+        match (&self.body, &self.cut) {
+            (Some(body), None) => SizeHint::with_exact(body.len() as u64),
             _ => SizeHint::default(),
         }
     }

@@ -226,7 +226,7 @@ impl Sim {
         self.world.lock().faults.list(Timestamp::now())
     }
 
-    /// Starts a scenario with the configured factor; a running one is replaced.
+    /// Starts a scenario with the factor in force; a running one is replaced.
     ///
     /// # Errors
     /// The scenario contradicts itself.
@@ -404,11 +404,15 @@ pub(crate) fn start_scenario(world: &World, scenario: Scenario, factor: Option<f
     scenario
         .check()
         .map_err(|e| SimError::Scenario(ScenarioError::Invalid(e)))?;
-    let factor = factor.unwrap_or(world.config.factor);
+    let other = factor;
+    let factor = factor.unwrap_or_else(|| world.lock().factor);
     if !(factor.is_finite() && factor > 0.0 && factor <= 1e6) {
         return Err(SimError::Invalid(format!(
             "factor must be above 0 and at most a million, not {factor}"
         )));
+    }
+    if let Some(other) = other {
+        world.set_factor(other);
     }
     let now = Timestamp::now();
     tracing::info!(event = "sim.scenario.started", name = %scenario.name, factor);

@@ -47,7 +47,7 @@ pub(crate) struct State {
     pub(crate) history: VecDeque<Value>,
     pub(crate) webhook: Option<WebhookTarget>,
     pub(crate) dice: Dice,
-    /// Divides delays; a scenario can change it.
+    /// Divides delays; starting a scenario with another factor changes it.
     pub(crate) factor: f64,
 }
 
@@ -129,6 +129,23 @@ impl World {
     /// A panic elsewhere does not stop the simulator: the state is plain data.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another factor from now on: delays, propagation, cool-down and quota windows follow it.
+    pub(crate) fn set_factor(&self, factor: f64) {
+        let scaled = |d: Duration| d.div_f64(factor);
+        let mut state = self.lock();
+        state.factor = factor;
+        let propagation = (
+            scaled(self.config.advertise_propagation),
+            scaled(self.config.withdraw_propagation),
+        );
+        state.prefixes.set_times(propagation, factor);
+        state
+            .traffic
+            .set_delays(scaled(self.config.ingest_delay), scaled(self.config.ingest_jitter));
+        state.rest_quota.set_window(scaled(self.config.quota_window));
+        state.graphql_quota.set_window(scaled(self.config.quota_window));
     }
 
     pub(crate) fn view(&self) -> StateView {

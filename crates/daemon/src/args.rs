@@ -1,7 +1,7 @@
 //! The arguments every program of ours takes, and what is answered without starting.
 //!
 //! `--config-dir`, `--check-config`, `--print-config`, `--log-level`, `--version` and `--help` mean the same everywhere.
-//! Reading the configuration itself is behind [`crate::config::Configuration`].
+//! Reading the configuration itself is in [`crate::config`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,9 +14,6 @@ use crate::exit;
 use crate::logging::LogFilter;
 use crate::output;
 
-/// Where the configuration is when nothing else is said.
-pub const DEFAULT_CONFIG_DIR: &str = "/etc/cloudflare-mt";
-
 /// The arguments common to all programs. Flatten them into a program's own.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
@@ -24,8 +21,8 @@ pub struct CommonArgs {
     #[arg(
         long,
         value_name = "DIR",
-        env = "CLOUDFLARE_MT_CONFIG_DIR",
-        default_value = DEFAULT_CONFIG_DIR,
+        env = settings::CONFIG_DIR_VARIABLE,
+        default_value = settings::DEFAULT_CONFIG_DIR,
         global = true
     )]
     pub config_dir: PathBuf,
@@ -39,13 +36,18 @@ pub struct CommonArgs {
     pub print_config: bool,
 
     /// What is logged: off, error, warn, info, debug or trace, alone or as TARGET=LEVEL, joined by commas
-    #[arg(long, value_name = "FILTER", env = "CLOUDFLARE_MT_LOG", default_value = "info", global = true)]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "CLOUDFLARE_MT_LOG",
+        default_value = "info",
+        global = true
+    )]
     pub log_level: LogFilter,
 }
 
 /// Version of this build, with the commit when the build was told it (`CLOUDFLARE_MT_COMMIT`, set by the packaging).
 pub fn version() -> &'static str {
-    // A const block, so that the text is put together by the compiler and not at each call.
     const WITH_COMMIT: Option<&str> = option_env!("CLOUDFLARE_MT_COMMIT");
     static TEXT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     TEXT.get_or_init(|| match WITH_COMMIT {
@@ -136,7 +138,13 @@ mod tests {
 
     #[test]
     fn arguments_are_read() {
-        let args = parse_ok(&["--config-dir", "/tmp/x", "--check-config", "--log-level", "debug,hyper=warn"]);
+        let args = parse_ok(&[
+            "--config-dir",
+            "/tmp/x",
+            "--check-config",
+            "--log-level",
+            "debug,hyper=warn",
+        ]);
         assert_eq!(args.config_dir, PathBuf::from("/tmp/x"));
         assert!(args.check_config);
         assert!(!args.print_config);

@@ -36,6 +36,10 @@ impl Interrupts {
         }
     }
 
+    fn any_protected(&self) -> bool {
+        *self.protected.borrow() > 0
+    }
+
     async fn none_protected(&self) {
         let mut protected = self.protected.subscribe();
         let _ = protected.wait_for(|count| *count == 0).await;
@@ -63,7 +67,7 @@ where
 {
     let outcome = logging::init(program, filter, SystemClock::shared())
         .context("cannot set up logging")
-        .and_then(|_| block_on(work));
+        .and_then(|_| block_on(program, work));
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -77,7 +81,7 @@ where
     ExitCode::from(code)
 }
 
-fn block_on<W, F>(work: W) -> anyhow::Result<u8>
+fn block_on<W, F>(program: &str, work: W) -> anyhow::Result<u8>
 where
     W: FnOnce(Interrupts) -> F,
     F: Future<Output = anyhow::Result<u8>> + Send + 'static,
@@ -97,6 +101,11 @@ where
             done = &mut work => return done.context("the command panicked")?,
             code = stop_signal(&mut interrupt, &mut terminate) => code,
         };
+        if interrupts.any_protected() {
+            output::complain(&format!(
+                "{program}: finishing what was begun; press Ctrl-C again to stop at once\n"
+            ));
+        }
         tokio::select! {
             biased;
             // What was protected may have been the last thing to do, but the user is told it was interrupted.
@@ -123,7 +132,13 @@ async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
 /// Error texts may quote the outside world; on a terminal they must not move the cursor.
 fn shown(text: &str) -> String {
     text.chars()
-        .map(|c| if logging::is_unsafe(c) && c != '\n' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if logging::is_unsafe(c) && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

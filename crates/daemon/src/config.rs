@@ -1,82 +1,45 @@
 //! Loading the configuration before anything else happens, and answering `--check-config` and `--print-config`.
 //!
-//! The frame knows of the configuration only that it can be loaded, reported on and printed ([`Configuration`]); what is
-//! in it is the services' business.
+//! What the settings mean and how a report reads is `settings`' business; here is only what a program does with them.
 
-use std::path::Path;
 use std::process::ExitCode;
+
+use settings::{ConfigReport, LoadOptions, Loaded, Need};
 
 use crate::args::CommonArgs;
 use crate::exit;
 use crate::output;
 
-/// A validated configuration of a program.
-pub trait Configuration: Sized + Send + 'static {
-    /// Reads the files in `dir` and the environment, all problems at once.
-    ///
-    /// # Errors
-    /// The report to show when a program cannot work with what is there.
-    fn load(dir: &Path) -> Result<Self, BadConfig>;
-
-    /// Findings that do not prevent a start but deserve a look, such as unknown keys or a file others can read. They
-    /// are logged at start and make `--check-config` fail where [`Finding::fails_check`] says so.
-    fn findings(&self) -> Vec<Finding>;
-
-    /// What is in effect, as text with secrets masked and a newline at the end.
-    fn printed(&self) -> String;
-}
-
-/// The configuration cannot be used. The text is the full report, ready to be shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{report}")]
-pub struct BadConfig {
-    /// Every problem with file, key, value and remedy.
-    pub report: String,
-}
-
-/// A remark about a configuration that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What was found, where, and what to do, on one line.
-    pub text: String,
-    /// Whether `--check-config` fails because of it.
-    pub fails_check: bool,
-}
-
-/// Loads the configuration and answers `--check-config` and `--print-config`. `Err` is the exit code when that was all,
-/// or when the configuration cannot be used and its report has been printed.
+/// Loads the configuration a program needs and answers `--check-config` and `--print-config`. `Err` is the exit code
+/// when that was all, or when the configuration cannot be used and its report has been printed.
 ///
 /// # Errors
 /// When there is nothing to start.
-pub fn load_or_answer<C: Configuration>(args: &CommonArgs) -> Result<C, ExitCode> {
-    let config = match C::load(&args.config_dir) {
-        Ok(config) => config,
-        Err(bad) => {
-            output::complain(&with_newline(bad.report));
-            return Err(ExitCode::from(exit::BAD_CONFIG));
-        }
-    };
+pub fn load_or_answer(args: &CommonArgs, needs: &[Need]) -> Result<Loaded, ExitCode> {
+    let options = LoadOptions::of_process(Some(args.config_dir.clone()), needs);
+    answer(args, settings::load(&options)).map_err(ExitCode::from)
+}
+
+fn answer(args: &CommonArgs, loaded: Result<Loaded, ConfigReport>) -> Result<Loaded, u8> {
+    let loaded = loaded.map_err(|report| refuse(&report))?;
     if args.check_config {
-        return Err(ExitCode::from(check(&config, &args.config_dir)));
+        return Err(match loaded.check() {
+            Ok(()) => show(&loaded.report().to_string()),
+            Err(report) => refuse(&report),
+        });
     }
     if args.print_config {
-        return Err(ExitCode::from(print_out(&config.printed())));
+        return Err(show(&settings::print_config(&loaded.settings)));
     }
-    Ok(config)
+    Ok(loaded)
 }
 
-fn check<C: Configuration>(config: &C, dir: &Path) -> u8 {
-    let findings = config.findings();
-    for finding in &findings {
-        output::complain(&with_newline(finding.text.clone()));
-    }
-    if findings.iter().any(|finding| finding.fails_check) {
-        return exit::BAD_CONFIG;
-    }
-    print_out(&format!("{}: the configuration is good\n", dir.display()))
+fn refuse(report: &ConfigReport) -> u8 {
+    output::complain(&report.to_string());
+    report.exit_code()
 }
 
-fn print_out(text: &str) -> u8 {
+fn show(text: &str) -> u8 {
     match output::print(text) {
         Ok(()) => exit::DONE,
         Err(error) => {
@@ -86,66 +49,46 @@ fn print_out(text: &str) -> u8 {
     }
 }
 
-fn with_newline(mut text: String) -> String {
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use settings::Environment;
+
     use super::*;
     use crate::args::{parse_service, service_command};
 
-    #[derive(Debug)]
-    struct Fake {
-        findings: Vec<Finding>,
-    }
-
-    impl Configuration for Fake {
-        fn load(dir: &Path) -> Result<Self, BadConfig> {
-            let finding = |fails_check| Finding {
-                text: "settings.json: unknown key `webhok`".into(),
-                fails_check,
-            };
-            match dir.to_str() {
-                Some("good") => Ok(Self { findings: vec![] }),
-                Some("remark") => Ok(Self { findings: vec![finding(false)] }),
-                Some("unknown-key") => Ok(Self { findings: vec![finding(true)] }),
-                _ => Err(BadConfig { report: "settings.json is missing".into() }),
-            }
+    /// What the program does with this `settings.json` and these arguments: start, or this exit code.
+    fn outcome(settings_json: Option<&str>, arguments: &[&str]) -> Result<(), u8> {
+        let dir = tempfile::tempdir().expect("a directory");
+        if let Some(text) = settings_json {
+            fs::write(dir.path().join("settings.json"), text).expect("writes");
         }
-
-        fn findings(&self) -> Vec<Finding> {
-            self.findings.clone()
-        }
-
-        fn printed(&self) -> String {
-            "{}\n".into()
-        }
-    }
-
-    fn outcome(arguments: &[&str]) -> Result<Fake, ExitCode> {
         let argv = std::iter::once(&"cloudflare-test").chain(arguments);
-        let command = service_command("cloudflare-test", "Does nothing.", &[]);
-        load_or_answer(&parse_service(command, argv).expect("understood"))
+        let args = parse_service(service_command("cloudflare-test", "Does nothing.", &[]), argv).expect("understood");
+        let options = LoadOptions {
+            config_dir: Some(dir.path().to_owned()),
+            environment: Environment::default(),
+            ..LoadOptions::default()
+        };
+        answer(&args, settings::load(&options)).map(drop)
     }
 
     #[test]
     fn only_a_good_configuration_without_questions_starts() {
-        assert!(outcome(&["--config-dir", "good"]).is_ok());
-        assert!(outcome(&["--config-dir", "unknown-key"]).is_ok(), "a remark does not prevent the start");
-        let cases: [(&[&str], u8); 6] = [
-            (&["--config-dir", "nowhere"], exit::BAD_CONFIG),
-            (&["--config-dir", "nowhere", "--check-config"], exit::BAD_CONFIG),
-            (&["--config-dir", "good", "--check-config"], exit::DONE),
-            (&["--config-dir", "remark", "--check-config"], exit::DONE),
-            (&["--config-dir", "unknown-key", "--check-config"], exit::BAD_CONFIG),
-            (&["--config-dir", "unknown-key", "--print-config"], exit::DONE),
-        ];
-        for (arguments, code) in cases {
-            assert_eq!(outcome(arguments).expect_err("no start"), ExitCode::from(code), "{arguments:?}");
-        }
+        let account = r#""cloudflare": {"account_id": "00112233445566778899aabbccddeeff"}"#;
+        let (good, unknown_key) = (format!("{{{account}}}"), format!(r#"{{{account}, "webhok": {{}}}}"#));
+        let (good, unknown_key, broken) = (Some(good.as_str()), Some(unknown_key.as_str()), Some("{"));
+        assert_eq!(outcome(good, &[]), Ok(()));
+        assert_eq!(outcome(good, &["--check-config"]), Err(exit::DONE));
+        assert_eq!(outcome(good, &["--print-config"]), Err(exit::DONE));
+        assert_eq!(
+            outcome(unknown_key, &[]),
+            Ok(()),
+            "a typing error does not prevent the start"
+        );
+        assert_eq!(outcome(unknown_key, &["--check-config"]), Err(exit::BAD_CONFIG));
+        assert_eq!(outcome(broken, &[]), Err(exit::BAD_CONFIG));
+        assert_eq!(outcome(broken, &["--print-config"]), Err(exit::BAD_CONFIG));
     }
 }

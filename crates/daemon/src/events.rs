@@ -54,23 +54,48 @@ pub struct EventDef {
 
 impl EventDef {
     const fn error(name: &'static str, meaning: &'static str, action: &'static str) -> Self {
-        Self { name, level: EventLevel::Error, meaning, action }
+        Self {
+            name,
+            level: EventLevel::Error,
+            meaning,
+            action,
+        }
     }
 
     const fn warn(name: &'static str, meaning: &'static str, action: &'static str) -> Self {
-        Self { name, level: EventLevel::Warn, meaning, action }
+        Self {
+            name,
+            level: EventLevel::Warn,
+            meaning,
+            action,
+        }
     }
 
     const fn info(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, level: EventLevel::Info, meaning, action: "" }
+        Self {
+            name,
+            level: EventLevel::Info,
+            meaning,
+            action: "",
+        }
     }
 
     const fn debug(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, level: EventLevel::Debug, meaning, action: "" }
+        Self {
+            name,
+            level: EventLevel::Debug,
+            meaning,
+            action: "",
+        }
     }
 
     const fn library(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, level: EventLevel::Library, meaning, action: "" }
+        Self {
+            name,
+            level: EventLevel::Library,
+            meaning,
+            action: "",
+        }
     }
 }
 
@@ -97,11 +122,21 @@ mod tests {
             let words: Vec<&str> = name.split('.').collect();
             assert!(words.len() >= 2, "{name}: at least area.happened");
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            assert!(words.iter().all(|word| !word.is_empty() && word.chars().all(plain)), "{name}");
+            assert!(
+                words.iter().all(|word| !word.is_empty() && word.chars().all(plain)),
+                "{name}"
+            );
             assert!(event.meaning.ends_with('.'), "{name}: the meaning is a sentence");
             let urgent = matches!(event.level, EventLevel::Error | EventLevel::Warn);
-            assert_eq!(urgent, !event.action.is_empty(), "{name}: an action for errors and warnings");
-            assert!(event.action.is_empty() || event.action.ends_with('.'), "{name}: the action is a sentence");
+            assert_eq!(
+                urgent,
+                !event.action.is_empty(),
+                "{name}: an action for errors and warnings"
+            );
+            assert!(
+                event.action.is_empty() || event.action.ends_with('.'),
+                "{name}: the action is a sentence"
+            );
         }
     }
 

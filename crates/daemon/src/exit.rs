@@ -15,7 +15,7 @@ pub const FAILURE: u8 = 1;
 /// Called with arguments it does not understand.
 pub const USAGE: u8 = 2;
 /// The configuration is bad; starting again without changing it is useless (`EX_CONFIG` of sysexits.h).
-pub const BAD_CONFIG: u8 = 78;
+pub const BAD_CONFIG: u8 = settings::EXIT_BAD_CONFIG;
 /// A command ended by Ctrl-C: 128 + SIGINT, as shells show it.
 pub const INTERRUPTED: u8 = 130;
 /// A command ended by SIGTERM: 128 + SIGTERM.
@@ -78,11 +78,20 @@ impl ExitReport {
         if code == DONE {
             tracing::info!(event = "process.stopped", code, reason, uptime_s);
         } else {
-            let error = self.failure.map_or_else(
-                || "something did not stop in time".to_owned(),
-                |failure| format!("{failure:#}"),
+            let error = match self.failure {
+                Some(failure) => format!("{failure:#}"),
+                None if forced => "a second signal came before everything had stopped".to_owned(),
+                None => "not everything stopped in time".to_owned(),
+            };
+            tracing::error!(
+                event = "process.failed",
+                code,
+                reason,
+                forced,
+                not_stopped,
+                uptime_s,
+                error
             );
-            tracing::error!(event = "process.failed", code, reason, forced, not_stopped, uptime_s, error);
         }
         ExitCode::from(code)
     }

@@ -49,7 +49,6 @@ mod tasks;
 mod watchdog;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
-pub use config::Configuration;
 pub use exit::ExitReport;
 pub use frame::Frame;
 pub use health::{Health, Weight};

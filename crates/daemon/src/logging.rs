@@ -78,7 +78,11 @@ fn stderr_is_journal(journal_stream: Option<&str>) -> bool {
         return false;
     };
     let stderr = std::io::stderr();
-    let Ok(metadata) = stderr.as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata()) else {
+    let Ok(metadata) = stderr
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|fd| File::from(fd).metadata())
+    else {
         return false;
     };
     (metadata.dev(), metadata.ino()) == (device, inode)

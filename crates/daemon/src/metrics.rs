@@ -90,7 +90,12 @@ struct FrameCollector {
 impl Collector for FrameCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let build = [("service", self.service), ("version", crate::args::version())];
-        labelled(&mut encoder, "build", "Which program this is, always 1", &[(&build, 1.0)])?;
+        labelled(
+            &mut encoder,
+            "build",
+            "Which program this is, always 1",
+            &[(&build, 1.0)],
+        )?;
         let uptime = self.clock.monotonic().as_secs_f64();
         single(&mut encoder, "uptime_seconds", "Time since start", uptime)?;
 
@@ -107,12 +112,28 @@ impl Collector for FrameCollector {
         let loops = self.progress.survey();
         let ages: Vec<_> = loops
             .iter()
-            .map(|turn| ([("loop", &*turn.name)], turn.age.as_secs_f64(), turn.limit.as_secs_f64()))
+            .map(|turn| {
+                (
+                    [("loop", &*turn.name)],
+                    turn.age.as_secs_f64(),
+                    turn.limit.as_secs_f64(),
+                )
+            })
             .collect();
         let rows: Vec<Row<'_>> = ages.iter().map(|(labels, age, _)| (&labels[..], *age)).collect();
-        labelled(&mut encoder, "loop_silent_seconds", "Time since the loop made progress", &rows)?;
+        labelled(
+            &mut encoder,
+            "loop_silent_seconds",
+            "Time since the loop made progress",
+            &rows,
+        )?;
         let rows: Vec<Row<'_>> = ages.iter().map(|(labels, _, limit)| (&labels[..], *limit)).collect();
-        labelled(&mut encoder, "loop_limit_seconds", "How long the loop may stay silent", &rows)
+        labelled(
+            &mut encoder,
+            "loop_limit_seconds",
+            "How long the loop may stay silent",
+            &rows,
+        )
     }
 }
 
@@ -137,7 +158,12 @@ impl Collector for ProcessCollector {
         }
         if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
             let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
-            single(&mut encoder, "process_open_fds", "Number of open file descriptors", f64::from(open))?;
+            single(
+                &mut encoder,
+                "process_open_fds",
+                "Number of open file descriptors",
+                f64::from(open),
+            )?;
         }
         Ok(())
     }
@@ -199,7 +225,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
-        assert!(text.contains("cloudflare_mt_build{service=\"cloudflare-webhook\",version=\""), "{text}");
+        assert!(
+            text.contains("cloudflare_mt_build{service=\"cloudflare-webhook\",version=\""),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"));
         assert_eq!(text.matches("# EOF").count(), 1);
     }

@@ -49,7 +49,9 @@ mod tests {
     #[test]
     fn only_our_own_output_counts() {
         assert!(is_closed_pipe(&broken().into()));
-        let in_context = Err::<(), _>(broken()).context("cannot write the table").expect_err("an error");
+        let in_context = Err::<(), _>(broken())
+            .context("cannot write the table")
+            .expect_err("an error");
         assert!(is_closed_pipe(&in_context));
         assert!(!is_closed_pipe(&Api(broken()).into()));
     }

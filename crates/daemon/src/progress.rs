@@ -139,8 +139,7 @@ pub struct LoopHandle {
 impl LoopHandle {
     /// Progress was made now.
     pub fn tick(&self) {
-        self.last
-            .store(nanoseconds(self.clock.monotonic()), Ordering::Release);
+        self.last.store(nanoseconds(self.clock.monotonic()), Ordering::Release);
     }
 
     /// The loop's name.
@@ -170,7 +169,9 @@ impl LoopHandle {
 
 impl fmt::Debug for LoopHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopHandle").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("LoopHandle")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,17 +4,17 @@
 //! that is [`crate::supervise`], which tests use without any of this.
 
 use std::ffi::OsString;
-use std::marker::PhantomData;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use settings::{Loaded, Need};
 use tokio::runtime::Runtime;
 
 use crate::args::{self, CommonArgs};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{self, Configuration};
+use crate::config;
 use crate::exit::{self, ExitReport};
 use crate::frame::{DEFAULT_DRAIN, Frame};
 use crate::logging;
@@ -37,27 +37,28 @@ const STACK: usize = 1024 * 1024;
 
 /// What a service says about itself before it runs.
 #[derive(Debug)]
-pub struct ServiceSpec<C> {
+pub struct ServiceSpec {
     /// The program's name, for example `cloudflare-webhook`.
     pub name: &'static str,
     /// One sentence for `--help`.
     pub about: &'static str,
     /// Example command lines for `--help`, besides those all programs have.
     pub examples: &'static [&'static str],
+    /// What the service cannot work without although other programs can.
+    pub needs: &'static [Need],
     /// How long the end may take; [`DEFAULT_DRAIN`] unless there is a reason.
     pub drain: Duration,
-    config: PhantomData<fn() -> C>,
 }
 
-impl<C: Configuration> ServiceSpec<C> {
-    /// A service with the usual drain limit.
+impl ServiceSpec {
+    /// A service that needs nothing in particular, with the usual drain limit.
     pub fn new(name: &'static str, about: &'static str) -> Self {
         Self {
             name,
             about,
             examples: &[],
+            needs: &[],
             drain: DEFAULT_DRAIN,
-            config: PhantomData,
         }
     }
 
@@ -69,28 +70,26 @@ impl<C: Configuration> ServiceSpec<C> {
 
 /// Runs a service of this process's arguments to its end and returns the exit code for `main`.
 ///
-/// `run` gets the frame and the configuration; see [`supervise`] for what it has to do.
-pub fn run_service<C, R, F>(spec: &ServiceSpec<C>, run: R) -> ExitCode
+/// `run` gets the frame and the settings; see [`supervise`] for what it has to do.
+pub fn run_service<R, F>(spec: &ServiceSpec, run: R) -> ExitCode
 where
-    C: Configuration,
-    R: FnOnce(Frame, C) -> F,
+    R: FnOnce(Frame, Loaded) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     run_service_from(spec, std::env::args_os(), run)
 }
 
 /// [`run_service`] with other arguments than the process's own; the first is the program's name.
-pub fn run_service_from<C, R, F, I, T>(spec: &ServiceSpec<C>, argv: I, run: R) -> ExitCode
+pub fn run_service_from<R, F, I, T>(spec: &ServiceSpec, argv: I, run: R) -> ExitCode
 where
-    C: Configuration,
-    R: FnOnce(Frame, C) -> F,
+    R: FnOnce(Frame, Loaded) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
     let clock = SystemClock::shared();
     let prepared = args::parse_service(spec.command(), argv)
-        .and_then(|args| config::load_or_answer::<C>(&args).map(|config| (args, config)));
+        .and_then(|args| config::load_or_answer(&args, spec.needs).map(|config| (args, config)));
     let (args, config) = match prepared {
         Ok(prepared) => prepared,
         Err(code) => return code,
@@ -115,10 +114,9 @@ where
 }
 
 /// `Err` when the process could not even begin.
-async fn start<C, R, F>(spec: &ServiceSpec<C>, clock: SharedClock, config: C, run: R) -> anyhow::Result<ExitReport>
+async fn start<R, F>(spec: &ServiceSpec, clock: SharedClock, config: Loaded, run: R) -> anyhow::Result<ExitReport>
 where
-    C: Configuration,
-    R: FnOnce(Frame, C) -> F,
+    R: FnOnce(Frame, Loaded) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let notifier = Notifier::from_env().context("NOTIFY_SOCKET does not name a socket")?;
@@ -147,16 +145,17 @@ fn runtime() -> anyhow::Result<Runtime> {
         .context("cannot start worker threads")
 }
 
-fn log_start<C: Configuration>(name: &str, args: &CommonArgs, config: &C) {
+fn log_start(name: &str, args: &CommonArgs, config: &Loaded) {
     tracing::info!(
         event = "process.started",
         service = name,
         version = args::version(),
         pid = std::process::id(),
-        config_dir = %args.config_dir.display(),
+        config_dir = %config.directory.display(),
         log_filter = %args.log_level,
     );
-    for finding in config.findings() {
-        tracing::warn!(event = "config.finding", finding = finding.text);
+    for problem in &config.warnings {
+        let finding = problem.one_line(&config.directory);
+        tracing::warn!(event = "config.finding", code = problem.code.as_str(), finding);
     }
 }

@@ -85,6 +85,9 @@ mod tests {
         let run = streak.recovered(at(70)).expect("a streak ended");
         assert_eq!((run.failures, run.lasted), (5, at(60)));
         assert_eq!(streak.recovered(at(71)), None);
-        assert_eq!(streak.failed(at(100)).map(|run| (run.failures, run.lasted)), Some((1, at(0))));
+        assert_eq!(
+            streak.failed(at(100)).map(|run| (run.failures, run.lasted)),
+            Some((1, at(0)))
+        );
     }
 }

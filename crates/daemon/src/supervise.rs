@@ -22,11 +22,7 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let tasks = frame.tasks();
-    let _watchdog = AbortOnDrop(tokio::spawn(watchdog::watch(
-        frame.progress().clone(),
-        frame.notifier().clone(),
-        frame.watchdog(),
-    )));
+    let _watchdog = AbortOnDrop(tokio::spawn(watchdog::watch(frame.clone())));
     tasks.spawn(MAIN, Kind::Endless, None, service);
     tokio::select! {
         biased;
@@ -54,7 +50,12 @@ async fn drain(frame: &Frame, reason: StopReason) -> Vec<String> {
     let tasks = frame.tasks();
     let waiting_for = tasks.still_running().join(",");
     let limit_s = frame.drain().as_secs_f64();
-    tracing::info!(event = "process.stopping", reason = reason.as_str(), waiting_for, limit_s);
+    tracing::info!(
+        event = "process.stopping",
+        reason = reason.as_str(),
+        waiting_for,
+        limit_s
+    );
     tokio::select! {
         biased;
         () = tasks.all_ended() => return Vec::new(),
@@ -129,7 +130,10 @@ mod tests {
         })
         .await;
         assert_eq!((report.code(), report.reason), (exit::FAILURE, StopReason::Internal));
-        assert_eq!(format!("{:#}", report.failure.expect("a failure")), "poll failed: the database is gone");
+        assert_eq!(
+            format!("{:#}", report.failure.expect("a failure")),
+            "poll failed: the database is gone"
+        );
         assert!(report.not_stopped.is_empty());
     }
 

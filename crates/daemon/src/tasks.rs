@@ -173,7 +173,9 @@ impl Tasks {
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("running", &self.still_running()).finish_non_exhaustive()
+        f.debug_struct("Tasks")
+            .field("running", &self.still_running())
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,9 +211,18 @@ mod tests {
             "poll ended although it was not asked to"
         );
         let error = || Err(anyhow::anyhow!("disk is full").context("cannot store"));
-        assert_eq!(failure_of(Kind::Endless, async move { error() }).await, "poll failed: cannot store: disk is full");
-        assert_eq!(failure_of(Kind::Finite, async move { error() }).await, "poll failed: cannot store: disk is full");
-        assert_eq!(failure_of(Kind::Finite, async { panic!("index 7") }).await, "poll panicked: index 7");
+        assert_eq!(
+            failure_of(Kind::Endless, async move { error() }).await,
+            "poll failed: cannot store: disk is full"
+        );
+        assert_eq!(
+            failure_of(Kind::Finite, async move { error() }).await,
+            "poll failed: cannot store: disk is full"
+        );
+        assert_eq!(
+            failure_of(Kind::Finite, async { panic!("index 7") }).await,
+            "poll panicked: index 7"
+        );
     }
 
     #[tokio::test]

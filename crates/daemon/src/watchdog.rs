@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::progress::{LoopState, Progress};
-use crate::readiness::Notifier;
+use crate::frame::Frame;
+use crate::progress::LoopState;
 
 /// How often stalls are looked for when nobody set a watchdog.
 const UNWATCHED_PERIOD: Duration = Duration::from_secs(5);
@@ -19,8 +19,9 @@ const UNWATCHED_PERIOD: Duration = Duration::from_secs(5);
 /// Three chances within the limit, so that one late turn is not a restart.
 const PINGS_PER_LIMIT: u32 = 3;
 
-/// Looks after `progress` until dropped. `limit` is the manager's watchdog interval.
-pub(crate) async fn watch(progress: Progress, notifier: Notifier, limit: Option<Duration>) {
+/// Looks after the loops of `frame` until dropped.
+pub(crate) async fn watch(frame: Frame) {
+    let limit = frame.watchdog();
     let period = limit
         .map_or(UNWATCHED_PERIOD, |limit| limit / PINGS_PER_LIMIT)
         .max(Duration::from_millis(1));
@@ -30,13 +31,13 @@ pub(crate) async fn watch(progress: Progress, notifier: Notifier, limit: Option<
     let mut warned = false;
     loop {
         turns.tick().await;
-        let states = progress.survey();
+        let states = frame.progress().survey();
         if stalls.note(&states) && !states.is_empty() {
             if limit.is_some() {
-                notifier.watchdog();
+                frame.notifier().watchdog();
             }
             warned = false;
-        } else if states.is_empty() && limit.is_some() && !warned {
+        } else if states.is_empty() && frame.is_ready() && !warned && !frame.shutdown().is_triggered() {
             warned = true;
             tracing::warn!(event = "watchdog.nothing_registered");
         }
@@ -67,7 +68,11 @@ impl Stalls {
         self.known.retain(|name, age| {
             let ended = in_time(name);
             if ended {
-                tracing::warn!(event = "watchdog.loop.recovered", name = &**name, silent_s = age.as_secs_f64());
+                tracing::warn!(
+                    event = "watchdog.loop.recovered",
+                    name = &**name,
+                    silent_s = age.as_secs_f64()
+                );
             }
             !ended
         });

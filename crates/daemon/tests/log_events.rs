@@ -31,7 +31,8 @@ fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && path.file_name().unwrap() != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && path.file_name().unwrap() != "tests.rs"
+        {
             found.push(path);
         }
     }
@@ -48,13 +49,20 @@ fn every_logged_event_is_in_the_table_with_its_level_and_every_entry_is_logged()
             let file = path.strip_prefix(workspace()).unwrap_or(&path).display();
             let place = format!("{file}:{}", call.line);
             let Some(name) = call.event else {
-                problems.push(format!("{place}: a {}! without a literal `event = \"area.thing.happened\"`", call.level));
+                problems.push(format!(
+                    "{place}: a {}! without a literal `event = \"area.thing.happened\"`",
+                    call.level
+                ));
                 continue;
             };
             match events::find(&name) {
                 None => problems.push(format!("{place}: {name} is not in crates/daemon/src/events/table.rs")),
                 Some(entry) if entry.level != EventLevel::Library && entry.level.as_str() != call.level => {
-                    problems.push(format!("{place}: {name} is {} in the table, {} here", entry.level.as_str(), call.level));
+                    problems.push(format!(
+                        "{place}: {name} is {} in the table, {} here",
+                        entry.level.as_str(),
+                        call.level
+                    ));
                 }
                 Some(_) => {}
             }
@@ -77,5 +85,8 @@ fn the_page_is_up_to_date() {
         fs::write(&path, &page).expect("writes the page");
     }
     let have = fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == page, "docs/50-log-events.md is old: UPDATE_GENERATED=1 cargo test -p daemon --test log_events");
+    assert!(
+        have == page,
+        "docs/50-log-events.md is old: UPDATE_GENERATED=1 cargo test -p daemon --test log_events"
+    );
 }

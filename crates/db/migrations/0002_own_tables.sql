@@ -190,6 +190,8 @@ CREATE TABLE intents (
   calm_s INTEGER,
   peak TEXT,                    -- JSON domain::calm::WindowSum
   systems TEXT,                 -- JSON list
+  attack_began_at TEXT,
+  attack_ended_at TEXT,
   force INTEGER NOT NULL DEFAULT 0,
   created_at TEXT NOT NULL,
   not_before TEXT,

@@ -87,7 +87,10 @@ impl Db {
     /// # Errors
     /// See [`BackupError`].
     pub fn backup_blocking(&self, to: &Path) -> Result<BackupReport, BackupError> {
-        let from = self.source().open().map_err(|e| BackupError::Db { path: to.to_path_buf(), source: e.into() })?;
+        let from = self.source().open().map_err(|e| BackupError::Db {
+            path: to.to_path_buf(),
+            source: e.into(),
+        })?;
         copy(&from, to)
     }
 
@@ -99,7 +102,10 @@ impl Db {
         let (db, to) = (self.clone(), to.to_path_buf());
         let path = to.clone();
         let copied = tokio::task::spawn_blocking(move || db.backup_blocking(&to)).await;
-        copied.unwrap_or(Err(BackupError::Db { path, source: DbError::Panicked { what: "backup" } }))
+        copied.unwrap_or(Err(BackupError::Db {
+            path,
+            source: DbError::Panicked { what: "backup" },
+        }))
     }
 }
 
@@ -116,20 +122,41 @@ pub(crate) fn before_migration(path: &Path, conn: &Connection) -> Result<PathBuf
         }
         Ok(())
     };
-    let copied = copy(conn, &to).and_then(|report| like(&to).map(|()| report).map_err(|source| BackupError::Io { path: to.clone(), source }));
+    let copied = copy(conn, &to).and_then(|report| {
+        like(&to).map(|()| report).map_err(|source| BackupError::Io {
+            path: to.clone(),
+            source,
+        })
+    });
     match copied {
         Ok(report) => {
             tracing::info!(event = "db.safety_copy.made", path = %to.display(), size_bytes = report.bytes);
             Ok(to)
         }
-        Err(BackupError::Db { source: DbError::DiskFull(source), .. }) => Err(OpenError::DiskFull { path: path.to_path_buf(), source }),
-        Err(BackupError::Db { source: DbError::Corrupt(source), .. }) => Err(OpenError::NotADatabase { path: path.to_path_buf(), source }),
+        Err(BackupError::Db {
+            source: DbError::DiskFull(source),
+            ..
+        }) => Err(OpenError::DiskFull {
+            path: path.to_path_buf(),
+            source,
+        }),
+        Err(BackupError::Db {
+            source: DbError::Corrupt(source),
+            ..
+        }) => Err(OpenError::NotADatabase {
+            path: path.to_path_buf(),
+            source,
+        }),
         Err(error) => {
             let source = Cause::text(match std::error::Error::source(&error) {
                 Some(cause) => format!("{error}: {cause}"),
                 None => error.to_string(),
             });
-            Err(OpenError::CopyFailed { path: path.to_path_buf(), copy: to, source })
+            Err(OpenError::CopyFailed {
+                path: path.to_path_buf(),
+                copy: to,
+                source,
+            })
         }
     }
 }
@@ -139,13 +166,19 @@ pub(crate) fn free_name(path: &Path, kind: &str) -> PathBuf {
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let first = place::beside(path, &format!(".{kind}-{stamp}"));
     let numbered = (2..).map(|n| place::beside(path, &format!(".{kind}-{stamp}-{n}")));
-    std::iter::once(first.clone()).chain(numbered).find(|name| !name.exists()).unwrap_or(first)
+    std::iter::once(first.clone())
+        .chain(numbered)
+        .find(|name| !name.exists())
+        .unwrap_or(first)
 }
 
 fn copy(from: &Connection, to: &Path) -> Result<BackupReport, BackupError> {
     let io_error = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists { path: to.to_path_buf() },
-        _ => BackupError::Io { path: to.to_path_buf(), source },
+        _ => BackupError::Io {
+            path: to.to_path_buf(),
+            source,
+        },
     };
     let to = std::path::absolute(to).map_err(io_error)?;
     if to.try_exists().map_err(io_error)? {
@@ -154,9 +187,15 @@ fn copy(from: &Connection, to: &Path) -> Result<BackupReport, BackupError> {
     let partial = place::beside(&to, &format!(".partial-{}", std::process::id()));
     drop(place::create(&partial).map_err(io_error)?);
     let made = fill(from, &partial, &to).and_then(|report| {
-        fs::File::options().write(true).open(&partial).and_then(|file| file.sync_all()).map_err(io_error)?;
+        fs::File::options()
+            .write(true)
+            .open(&partial)
+            .and_then(|file| file.sync_all())
+            .map_err(io_error)?;
         // A link, because renaming would overwrite what appeared meanwhile.
-        fs::hard_link(&partial, &to).and_then(|()| place::sync_directory(&to)).map_err(io_error)?;
+        fs::hard_link(&partial, &to)
+            .and_then(|()| place::sync_directory(&to))
+            .map_err(io_error)?;
         Ok(report)
     });
     for leftover in ["", "-wal", "-shm", "-journal"] {
@@ -166,9 +205,17 @@ fn copy(from: &Connection, to: &Path) -> Result<BackupReport, BackupError> {
 }
 
 fn fill(from: &Connection, partial: &Path, to: &Path) -> Result<BackupReport, BackupError> {
-    let db_error = |source: DbError| BackupError::Db { path: to.to_path_buf(), source };
+    let db_error = |source: DbError| BackupError::Db {
+        path: to.to_path_buf(),
+        source,
+    };
     let sql_error = |error: rusqlite::Error| db_error(error.into());
-    let open = || Connection::open_with_flags(partial, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let open = || {
+        Connection::open_with_flags(
+            partial,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+    };
     let mut target = open().map_err(sql_error)?;
     // The copy is synced once, at the end.
     target.pragma_update(None, "synchronous", "OFF").map_err(sql_error)?;
@@ -176,15 +223,31 @@ fn fill(from: &Connection, partial: &Path, to: &Path) -> Result<BackupReport, Ba
     target.close().map_err(|(_, error)| sql_error(error))?;
 
     let target = open().map_err(sql_error)?;
-    let _: String = target.query_row("PRAGMA journal_mode=DELETE", [], |row| row.get(0)).map_err(sql_error)?;
+    let _: String = target
+        .query_row("PRAGMA journal_mode=DELETE", [], |row| row.get(0))
+        .map_err(sql_error)?;
     let problems = check::problems(&target).map_err(db_error)?;
     if !problems.is_empty() {
-        return Err(BackupError::NotSound { path: to.to_path_buf(), problems: problems.join("; ") });
+        return Err(BackupError::NotSound {
+            path: to.to_path_buf(),
+            problems: problems.join("; "),
+        });
     }
-    let schema_version = target.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql_error)?;
+    let schema_version = target
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql_error)?;
     target.close().map_err(|(_, error)| sql_error(error))?;
-    let bytes = fs::metadata(partial).map_err(|source| BackupError::Io { path: to.to_path_buf(), source })?.len();
-    Ok(BackupReport { path: to.to_path_buf(), bytes, schema_version })
+    let bytes = fs::metadata(partial)
+        .map_err(|source| BackupError::Io {
+            path: to.to_path_buf(),
+            source,
+        })?
+        .len();
+    Ok(BackupReport {
+        path: to.to_path_buf(),
+        bytes,
+        schema_version,
+    })
 }
 
 /// All pages in one step: in WAL mode that is one read transaction, which no writer disturbs or makes start again.
@@ -196,7 +259,11 @@ fn one_snapshot(from: &Connection, to: &mut Connection) -> Result<(), DbError> {
             StepResult::Done => return Ok(()),
             // A file that is not in WAL mode yet (the predecessor's) may be locked for a moment.
             _ if began.elapsed() < connection::BUSY_LIMIT => connection::pause(Duration::from_millis(5)),
-            _ => return Err(DbError::Busy(Cause::text("the database stayed locked while it was being copied"))),
+            _ => {
+                return Err(DbError::Busy(Cause::text(
+                    "the database stayed locked while it was being copied",
+                )));
+            }
         }
     }
 }

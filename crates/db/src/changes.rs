@@ -34,10 +34,14 @@ impl ChangeWatch {
 
 impl std::fmt::Debug for ChangeWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChangeWatch").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("ChangeWatch")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
     }
 }
 
 fn version(conn: &Connection) -> Result<i64, DbError> {
-    Ok(conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    Ok(conn
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))?)
 }

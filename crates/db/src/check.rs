@@ -51,7 +51,10 @@ pub(crate) fn problems(conn: &Connection) -> Result<Vec<String>, DbError> {
     let mut keys = conn.prepare("SELECT \"table\", rowid, parent FROM pragma_foreign_key_check LIMIT ?1")?;
     let dangling = keys.query_map([MOST_PROBLEMS], |row| {
         let (table, rowid, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(format!("row {} of {table} refers to a row of {parent} that is not there", rowid.map_or("?".into(), |id| id.to_string())))
+        Ok(format!(
+            "row {} of {table} refers to a row of {parent} that is not there",
+            rowid.map_or("?".into(), |id| id.to_string())
+        ))
     })?;
     for line in dangling {
         found.push(line?);

@@ -53,7 +53,10 @@ fn wait_for_lock(asked: i32) -> bool {
 }
 
 /// Blocks this thread for a moment. Only for threads that belong to the database: the writer, and callers that open a file.
-#[allow(clippy::disallowed_methods, reason = "SQLite's locks have no wake-up call; a database thread polls in small steps with a limit")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "SQLite's locks have no wake-up call; a database thread polls in small steps with a limit"
+)]
 pub(crate) fn pause(step: Duration) {
     std::thread::sleep(step);
 }
@@ -62,7 +65,10 @@ pub(crate) fn pause(step: Duration) {
 ///
 /// SQLite falls back to reading when the file cannot be written: check [`Connection::is_readonly`] where it matters.
 pub(crate) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     set_up_writer(&conn)?;
     Ok(conn)
 }
@@ -81,7 +87,9 @@ pub(crate) fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn finish_writer(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    let _: i64 = conn.query_row(&format!("PRAGMA journal_size_limit={WAL_KEPT_BYTES}"), [], |row| row.get(0))?;
+    let _: i64 = conn.query_row(&format!("PRAGMA journal_size_limit={WAL_KEPT_BYTES}"), [], |row| {
+        row.get(0)
+    })?;
     Ok(())
 }
 
@@ -97,13 +105,19 @@ pub(crate) struct ReadSource {
 impl ReadSource {
     /// The file as other processes see it, following their commits.
     pub(crate) fn live(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), flags: OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX }
+        Self {
+            path: path.to_path_buf(),
+            flags: OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        }
     }
 
     /// The file as bytes that nobody changes: for a directory in which SQLite can create no lock files.
     pub(crate) fn immutable(path: &Path) -> Self {
         let live = Self::live(path);
-        Self { path: immutable_uri(path), flags: live.flags | OpenFlags::SQLITE_OPEN_URI }
+        Self {
+            path: immutable_uri(path),
+            flags: live.flags | OpenFlags::SQLITE_OPEN_URI,
+        }
     }
 
     pub(crate) fn open(&self) -> rusqlite::Result<Connection> {
@@ -155,7 +169,10 @@ mod tests {
     fn the_uri_of_an_odd_path_still_names_that_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("100% odd?#name.db");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7)").unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7)")
+            .unwrap();
         let conn = ReadSource::immutable(&path).open().unwrap();
         let seven: i64 = conn.query_row("SELECT a FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(seven, 7);
@@ -166,7 +183,10 @@ mod tests {
     fn waiting_for_a_lock_ends_at_the_limit_of_the_thread() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a)").unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t(a)")
+            .unwrap();
         let holder = open_writer(&path).unwrap();
         holder.execute_batch("BEGIN IMMEDIATE").unwrap();
         set_busy_limit_of_this_thread(Duration::from_millis(30));

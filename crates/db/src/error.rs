@@ -19,7 +19,10 @@ pub struct Cause {
 impl Cause {
     /// A cause that did not come from SQLite.
     pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), sqlite_code: None }
+        Self {
+            text: text.into(),
+            sqlite_code: None,
+        }
     }
 
     /// SQLite's extended result code (<https://www.sqlite.org/rescode.html>), where there is one.
@@ -42,7 +45,10 @@ impl Error for Cause {}
 
 impl From<&rusqlite::Error> for Cause {
     fn from(error: &rusqlite::Error) -> Self {
-        Self { text: error.to_string(), sqlite_code: error.sqlite_error().map(|e| e.extended_code) }
+        Self {
+            text: error.to_string(),
+            sqlite_code: error.sqlite_error().map(|e| e.extended_code),
+        }
     }
 }
 
@@ -130,7 +136,11 @@ impl DbError {
     /// A row of ours that cannot be understood.
     #[must_use]
     pub fn bad_row(table: &str, id: impl fmt::Display, what: impl fmt::Display) -> Self {
-        Self::BadRow { table: table.to_owned(), id: id.to_string(), what: what.to_string() }
+        Self::BadRow {
+            table: table.to_owned(),
+            id: id.to_string(),
+            what: what.to_string(),
+        }
     }
 
     /// Names table and row in a [`DbError::BadRow`] that came from a failed conversion; leaves every other error alone.
@@ -169,9 +179,13 @@ impl DbError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Busy(_) | Self::DiskFull(_) | Self::ReadOnly(_) | Self::Corrupt(_) | Self::Io(_) | Self::Replaced => true,
+            Self::Busy(_) | Self::DiskFull(_) | Self::ReadOnly(_) | Self::Corrupt(_) | Self::Io(_) | Self::Replaced => {
+                true
+            }
             Self::QueueFull { .. } | Self::Closed | Self::NoAnswer { .. } | Self::Deadline { .. } => true,
-            Self::Panicked { .. } | Self::Conflict { .. } | Self::NotFound | Self::BadRow { .. } | Self::Sql(_) => false,
+            Self::Panicked { .. } | Self::Conflict { .. } | Self::NotFound | Self::BadRow { .. } | Self::Sql(_) => {
+                false
+            }
         }
     }
 
@@ -193,7 +207,9 @@ impl From<rusqlite::Error> for DbError {
             _ => {}
         }
         let cause = Cause::from(&error);
-        let Some(extended) = cause.sqlite_code else { return Self::Sql(cause) };
+        let Some(extended) = cause.sqlite_code else {
+            return Self::Sql(cause);
+        };
         match extended {
             // The shared-memory file of the WAL cannot grow: on Linux that is a full file system.
             ffi::SQLITE_IOERR_SHMSIZE => return Self::DiskFull(cause),
@@ -233,7 +249,10 @@ mod tests {
     use super::*;
 
     fn failure(code: i32) -> DbError {
-        DbError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some("said so".into())))
+        DbError::from(rusqlite::Error::SqliteFailure(
+            ffi::Error::new(code),
+            Some("said so".into()),
+        ))
     }
 
     #[test]
@@ -266,14 +285,23 @@ mod tests {
     fn the_text_leaves_out_the_source_and_the_source_is_there() {
         let error = failure(ffi::SQLITE_FULL);
         assert_eq!(error.to_string(), "no space left for the database");
-        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("said so (SQLite code 13)"));
+        assert_eq!(
+            error.source().map(ToString::to_string).as_deref(),
+            Some("said so (SQLite code 13)")
+        );
     }
 
     #[test]
     fn a_failed_conversion_names_its_row_once_told() {
         let raw = rusqlite::Error::InvalidColumnType(2, "state".into(), rusqlite::types::Type::Null);
         let error = DbError::from(raw).in_row("intents", 42);
-        assert_eq!(error.to_string(), "row 42 of table intents cannot be read: Invalid column type Null at index: 2, name: state");
-        assert_eq!(error.in_row("other", 1).to_string().get(..24), Some("row 42 of table intents "));
+        assert_eq!(
+            error.to_string(),
+            "row 42 of table intents cannot be read: Invalid column type Null at index: 2, name: state"
+        );
+        assert_eq!(
+            error.in_row("other", 1).to_string().get(..24),
+            Some("row 42 of table intents ")
+        );
     }
 }

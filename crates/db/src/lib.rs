@@ -27,8 +27,8 @@ pub use error::{Cause, DbError};
 pub use open::{Access, OpenError, OpenOptions};
 pub use store::Db;
 pub use tables::{
-    analytics, audit, decisions, deliveries, events, heartbeats, history, holds, incidents, intents, inventory, leases, ledger,
-    outbox, preferences, sessions, users,
+    analytics, audit, budget, decisions, deliveries, events, heartbeats, history, holds, incidents, intents, inventory,
+    leases, ledger, outbox, preferences, sessions, users,
 };
 pub use tx::{ReadTx, WriteTx};
 pub use writer::{CloseReport, WriterStats};

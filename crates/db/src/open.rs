@@ -41,6 +41,9 @@ pub struct OpenOptions {
     pub queue: usize,
     /// How long a write waits for its turn (queue and lock) before it is refused with [`DbError::Busy`].
     pub write_limit: Duration,
+    /// How long a caller waits for the answer to a write before it gets [`DbError::NoAnswer`]. Longer than `write_limit`: a
+    /// write that is refused for lack of its turn says so before, and only a hanging disk leaves the outcome open.
+    pub answer_limit: Duration,
     /// The deadline of a read that names none.
     pub read_limit: Duration,
     /// How long opening waits for another process that creates or migrates the file.
@@ -54,6 +57,7 @@ impl Default for OpenOptions {
             readers: 3,
             queue: 4096,
             write_limit: connection::BUSY_LIMIT,
+            answer_limit: connection::BUSY_LIMIT + Duration::from_secs(10),
             read_limit: Duration::from_secs(5),
             // Longer than migrating the largest file we know of takes, shorter than systemd's start limit of 90 s.
             lock_limit: Duration::from_secs(60),
@@ -65,7 +69,11 @@ impl OpenOptions {
     /// For command lines that only look.
     #[must_use]
     pub fn read_only() -> Self {
-        Self { access: Access::ReadOnly, readers: 1, ..Self::default() }
+        Self {
+            access: Access::ReadOnly,
+            readers: 1,
+            ..Self::default()
+        }
     }
 }
 
@@ -84,7 +92,11 @@ pub(crate) fn read_write(path: &Path, options: &OpenOptions) -> Result<Opened, O
     };
     connection::finish_writer(&mut conn).map_err(|e| OpenError::from_sqlite(&path, &e.into()))?;
     let source = ReadSource::live(&path);
-    Ok(Opened { path, source, writer: Some(conn) })
+    Ok(Opened {
+        path,
+        source,
+        writer: Some(conn),
+    })
 }
 
 /// The write connection if the file exists and needs nothing done to it.
@@ -115,7 +127,11 @@ fn prepare(path: &Path, limit: Duration) -> Result<Connection, OpenError> {
             }
         }
         Verdict::Older => {
-            let copy = if state.empty { None } else { Some(backup::before_migration(path, &conn)?) };
+            let copy = if state.empty {
+                None
+            } else {
+                Some(backup::before_migration(path, &conn)?)
+            };
             switch_to_wal(path, &conn)?;
             migrate::to_latest(&mut conn).map_err(|error| OpenError::MigrationFailed {
                 path: path.to_path_buf(),
@@ -149,12 +165,23 @@ pub(crate) fn read_only(path: &Path) -> Result<Opened, OpenError> {
         looked => (live, looked),
     };
     let state = looked.map_err(|error| match error {
-        DbError::Io(_) | DbError::ReadOnly(_) => OpenError::FileNotWritable { path: path.clone(), reading: true },
+        DbError::Io(_) | DbError::ReadOnly(_) => OpenError::FileNotWritable {
+            path: path.clone(),
+            reading: true,
+        },
         error => OpenError::from_sqlite(&path, &error),
     })?;
     match state.judge(&path)? {
-        Verdict::Current => Ok(Opened { path, source, writer: None }),
-        Verdict::Older => Err(OpenError::MigrationNeeded { path, found: state.version, known: migrate::LATEST }),
+        Verdict::Current => Ok(Opened {
+            path,
+            source,
+            writer: None,
+        }),
+        Verdict::Older => Err(OpenError::MigrationNeeded {
+            path,
+            found: state.version,
+            known: migrate::LATEST,
+        }),
     }
 }
 
@@ -164,7 +191,8 @@ fn look(source: &ReadSource) -> Result<schema_state::SchemaState, DbError> {
 
 fn has_log(path: &Path) -> bool {
     // What cannot be looked at counts as a log: reading around it could show old rows as the newest.
-    std::fs::metadata(place::beside(path, "-wal")).map_or_else(|e| e.kind() != std::io::ErrorKind::NotFound, |m| m.len() > 0)
+    std::fs::metadata(place::beside(path, "-wal"))
+        .map_or_else(|e| e.kind() != std::io::ErrorKind::NotFound, |m| m.len() > 0)
 }
 
 fn exists(path: &Path) -> Result<bool, OpenError> {
@@ -175,7 +203,10 @@ fn exists(path: &Path) -> Result<bool, OpenError> {
 fn open_existing(path: &Path) -> Result<Connection, OpenError> {
     let conn = connection::open_writer(path).map_err(|e| OpenError::from_sqlite(path, &e.into()))?;
     if conn.is_readonly("main").unwrap_or(false) {
-        return Err(OpenError::from_sqlite(path, &DbError::ReadOnly(Cause::text("the file opens only for reading"))));
+        return Err(OpenError::from_sqlite(
+            path,
+            &DbError::ReadOnly(Cause::text("the file opens only for reading")),
+        ));
     }
     Ok(conn)
 }
@@ -184,14 +215,21 @@ fn open_existing(path: &Path) -> Result<Connection, OpenError> {
 fn switch_to_wal(path: &Path, conn: &Connection) -> Result<(), OpenError> {
     let began = Instant::now();
     loop {
-        let source = match conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get::<_, String>(0)).map_err(DbError::from) {
+        let source = match conn
+            .query_row("PRAGMA journal_mode=WAL", [], |row| row.get::<_, String>(0))
+            .map_err(DbError::from)
+        {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => Cause::text(format!("the journal mode stays {mode:?}")),
             Err(DbError::Busy(cause)) => cause,
             Err(error) => return Err(OpenError::from_sqlite(path, &error)),
         };
         if began.elapsed() >= connection::BUSY_LIMIT {
-            return Err(OpenError::Locked { path: path.to_path_buf(), waited: connection::BUSY_LIMIT, source });
+            return Err(OpenError::Locked {
+                path: path.to_path_buf(),
+                waited: connection::BUSY_LIMIT,
+                source,
+            });
         }
         connection::pause(Duration::from_millis(5));
     }

@@ -4,6 +4,9 @@
 //! What must hold: a read sees one consistent snapshot, cannot write, and is interrupted at its deadline or when its caller
 //! goes away; the number of callers that wait for a connection is bounded.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,7 +41,9 @@ impl Readers {
     pub(crate) fn new(source: &ReadSource, connections: u32) -> Self {
         let connections = connections.max(1);
         let last_error = Arc::new(Mutex::new(None));
-        let manager = SqliteConnectionManager::file(&source.path).with_flags(source.flags).with_init(|conn| set_up_reader(conn));
+        let manager = SqliteConnectionManager::file(&source.path)
+            .with_flags(source.flags)
+            .with_init(|conn| set_up_reader(conn));
         let pool = r2d2::Pool::builder()
             .max_size(connections)
             .min_idle(Some(0))
@@ -49,7 +54,12 @@ impl Readers {
             .thread_pool(helper_thread())
             .build_unchecked(manager);
         let permits = usize::try_from(connections).unwrap_or(1);
-        Self { pool, permits: Arc::new(Semaphore::new(permits)), waiting: AtomicUsize::new(0), last_error }
+        Self {
+            pool,
+            permits: Arc::new(Semaphore::new(permits)),
+            waiting: AtomicUsize::new(0),
+            last_error,
+        }
     }
 
     /// Runs a read on this thread.
@@ -63,7 +73,12 @@ impl Readers {
     }
 
     /// Runs a read on one of the runtime's blocking threads. Dropping the future stops the read.
-    pub(crate) async fn read<T, F>(self: &Arc<Self>, what: &'static str, limit: Duration, function: F) -> Result<T, DbError>
+    pub(crate) async fn read<T, F>(
+        self: &Arc<Self>,
+        what: &'static str,
+        limit: Duration,
+        function: F,
+    ) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTx<'_>) -> Result<T, DbError> + Send + 'static,
@@ -73,7 +88,10 @@ impl Readers {
         let guarded = async {
             let permit = {
                 let _place = Place::take(&self.waiting)?;
-                Arc::clone(&self.permits).acquire_owned().await.map_err(|_| DbError::Closed)?
+                Arc::clone(&self.permits)
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| DbError::Closed)?
             };
             let (readers, stop) = (Arc::clone(self), Arc::clone(&stop.0));
             let task = tokio::task::spawn_blocking(move || {
@@ -82,7 +100,9 @@ impl Readers {
             });
             task.await.unwrap_or(Err(DbError::Panicked { what }))
         };
-        tokio::time::timeout(limit, guarded).await.unwrap_or(Err(DbError::Deadline { what, limit }))
+        tokio::time::timeout(limit, guarded)
+            .await
+            .unwrap_or(Err(DbError::Deadline { what, limit }))
     }
 
     fn read_here<T>(
@@ -100,7 +120,25 @@ impl Readers {
         let result = function(&ReadTx::new(&tx));
         // Nothing was written, so it makes no difference how the transaction ends; rolling back cannot fail for lack of space.
         drop(tx);
-        result.map_err(|error| if stop.is_stopped() { DbError::Deadline { what, limit } } else { error })
+        result.map_err(|error| {
+            if stop.is_stopped() {
+                DbError::Deadline { what, limit }
+            } else {
+                error
+            }
+        })
+    }
+
+    /// Connections that nobody uses.
+    #[cfg(test)]
+    fn free(&self) -> usize {
+        self.permits.available_permits()
+    }
+
+    /// Callers that wait for a connection.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn why_no_connection(&self) -> DbError {
@@ -116,7 +154,9 @@ impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize) -> Result<Self, DbError> {
         let place = Self(waiting);
         if waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
-            return Err(DbError::Busy(Cause::text(format!("{MOST_WAITING} reads are waiting already"))));
+            return Err(DbError::Busy(Cause::text(format!(
+                "{MOST_WAITING} reads are waiting already"
+            ))));
         }
         Ok(place)
     }
@@ -143,6 +183,13 @@ impl r2d2::HandleError<rusqlite::Error> for KeepError {
 /// One thread for all pools of the process opens and reaps connections; the pool's own default is three for each.
 fn helper_thread() -> Arc<ScheduledThreadPool> {
     static HELPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    let build = || Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("db-readers").build());
+    let build = || {
+        Arc::new(
+            ScheduledThreadPool::builder()
+                .num_threads(1)
+                .thread_name_pattern("db-readers")
+                .build(),
+        )
+    };
     Arc::clone(HELPER.get_or_init(build))
 }

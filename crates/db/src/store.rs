@@ -14,9 +14,6 @@ use crate::readers::Readers;
 use crate::tx::{ReadTx, WriteTx};
 use crate::writer::{CloseReport, Writer, WriterLimits, WriterStats};
 
-/// After its turn came a write gets this long for its transaction and the commit before its caller stops waiting.
-const COMMIT_LIMIT: Duration = Duration::from_secs(10);
-
 /// The open database. Cloning is cheap; the writer thread ends when the last clone is gone or after [`Db::close`].
 #[derive(Clone)]
 pub struct Db {
@@ -44,15 +41,29 @@ impl Db {
             Access::ReadWrite => open::read_write(path.as_ref(), &options)?,
             Access::ReadOnly => open::read_only(path.as_ref())?,
         };
-        let limits = WriterLimits { queue: options.queue, turn: options.write_limit };
+        let limits = WriterLimits {
+            queue: options.queue,
+            turn: options.write_limit,
+        };
         let writer = match opened.writer {
-            Some(conn) => Some(Writer::start(conn, &opened.path, limits).map_err(|e| OpenError::thread(&opened.path, e))?),
+            Some(conn) => {
+                Some(Writer::start(conn, &opened.path, limits).map_err(|e| OpenError::thread(&opened.path, e))?)
+            }
             None => None,
         };
         let readers = Arc::new(Readers::new(&opened.source, options.readers));
-        let answer_limit = options.write_limit + COMMIT_LIMIT;
+        let answer_limit = options.answer_limit;
         let (path, source) = (opened.path, opened.source);
-        Ok(Self { inner: Arc::new(Inner { path, source, readers, writer, read_limit: options.read_limit, answer_limit }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path,
+                source,
+                readers,
+                writer,
+                read_limit: options.read_limit,
+                answer_limit,
+            }),
+        })
     }
 
     /// The file, absolute and with links resolved.
@@ -81,7 +92,8 @@ impl Db {
     {
         let (sender, answer) = oneshot::channel();
         // A caller that went away is no fault: the write is stored all the same.
-        self.writer()?.submit(what, function, move |result| drop(sender.send(result)))?;
+        self.writer()?
+            .submit(what, function, move |result| drop(sender.send(result)))?;
         let limit = self.inner.answer_limit;
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(result)) => result,
@@ -99,9 +111,12 @@ impl Db {
         F: FnOnce(&WriteTx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         let (sender, answer) = std::sync::mpsc::sync_channel(1);
-        self.writer()?.submit(what, function, move |result| drop(sender.send(result)))?;
+        self.writer()?
+            .submit(what, function, move |result| drop(sender.send(result)))?;
         let limit = self.inner.answer_limit;
-        answer.recv_timeout(limit).unwrap_or(Err(DbError::NoAnswer { what, limit }))
+        answer
+            .recv_timeout(limit)
+            .unwrap_or(Err(DbError::NoAnswer { what, limit }))
     }
 
     /// Reads a consistent snapshot on a blocking thread, within the default deadline of the options.
@@ -161,7 +176,10 @@ impl Db {
     pub fn close_blocking(&self, limit: Duration) -> CloseReport {
         match &self.inner.writer {
             Some(writer) => writer.close(limit),
-            None => CloseReport { drained: true, checkpointed: true },
+            None => CloseReport {
+                drained: true,
+                checkpointed: true,
+            },
         }
     }
 
@@ -169,16 +187,29 @@ impl Db {
     pub async fn close(&self, limit: Duration) -> CloseReport {
         let db = self.clone();
         let closed = tokio::task::spawn_blocking(move || db.close_blocking(limit)).await;
-        closed.unwrap_or(CloseReport { drained: false, checkpointed: false })
+        closed.unwrap_or(CloseReport {
+            drained: false,
+            checkpointed: false,
+        })
     }
 
-    fn writer(&self) -> Result<&Writer, DbError> {
-        self.inner.writer.as_ref().ok_or_else(|| DbError::ReadOnly(Cause::text("it was opened for reading only")))
+    #[cfg(test)]
+    pub(crate) fn inner_readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    pub(crate) fn writer(&self) -> Result<&Writer, DbError> {
+        self.inner
+            .writer
+            .as_ref()
+            .ok_or_else(|| DbError::ReadOnly(Cause::text("it was opened for reading only")))
     }
 }
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("path", &self.inner.path).finish_non_exhaustive()
+        f.debug_struct("Db")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
     }
 }

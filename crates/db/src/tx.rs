@@ -39,7 +39,9 @@ pub struct WriteTx<'a> {
 
 impl<'a> WriteTx<'a> {
     pub(crate) fn new(conn: &'a Connection) -> Self {
-        Self { read: ReadTx::new(conn) }
+        Self {
+            read: ReadTx::new(conn),
+        }
     }
 }
 

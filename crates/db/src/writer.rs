@@ -70,7 +70,10 @@ impl FileIdentity {
     fn of(path: &Path) -> Option<Self> {
         // `stat` only: opening and closing the file here would drop SQLite's locks in this process.
         let meta = std::fs::metadata(path).ok()?;
-        Some(Self { device: meta.dev(), inode: meta.ino() })
+        Some(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+        })
     }
 }
 
@@ -112,19 +115,22 @@ struct Pace {
 }
 
 impl Pace {
-    /// To be called before a transaction begins; leaves the lock free for a moment when it is due.
-    fn before_batch(&mut self) {
+    /// To be called before a transaction begins; leaves the lock free for a moment when it is due. True if it did.
+    fn before_batch(&mut self) -> bool {
         let now = Instant::now();
         let gap = self.last_end.map_or(PAUSE, |end| now.duration_since(end));
         if gap >= PAUSE {
             self.hot_since = Some(now);
-            return;
+            return false;
         }
-        let hot_for = self.hot_since.map_or(Duration::ZERO, |since| now.duration_since(since));
-        if hot_for >= BATCH_TIME {
+        let due = self
+            .hot_since
+            .is_some_and(|since| now.duration_since(since) >= BATCH_TIME);
+        if due {
             crate::connection::pause(PAUSE - gap);
             self.hot_since = Some(Instant::now());
         }
+        due
     }
 
     fn after_batch(&mut self) {
@@ -155,7 +161,12 @@ impl Writer {
             let _left = LeaveReport(Arc::clone(&thread.end));
             thread.run();
         })?;
-        Ok(Self { queue: Mutex::new(Some(sender)), limits, stats, end })
+        Ok(Self {
+            queue: Mutex::new(Some(sender)),
+            limits,
+            stats,
+            end,
+        })
     }
 
     /// Puts a write into the queue. `answer` is called once, from the writer thread; if it is dropped uncalled the thread died.
@@ -165,20 +176,34 @@ impl Writer {
         F: FnOnce(&WriteTx<'_>) -> Result<T, DbError> + Send + 'static,
         A: FnOnce(Result<T, DbError>) + Send + 'static,
     {
-        let job = Box::new(Work { what, function: Some(function), made: None, answer });
+        let job = Box::new(Work {
+            what,
+            function: Some(function),
+            made: None,
+            answer,
+        });
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = queue.as_ref().ok_or(DbError::Closed)?;
-        sender.try_send(Queued { job, since: Instant::now() }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => DbError::QueueFull { limit: self.limits.queue },
-            mpsc::error::TrySendError::Closed(_) => DbError::Closed,
-        })?;
+        sender
+            .try_send(Queued {
+                job,
+                since: Instant::now(),
+            })
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => DbError::QueueFull {
+                    limit: self.limits.queue,
+                },
+                mpsc::error::TrySendError::Closed(_) => DbError::Closed,
+            })?;
         self.stats.queued(sender.max_capacity() - sender.capacity());
         Ok(())
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = queue.as_ref().map_or(0, |sender| sender.max_capacity() - sender.capacity());
+        let waiting = queue
+            .as_ref()
+            .map_or(0, |sender| sender.max_capacity() - sender.capacity());
         drop(queue);
         let alive = self.end.report.lock().unwrap_or_else(PoisonError::into_inner).is_none();
         self.stats.read(waiting, alive)
@@ -194,20 +219,28 @@ impl Writer {
         }
         self.end.abandon.store(true, Ordering::Relaxed);
         let report = self.end.wait(LAST_BATCH);
-        CloseReport { drained: false, checkpointed: report.is_some_and(|r| r.checkpointed) }
+        CloseReport {
+            drained: false,
+            checkpointed: report.is_some_and(|r| r.checkpointed),
+        }
     }
 }
 
 impl End {
     fn wait(&self, limit: Duration) -> Option<CloseReport> {
         let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let (report, _) =
-            self.ended.wait_timeout_while(report, limit, |r| r.is_none()).unwrap_or_else(PoisonError::into_inner);
+        let (report, _) = self
+            .ended
+            .wait_timeout_while(report, limit, |r| r.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
         *report
     }
 
     fn leave(&self, report: CloseReport) {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(report);
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(report);
         self.ended.notify_all();
     }
 }
@@ -217,6 +250,9 @@ struct LeaveReport(Arc<End>);
 
 impl Drop for LeaveReport {
     fn drop(&mut self) {
-        self.0.leave(CloseReport { drained: false, checkpointed: false });
+        self.0.leave(CloseReport {
+            drained: false,
+            checkpointed: false,
+        });
     }
 }

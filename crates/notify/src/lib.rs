@@ -1,1 +1,2 @@
 //! The notification outbox: claim, render, send, classify, retry.
+pub mod vigil;

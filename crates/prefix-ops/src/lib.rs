@@ -1,1 +1,20 @@
-//! The only code that changes BGP: intent journal, re-check, one call, read back, record.
+//! The only code that changes BGP at Cloudflare.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`request`] | filing what a person wants, with everything it must rest on |
+//! | [`execute`] | one step of an open intent: re-check, mark, one call, read back, record |
+//! | [`record`] | the one transaction in which an act becomes history |
+//! | [`budget`] | the request budget of all services, shared through the database |
+//!
+//! What must hold (rules 10 to 13): intent before act; the last check and the mark `sending` are
+//! one transaction; a call is made at most once per mark; success is what a re-read shows;
+//! a lost answer is read back and never repeated blindly; every act ends in exactly one record.
+
+pub mod budget;
+pub mod execute;
+pub mod record;
+pub mod request;
+
+pub use execute::{Actor, Limits, PrefixOps, Step};
+pub use request::{Request, RequestError, Requested};

@@ -95,17 +95,28 @@ pub(crate) fn read_document(
     let root = match json::read(&file.text) {
         Ok(root) => root,
         Err(error) => {
+            if file.text.trim().is_empty() {
+                problems.add(
+                    severity,
+                    Code::Syntax,
+                    &site,
+                    "the file is empty".to_owned(),
+                    "write at least {}, or restore the file".to_owned(),
+                );
+                return None;
+            }
             site.place = Place::File {
                 path: path.to_owned(),
                 line: Some(error.line),
                 column: Some(error.column),
             };
-            let what = if file.text.trim().is_empty() {
-                "the file is empty".to_owned()
-            } else {
-                format!("this is not valid JSON: {}", error.what)
-            };
-            problems.add(severity, Code::Syntax, &site, what, syntax_remedy(&error.what));
+            problems.add(
+                severity,
+                Code::Syntax,
+                &site,
+                format!("this is not valid JSON: {}", error.what),
+                syntax_remedy(&error.what),
+            );
             return None;
         }
     };

@@ -34,7 +34,8 @@ impl Data {
     pub(crate) fn found(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Flag(_) => "true or false",
+            Self::Flag(true) => "true",
+            Self::Flag(false) => "false",
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",

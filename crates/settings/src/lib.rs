@@ -13,6 +13,7 @@
 //! | `environment` | variables, host name and groups of the process |
 //! | `files`, `json` | reading, permissions, JSON with lines |
 //! | `merge`, `provenance` | one value per key out of all sources, and which source it was |
+//! | `unknown` | keys and variables that nothing reads |
 //! | `values` | text to typed values, kind by kind |
 //! | `mapping`, [`legacy`] | `prefix_mapping.json`; the predecessor's `auth.json`, `dashboard_prefs.json` |
 //! | `rules` | what several keys mean together |
@@ -40,6 +41,7 @@ mod report;
 mod rules;
 mod schema;
 mod site;
+mod unknown;
 mod values;
 
 pub use environment::{CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR, Environment};

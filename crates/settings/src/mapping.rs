@@ -57,7 +57,7 @@ pub(crate) fn read(document: &Document, problems: &mut Problems) -> Vec<MappedPr
     let mut entries: Vec<MappedPrefix> = Vec::new();
     let mut found: Vec<(Prefix, Site)> = Vec::new();
     let mut bgp_ids: Vec<(BgpPrefixId, Prefix)> = Vec::new();
-    for (name, node) in members {
+    for (position, (name, node)) in members.iter().enumerate() {
         if is_comment(name) {
             continue;
         }
@@ -67,12 +67,15 @@ pub(crate) fn read(document: &Document, problems: &mut Problems) -> Vec<MappedPr
         let Some(prefix) = prefix else {
             continue;
         };
-        found.push((prefix, site.clone()));
+        // The very same key twice has been reported as such.
+        if !members.iter().take(position).any(|(other, _)| other == name) {
+            found.push((prefix, site.clone()));
+        }
         let Some(mapped) = entry.read(prefix, problems) else {
             continue;
         };
         if let Some(id) = &mapped.bgp_prefix_id {
-            match bgp_ids.iter().find(|(other, _)| other == id) {
+            match bgp_ids.iter().find(|(other, _)| same_id(other.as_str(), id.as_str())) {
                 // Acting on one of them would act on the other.
                 Some((_, other)) => problems.error(
                     Code::Contradiction,
@@ -162,9 +165,9 @@ impl Entry<'_> {
         };
         let parents = PARENT_NAMES.map(&mut id);
         let bgp_prefix_id = id("bgp_prefix_id").map(|id| BgpPrefixId::new(&id));
-        let mut parents = parents.iter().flatten().map(|id| PrefixId::new(id));
-        let prefix_id = parents.next();
-        if parents.any(|other| Some(&other) != prefix_id.as_ref()) {
+        let mut parents = parents.iter().flatten();
+        let parent = parents.next();
+        if parents.any(|other| parent.is_some_and(|parent| !same_id(parent, other))) {
             problems.error(
                 Code::Contradiction,
                 self.site,
@@ -185,7 +188,7 @@ impl Entry<'_> {
         };
         good.then_some(MappedPrefix {
             prefix,
-            prefix_id,
+            prefix_id: parent.map(|id| PrefixId::new(id)),
             bgp_prefix_id,
             description,
             asn,
@@ -214,6 +217,12 @@ impl Entry<'_> {
             }
         }
     }
+}
+
+/// Cloudflare writes an id with or without hyphens; case has no meaning.
+fn same_id(one: &str, other: &str) -> bool {
+    let plain = |id: &str| id.replace('-', "").to_lowercase();
+    plain(one) == plain(other)
 }
 
 fn read_id(node: &Node, site: &Site, problems: &mut Problems) -> Option<String> {

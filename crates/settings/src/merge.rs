@@ -1,8 +1,7 @@
 //! One value per key out of all sources: variables, secret files, credentials, the file, defaults.
 //!
 //! This is the middle of the three forms a configuration takes (raw documents, merged values,
-//! validated settings). Nothing is interpreted here; what does not belong into the file or the
-//! environment is named.
+//! validated settings). Nothing is interpreted here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,11 @@ use std::path::{Path, PathBuf};
 use crate::environment::Environment;
 use crate::files::{self, Document};
 use crate::json::{self, Data, Node};
-use crate::keys::{self, KEYS, Key, Kind, Known, VARIABLE_PREFIX};
-use crate::nearest::nearest;
+use crate::keys::{self, KEYS, Key, Kind};
 use crate::provenance::{Origin, Provenance};
 use crate::report::{Code, Place};
-use crate::site::{Problems, Site, shown, shown_unknown};
+use crate::site::{Problems, Site, shown};
+use crate::unknown::{report_unknown_keys, report_unknown_variables};
 
 /// Name of the main file.
 pub(crate) const SETTINGS_FILE: &str = "settings.json";
@@ -79,11 +78,7 @@ pub(crate) fn merge(
 ) -> Merged {
     let settings_path = directory.join(SETTINGS_FILE);
     if let Some(document) = document {
-        let walk = Walk {
-            file: &document.path,
-            paths: keys::all_paths(),
-        };
-        walk.members("", &document.root, problems);
+        report_unknown_keys(document, problems);
     }
     report_unknown_variables(environment, problems);
     let mut merged = Merged {
@@ -334,111 +329,5 @@ fn text_to_node(kind: Kind, text: String) -> Result<Node, String> {
             },
         }),
         _ => Ok(Node::made(text.into())),
-    }
-}
-
-/// Finds what does not belong into the file.
-struct Walk<'a> {
-    file: &'a Path,
-    paths: Vec<String>,
-}
-
-impl Walk<'_> {
-    fn members(&self, section: &str, node: &Node, problems: &mut Problems) {
-        let Data::Object(members) = &node.data else {
-            return;
-        };
-        for (name, member) in members {
-            // JSON has no comments: an underscore in front marks one; `$schema` helps editors.
-            if name.starts_with('_') || (section.is_empty() && name == "$schema") {
-                continue;
-            }
-            let path = if section.is_empty() {
-                name.clone()
-            } else {
-                format!("{section}.{name}")
-            };
-            let site = Site::key(Place::line(self.file, member.line), &path);
-            if let Some((what, remedy)) = keys::retired(&path) {
-                problems.warning(Code::RetiredKey, &site, what, remedy);
-                self.retired_members(&path, member, problems);
-                continue;
-            }
-            match keys::known(&path) {
-                Known::Key | Known::SecretFile => {}
-                Known::Section => match &member.data {
-                    Data::Object(_) => self.members(&path, member, problems),
-                    Data::Null => {}
-                    other => problems.error(
-                        Code::WrongType,
-                        &site.with_value(shown_unknown(&path, None, member)),
-                        format!("this section must be an object, found {}", other.found()),
-                        "write it as { \"key\": value, … }",
-                    ),
-                },
-                Known::Nothing => self.unknown(&path, &site, member, problems),
-            }
-        }
-    }
-
-    /// Keys inside a retired section get their own hint where there is one.
-    fn retired_members(&self, section: &str, node: &Node, problems: &mut Problems) {
-        let Data::Object(members) = &node.data else {
-            return;
-        };
-        for (name, member) in members {
-            let path = format!("{section}.{name}");
-            if let Some((what, remedy)) = keys::retired(&path) {
-                let site = Site::key(Place::line(self.file, member.line), &path);
-                problems.warning(Code::RetiredKey, &site, what, remedy);
-            }
-        }
-    }
-
-    fn unknown(&self, path: &str, site: &Site, node: &Node, problems: &mut Problems) {
-        let meant = nearest(path, self.paths.iter().map(String::as_str));
-        let site = site.clone().with_value(shown_unknown(path, meant, node));
-        let remedy = match meant {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => "remove it; docs/30-configuration.md lists every key".to_owned(),
-        };
-        problems.warning(
-            Code::UnknownKey,
-            &site,
-            "nothing reads this key, so it has no effect",
-            remedy,
-        );
-    }
-}
-
-fn report_unknown_variables(environment: &Environment, problems: &mut Problems) {
-    let known: Vec<String> = KEYS
-        .iter()
-        .flat_map(|key| {
-            let variable = key.variable();
-            let file = key.file_path().map(|_| format!("{variable}_FILE"));
-            file.into_iter().chain([variable])
-        })
-        .chain(keys::OTHER_VARIABLES.map(str::to_owned))
-        .collect();
-    for name in environment.variables.keys() {
-        if !name.starts_with(VARIABLE_PREFIX) || known.contains(name) {
-            continue;
-        }
-        let remedy = match nearest(name, known.iter().map(String::as_str)) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => format!("unset it; variables are {VARIABLE_PREFIX}<SECTION>_<KEY>"),
-        };
-        let place = Place::Variable { name: name.clone() };
-        problems.warning(
-            Code::UnknownVariable,
-            &Site {
-                place,
-                key: None,
-                value: None,
-            },
-            "nothing reads this variable, so it has no effect",
-            remedy,
-        );
     }
 }

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use domain::duration::format;
+use std::time::Duration;
+
 use domain::prefix::Prefix;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -15,6 +16,18 @@ use crate::Loaded;
 use crate::keys::KEYS;
 use crate::model::{ChatId, DirectRoute, Keep, MitigationSystems, Settings};
 use crate::values::{ALWAYS_ANNOUNCED, EVERY_OTHER, MASK};
+
+/// A duration as the file would have it: days where they come out even, as `400d` reads better
+/// than `9600h`.
+pub(crate) fn format(duration: Duration) -> String {
+    const DAY_S: u64 = 86_400;
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() == 0 && seconds >= 2 * DAY_S && seconds.is_multiple_of(DAY_S) {
+        format!("{}d", seconds / DAY_S)
+    } else {
+        domain::duration::format(duration)
+    }
+}
 
 /// `settings.json` with every key and its value in effect, secrets masked, in the order of the
 /// reference. What is not set is `null`.

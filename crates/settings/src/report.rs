@@ -353,6 +353,14 @@ mod tests {
     }
 
     #[test]
+    fn a_log_line_holds_everything() {
+        assert_eq!(
+            problem(Severity::Error, 3).one_line(Path::new("/etc/mt")),
+            "settings.json:3: autowithdraw.calm_period = 15: a duration is text with a unit, this is a number; write \"15m\""
+        );
+    }
+
+    #[test]
     fn long_texts_wrap_under_their_column() {
         let mut long = problem(Severity::Error, 1);
         long.remedy = "word ".repeat(40);

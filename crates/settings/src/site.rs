@@ -100,7 +100,8 @@ pub(crate) fn shown(kind: Kind, node: &Node) -> String {
     }
 }
 
-/// The value of a key that nothing reads: hidden when its name or neighbour sounds secret.
+/// The value of a key that nothing reads: hidden when its name, its neighbour or
+/// its section sounds secret.
 pub(crate) fn shown_unknown(path: &str, nearest: Option<&str>, node: &Node) -> String {
     let sounds_secret = |name: &str| {
         ["token", "secret", "key", "pass", "hash", "auth", "cred", "bot"]
@@ -109,7 +110,10 @@ pub(crate) fn shown_unknown(path: &str, nearest: Option<&str>, node: &Node) -> S
     };
     // Objects may hold anything under any name.
     let nested = matches!(node.data, crate::json::Data::Object(_) | crate::json::Data::List(_));
-    if nested || sounds_secret(path) || nearest.is_some_and(sounds_secret) {
+    let among_secrets = ["cloudflare.", "telegram."]
+        .iter()
+        .any(|section| path.starts_with(section));
+    if nested || among_secrets || sounds_secret(path) || nearest.is_some_and(sounds_secret) {
         hidden(node)
     } else {
         cut(&node.compact())
@@ -123,6 +127,7 @@ fn hidden(node: &Node) -> String {
         Data::Text(text) => format!("(text of {} characters, not shown)", text.chars().count()),
         Data::Null => "null".to_owned(),
         Data::List(items) if items.is_empty() => "[]".to_owned(),
+        Data::Flag(_) => "(true or false, not shown)".to_owned(),
         data => format!("({}, not shown)", data.found()),
     }
 }
@@ -138,7 +143,7 @@ pub(crate) fn cut(text: &str) -> String {
     shown
 }
 
-/// An address without what people wrongly put into it: a user with password, a bot's token.
+/// An address, in quotation marks, without what people wrongly put into it: a user with password, a bot's token.
 fn without_credentials(address: &str) -> String {
     let mut text = address.to_owned();
     if let (Some(scheme), Some(at)) = (text.find("://"), text.rfind('@'))
@@ -148,11 +153,11 @@ fn without_credentials(address: &str) -> String {
     }
     if let Some(bot) = text.find("/bot") {
         text.truncate(bot + 4);
-        text.push_str("(hidden)");
+        text.push_str("(hidden)\"");
     }
     if let Some(query) = text.find('?') {
         text.truncate(query + 1);
-        text.push_str("(hidden)");
+        text.push_str("(hidden)\"");
     }
     text
 }

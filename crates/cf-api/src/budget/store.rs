@@ -42,8 +42,7 @@ pub trait BudgetStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store is unavailable.
-    fn exchange(&self, owner: &str, own: &Usage, now: Timestamp)
-    -> Result<Usage, BudgetStoreError>;
+    fn exchange(&self, owner: &str, own: &Usage, now: Timestamp) -> Result<Usage, BudgetStoreError>;
 }
 
 /// Counters in memory: for one process, or for several clients inside one.
@@ -53,12 +52,7 @@ pub struct MemoryStore {
 }
 
 impl BudgetStore for MemoryStore {
-    fn exchange(
-        &self,
-        owner: &str,
-        own: &Usage,
-        _now: Timestamp,
-    ) -> Result<Usage, BudgetStoreError> {
+    fn exchange(&self, owner: &str, own: &Usage, _now: Timestamp) -> Result<Usage, BudgetStoreError> {
         let mut by_owner = self.by_owner.lock().unwrap_or_else(PoisonError::into_inner);
         by_owner.insert(owner.to_owned(), own.clone());
         let mut others = Usage::default();

@@ -336,10 +336,7 @@ mod tests {
         window.observe_remaining(Bucket::Rest, 1, at(0));
         assert!(matches!(window.admit(CallKind::Rest, at(0)), Admit::Wait(_)));
         assert_eq!(window.admit(CallKind::BgpChange, at(0)), Admit::Granted);
-        assert!(matches!(
-            window.admit(CallKind::BgpChange, at(0)),
-            Admit::Wait(_)
-        ));
+        assert!(matches!(window.admit(CallKind::BgpChange, at(0)), Admit::Wait(_)));
         assert_eq!(window.admit(CallKind::Rest, at(61)), Admit::Granted);
     }
 
@@ -347,18 +344,9 @@ mod tests {
     fn an_absurd_lock_is_shortened() {
         let mut window = Window::new(Limits::default());
         window.lock(Bucket::Rest, Duration::from_secs(86_400), at(0));
-        assert_eq!(
-            window.admit(CallKind::BgpChange, at(0)),
-            Admit::Wait(MAX_LOCK)
-        );
+        assert_eq!(window.admit(CallKind::BgpChange, at(0)), Admit::Wait(MAX_LOCK));
         // Even when the clock is set back by a day.
-        assert_eq!(
-            window.admit(CallKind::BgpChange, at(-86_400)),
-            Admit::Wait(MAX_LOCK)
-        );
-        assert_eq!(
-            window.admit(CallKind::BgpChange, at(-86_400 + 901)),
-            Admit::Granted
-        );
+        assert_eq!(window.admit(CallKind::BgpChange, at(-86_400)), Admit::Wait(MAX_LOCK));
+        assert_eq!(window.admit(CallKind::BgpChange, at(-86_400 + 901)), Admit::Granted);
     }
 }

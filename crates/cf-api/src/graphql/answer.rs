@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::budget::{Bucket, CallKind, Told};
-use crate::client::{CloudflareClient, Incoming, Outgoing, QUERY_DEADLINE};
+use crate::client::{CloudflareClient, Incoming, Outgoing};
 use crate::error::{ApiMessage, CfError, ErrorClass, classify};
 
 /// The lock-out that the documentation names for a depleted query budget.
@@ -65,20 +65,12 @@ impl Incoming {
                 ErrorClass::Permission,
                 "the answer has no account: the token cannot see it, or the account id is wrong",
             )),
-            (Some(_), false) => Err(self.error(
-                ErrorClass::Malformed,
-                "the answer is about several accounts",
-            )),
+            (Some(_), false) => Err(self.error(ErrorClass::Malformed, "the answer is about several accounts")),
         }
     }
 
     /// An instant of a row: readable and not from the future.
-    pub(crate) fn row_instant(
-        &self,
-        field: &str,
-        text: &str,
-        now: Timestamp,
-    ) -> Result<Timestamp, CfError> {
+    pub(crate) fn row_instant(&self, field: &str, text: &str, now: Timestamp) -> Result<Timestamp, CfError> {
         let Some(at) = domain::time::from_text(text) else {
             let detail = format!("{field} is no instant: '{text}'");
             return Err(self.error(ErrorClass::Malformed, detail));
@@ -102,9 +94,8 @@ impl CloudflareClient {
         Q: GraphQLQuery,
         Q::ResponseData: DeserializeOwned,
     {
-        let body = serde_json::to_vec(&Q::build_query(variables)).map_err(|error| {
-            CfError::new(ErrorClass::Refused, call, format!("query not built: {error}"))
-        })?;
+        let body = serde_json::to_vec(&Q::build_query(variables))
+            .map_err(|error| CfError::new(ErrorClass::Refused, call, format!("query not built: {error}")))?;
         let incoming = self
             .send(Outgoing {
                 call,
@@ -113,7 +104,7 @@ impl CloudflareClient {
                 path: "/graphql".to_owned(),
                 query: Vec::new(),
                 body: Some(body),
-                deadline: QUERY_DEADLINE,
+                deadline: self.deadlines.query,
                 changes: false,
             })
             .await?;
@@ -132,8 +123,7 @@ impl CloudflareClient {
             return Err(error);
         }
         let mut json = serde_json::Deserializer::from_slice(&incoming.body);
-        let envelope: Result<Envelope<Q::ResponseData>, _> =
-            serde_path_to_error::deserialize(&mut json);
+        let envelope: Result<Envelope<Q::ResponseData>, _> = serde_path_to_error::deserialize(&mut json);
         match envelope {
             Ok(Envelope { data }) => Ok(Answered { data, incoming }),
             Err(error) => {
@@ -217,8 +207,16 @@ mod tests {
     fn texts_of_the_documentation_have_their_class() {
         use ErrorClass::*;
         for (status, text, expected) in [
-            (200, "rate limiter budget depleted, try again after 5 minutes", RateLimited),
-            (200, "in combination, your request queries too many nodes, zones and accounts", RateLimited),
+            (
+                200,
+                "rate limiter budget depleted, try again after 5 minutes",
+                RateLimited,
+            ),
+            (
+                200,
+                "in combination, your request queries too many nodes, zones and accounts",
+                RateLimited,
+            ),
             (200, "query consumed excessive resources (12)", RateLimited),
             (200, "not authorized for that account", Permission),
             (200, "user does not have access to the path viewer.accounts", Permission),

@@ -90,11 +90,8 @@ impl CloudflareClient {
             mitigations.max_duration,
             mitigations.not_older_than,
         ));
-        let (traffic, mitigations) = limits
-            .ok_or_else(|| incoming.error(ErrorClass::Malformed, "a limit is out of range"))?;
-        Ok(AccountLimits {
-            traffic,
-            mitigations,
-        })
+        let (traffic, mitigations) =
+            limits.ok_or_else(|| incoming.error(ErrorClass::Malformed, "a limit is out of range"))?;
+        Ok(AccountLimits { traffic, mitigations })
     }
 }

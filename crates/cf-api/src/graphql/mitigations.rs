@@ -145,11 +145,7 @@ impl CloudflareClient {
     ///
     /// # Errors
     /// [`CfError`], for anything but a complete and readable answer.
-    pub async fn mitigations(
-        &self,
-        request: MitigationRequest,
-        now: Timestamp,
-    ) -> Result<MitigationAnswer, CfError> {
+    pub async fn mitigations(&self, request: MitigationRequest, now: Timestamp) -> Result<MitigationAnswer, CfError> {
         let second = Duration::from_secs(1);
         let (from, to) = (floor_to(request.from, second), floor_to(request.to, second));
         let variables = mitigations::Variables {

@@ -11,8 +11,8 @@ use domain::units::{Bits, Packets};
 use graphql_client::GraphQLQuery;
 use jiff::Timestamp;
 
-pub use super::answer::QueryCost;
 use super::answer::Answered;
+pub use super::answer::QueryCost;
 use crate::client::CloudflareClient;
 use crate::error::CfError;
 
@@ -191,11 +191,7 @@ impl CloudflareClient {
     ///
     /// # Errors
     /// [`CfError`], for anything but a complete and readable answer.
-    pub async fn traffic(
-        &self,
-        request: TrafficRequest,
-        now: Timestamp,
-    ) -> Result<TrafficAnswer, CfError> {
+    pub async fn traffic(&self, request: TrafficRequest, now: Timestamp) -> Result<TrafficAnswer, CfError> {
         let call = "read traffic";
         let second = Duration::from_secs(1);
         let request = TrafficRequest {
@@ -212,9 +208,7 @@ impl CloudflareClient {
             }
             Resolution::TenSeconds => {
                 let variables = TrafficByTenSeconds::variables(account, &request, now);
-                let answered = self
-                    .query::<TrafficByTenSeconds>(call, kind, variables)
-                    .await?;
+                let answered = self.query::<TrafficByTenSeconds>(call, kind, variables).await?;
                 TrafficByTenSeconds::rows(answered, &request, now)
             }
             Resolution::Minute => {

@@ -4,8 +4,8 @@
 //! out only when the status is 2xx, `success` is true, `errors` is empty and `result` has the
 //! expected shape.
 
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::client::{CloudflareClient, Incoming};
@@ -38,10 +38,7 @@ struct Verdict {
 
 impl CloudflareClient {
     /// The result of an answer, or why there is none.
-    pub(crate) fn result<T: DeserializeOwned>(
-        &self,
-        incoming: &Incoming,
-    ) -> Result<(T, ResultInfo), CfError> {
+    pub(crate) fn result<T: DeserializeOwned>(&self, incoming: &Incoming) -> Result<(T, ResultInfo), CfError> {
         let verdict: Option<Verdict> = serde_json::from_slice(&incoming.body).ok();
         let messages = verdict
             .as_ref()

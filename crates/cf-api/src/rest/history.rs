@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::budget::CallKind;
-use crate::client::{CloudflareClient, Outgoing};
+use crate::client::CloudflareClient;
 use crate::error::{CfError, ErrorClass};
 
 /// One dispatched notification.
@@ -95,7 +95,7 @@ impl CloudflareClient {
     pub async fn alert_history(&self, request: HistoryRequest) -> Result<HistoryPage, CfError> {
         let per_page = request.per_page.clamp(5, 1_000);
         let page = request.page.max(1);
-        let mut outgoing = Outgoing::get(
+        let mut outgoing = self.read(
             "read alert history",
             CallKind::Rest,
             self.account_path("/alerting/v3/history"),

@@ -8,7 +8,7 @@ use domain::prefix::Prefix;
 use serde::Deserialize;
 
 use crate::budget::CallKind;
-use crate::client::{CloudflareClient, Outgoing};
+use crate::client::CloudflareClient;
 use crate::error::{CfError, ErrorClass};
 
 /// A rule that watches a group of prefixes.
@@ -79,7 +79,7 @@ impl CloudflareClient {
     /// that rule would silently concern fewer prefixes.
     pub async fn list_mnm_rules(&self) -> Result<Vec<MnmRule>, CfError> {
         let incoming = self
-            .send(Outgoing::get(
+            .send(self.read(
                 "list network monitoring rules",
                 CallKind::Rest,
                 self.account_path("/mnm/rules"),

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use crate::budget::CallKind;
-use crate::client::{CHANGE_DEADLINE, CloudflareClient, Incoming, Outgoing};
+use crate::client::{CloudflareClient, Incoming, Outgoing};
 use crate::error::{CfError, ErrorClass};
 
 /// An onboarded prefix. Its own `advertised` flag is not the BGP state: read the BGP prefixes.
@@ -119,10 +119,7 @@ impl WireBgpPrefix {
                 // Absent reads as "not on demand", which forbids control.
                 on_demand_enabled: self.on_demand.on_demand_enabled.unwrap_or(false),
                 locked: self.on_demand.on_demand_locked.unwrap_or(false),
-                bgp_signalled: self
-                    .bgp_signal_opts
-                    .and_then(|signal| signal.enabled)
-                    .unwrap_or(false),
+                bgp_signalled: self.bgp_signal_opts.and_then(|signal| signal.enabled).unwrap_or(false),
                 prepend: self.asn_prepend_count,
                 auto_advertise_withdraw: self.auto_advertise_withdraw.unwrap_or(false),
             },
@@ -141,7 +138,7 @@ impl CloudflareClient {
     /// [`CfError`]; an answer with one unreadable prefix is [`ErrorClass::Malformed`] as a whole.
     pub async fn list_prefixes(&self) -> Result<Vec<ParentPrefix>, CfError> {
         let incoming = self
-            .send(Outgoing::get(
+            .send(self.read(
                 "list prefixes",
                 self.bgp_read(),
                 self.account_path("/addressing/prefixes"),
@@ -166,16 +163,10 @@ impl CloudflareClient {
     ///
     /// # Errors
     /// [`CfError`]; one unreadable item spoils the whole answer.
-    pub async fn list_bgp_prefixes(
-        &self,
-        parent: &PrefixId,
-        description: &str,
-    ) -> Result<Vec<BgpPrefix>, CfError> {
+    pub async fn list_bgp_prefixes(&self, parent: &PrefixId, description: &str) -> Result<Vec<BgpPrefix>, CfError> {
         let call = "list BGP prefixes";
         let path = self.bgp_path(call, parent, None)?;
-        let incoming = self
-            .send(Outgoing::get(call, self.bgp_read(), path))
-            .await?;
+        let incoming = self.send(self.read(call, self.bgp_read(), path)).await?;
         let (wire, _): (Vec<WireBgpPrefix>, _) = self.result(&incoming)?;
         wire.into_iter()
             .map(|item| normalised(&incoming, item, parent, description))
@@ -186,16 +177,10 @@ impl CloudflareClient {
     ///
     /// # Errors
     /// [`CfError`]; an answer about another id is [`ErrorClass::Malformed`].
-    pub async fn get_bgp_prefix(
-        &self,
-        parent: &PrefixId,
-        id: &BgpPrefixId,
-    ) -> Result<BgpPrefix, CfError> {
+    pub async fn get_bgp_prefix(&self, parent: &PrefixId, id: &BgpPrefixId) -> Result<BgpPrefix, CfError> {
         let call = "read BGP prefix";
         let path = self.bgp_path(call, parent, Some(id))?;
-        let incoming = self
-            .send(Outgoing::get(call, self.bgp_read(), path))
-            .await?;
+        let incoming = self.send(self.read(call, self.bgp_read(), path)).await?;
         self.one_bgp_prefix(&incoming, parent, id)
     }
 
@@ -229,19 +214,14 @@ impl CloudflareClient {
                 path,
                 query: Vec::new(),
                 body: Some(body.to_string().into_bytes()),
-                deadline: CHANGE_DEADLINE,
+                deadline: self.deadlines.change,
                 changes: true,
             })
             .await?;
         self.one_bgp_prefix(&incoming, parent, id)
     }
 
-    fn one_bgp_prefix(
-        &self,
-        incoming: &Incoming,
-        parent: &PrefixId,
-        id: &BgpPrefixId,
-    ) -> Result<BgpPrefix, CfError> {
+    fn one_bgp_prefix(&self, incoming: &Incoming, parent: &PrefixId, id: &BgpPrefixId) -> Result<BgpPrefix, CfError> {
         let (wire, _): (WireBgpPrefix, _) = self.result(incoming)?;
         let found = normalised(incoming, wire, parent, "")?;
         if found.id != *id {
@@ -253,12 +233,7 @@ impl CloudflareClient {
 
     /// Refuses ids that are not plain hexadecimal: an empty id would turn "this prefix" into the
     /// list of all.
-    fn bgp_path(
-        &self,
-        call: &'static str,
-        parent: &PrefixId,
-        id: Option<&BgpPrefixId>,
-    ) -> Result<String, CfError> {
+    fn bgp_path(&self, call: &'static str, parent: &PrefixId, id: Option<&BgpPrefixId>) -> Result<String, CfError> {
         let ids = [Some(parent.as_str()), id.map(BgpPrefixId::as_str)];
         for id in ids.into_iter().flatten() {
             let plain = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());

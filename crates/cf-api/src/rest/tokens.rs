@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::budget::CallKind;
-use crate::client::{CloudflareClient, Outgoing};
+use crate::client::CloudflareClient;
 use crate::error::{CfError, ErrorClass};
 
 /// What Cloudflare says about a token.
@@ -46,17 +46,11 @@ impl CloudflareClient {
     /// That of the second route if both decline; that of the first if it says nothing about the
     /// token (no connection, budget, 5xx).
     pub async fn verify_token(&self) -> Result<TokenStatus, CfError> {
-        match self
-            .verify_at(self.account_path("/tokens/verify"))
-            .await
-        {
+        match self.verify_at(self.account_path("/tokens/verify")).await {
             Err(error)
                 if matches!(
                     error.class,
-                    ErrorClass::Auth
-                        | ErrorClass::Permission
-                        | ErrorClass::NotFound
-                        | ErrorClass::Refused
+                    ErrorClass::Auth | ErrorClass::Permission | ErrorClass::NotFound | ErrorClass::Refused
                 ) =>
             {
                 self.verify_at("/user/tokens/verify".to_owned()).await
@@ -66,9 +60,7 @@ impl CloudflareClient {
     }
 
     async fn verify_at(&self, path: String) -> Result<TokenStatus, CfError> {
-        let incoming = self
-            .send(Outgoing::get("verify token", CallKind::Rest, path))
-            .await?;
+        let incoming = self.send(self.read("verify token", CallKind::Rest, path)).await?;
         let (wire, _): (Wire, _) = self.result(&incoming)?;
         let instant = |text: Option<String>| text.and_then(|text| domain::time::from_text(&text));
         Ok(TokenStatus {

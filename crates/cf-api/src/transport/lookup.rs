@@ -60,11 +60,7 @@ impl AttemptResolver {
 
 /// Port 0 asks the connector to put in the URL's port.
 fn without_port(addresses: Vec<IpAddr>) -> Addrs {
-    Box::new(
-        addresses
-            .into_iter()
-            .map(|address| SocketAddr::new(address, 0)),
-    )
+    Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)))
 }
 
 impl Resolve for AttemptResolver {

@@ -45,11 +45,7 @@ pub enum Family {
 
 impl Family {
     fn of(address: IpAddr) -> Self {
-        if address.is_ipv6() {
-            Self::V6
-        } else {
-            Self::V4
-        }
+        if address.is_ipv6() { Self::V6 } else { Self::V4 }
     }
 }
 

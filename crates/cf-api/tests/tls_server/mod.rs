@@ -78,11 +78,7 @@ pub fn silent(listener: TcpListener) -> Arc<Seen> {
 }
 
 /// Answers every request with its own address, after `handshake_delay` before TLS, then closes.
-pub fn serve(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    handshake_delay: Duration,
-) -> Arc<Seen> {
+pub fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handshake_delay: Duration) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     let count = Arc::clone(&seen);
     let here = listener.local_addr().unwrap();

@@ -44,8 +44,17 @@ fn fold(kind: &ast::Type) -> ast::Type {
 
 fn describe(problems: &DiagnosticList) -> Vec<GraphqlError> {
     let mut errors: Vec<GraphqlError> = Vec::new();
+    // An unknown field leaves an empty selection behind; only the cause is told.
+    let caused = problems.iter().any(|p| {
+        p.error
+            .unstable_error_name()
+            .is_some_and(|k| k == "UndefinedField" || k.starts_with("SubselectionOn"))
+    });
     for problem in problems.iter().take(10) {
         let kind = problem.error.unstable_error_name().unwrap_or("Syntax");
+        if caused && kind == "MissingSubselection" {
+            continue;
+        }
         let text = problem
             .error
             .unstable_compat_message()

@@ -33,7 +33,10 @@ pub fn page() -> String {
         if of_event != area {
             area = of_event;
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n## {area}\n\n| Event | Level | Meaning | What to do |\n|---|---|---|---|\n");
+            let _ = write!(
+                text,
+                "\n## {area}\n\n| Event | Level | Meaning | What to do |\n|---|---|---|---|\n"
+            );
         }
         text.push_str(&row(event));
     }

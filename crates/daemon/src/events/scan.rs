@@ -174,9 +174,17 @@ mod tests {
         let name = |text: &str| Some(text.to_owned());
         assert_eq!(
             found(source),
-            [("warn", name("a.b.c")), ("info", name("d.e")), ("error", None), ("debug", None)]
+            [
+                ("warn", name("a.b.c")),
+                ("info", name("d.e")),
+                ("error", None),
+                ("debug", None)
+            ]
         );
-        assert_eq!(calls(source).iter().map(|call| call.line).collect::<Vec<_>>(), [3, 4, 10, 11]);
+        assert_eq!(
+            calls(source).iter().map(|call| call.line).collect::<Vec<_>>(),
+            [3, 4, 10, 11]
+        );
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub const EVENTS: &[EventDef] = &[
         "A part does not work. If it is a vital one, /health answers 503.",
         "Read `detail`; the part named by `check` says what failed.",
     ),
-    EventDef::info("health.check.recovered", "A part that was degraded or failing works again."),
+    EventDef::info(
+        "health.check.recovered",
+        "A part that was degraded or failing works again.",
+    ),
     EventDef::warn(
         "heartbeat.failed",
         "The sign of life for the other services could not be stored; after three minutes they announce this one as silent.",
@@ -32,7 +35,10 @@ pub const EVENTS: &[EventDef] = &[
         "Raise LimitNOFILE= in the unit, or find out who holds so many connections (`ss -tnp`).",
     ),
     EventDef::info("http.accept.recovered", "Connections are accepted again."),
-    EventDef::debug("http.connection.broken", "A connection ended before its request or its answer was complete."),
+    EventDef::debug(
+        "http.connection.broken",
+        "A connection ended before its request or its answer was complete.",
+    ),
     EventDef::error(
         "http.connection.panicked",
         "A defect ended one connection. Other connections go on.",
@@ -74,16 +80,28 @@ pub const EVENTS: &[EventDef] = &[
         "A defect was hit at the place named by `at`. The events that follow say what became of it.",
         "Report it with this line.",
     ),
-    EventDef::info("process.ready", "Start is complete: database checked, sockets bound, first cycle possible."),
-    EventDef::info("process.reload.requested", "SIGHUP: files are read again by the parts that listen for it."),
-    EventDef::info("process.started", "A program starts, with its version and where its configuration is."),
+    EventDef::info(
+        "process.ready",
+        "Start is complete: database checked, sockets bound, first cycle possible.",
+    ),
+    EventDef::info(
+        "process.reload.requested",
+        "SIGHUP: files are read again by the parts that listen for it.",
+    ),
+    EventDef::info(
+        "process.started",
+        "A program starts, with its version and where its configuration is.",
+    ),
     EventDef::warn(
         "process.stop.forced",
         "A second signal ended the process without waiting for running work; intents and deliveries in the database are picked up at the next start.",
         "Nothing, if that was meant; otherwise raise TimeoutStopSec= in the unit.",
     ),
     EventDef::info("process.stopped", "The process has ended in order."),
-    EventDef::info("process.stopping", "The process finishes what is running; `waiting_for` names it."),
+    EventDef::info(
+        "process.stopping",
+        "The process finishes what is running; `waiting_for` names it.",
+    ),
     EventDef::warn(
         "readiness.notify.failed",
         "systemd could not be told about the state of the process; it may take it for hanging.",

@@ -207,12 +207,16 @@ impl Check {
         let (status, detail) = match (&self.report, age) {
             (Some(report), Some(age)) if age > self.fresh_for => (
                 report.verdict.max(silent),
-                format!("last report is too old (expected every {:?}): {}", self.fresh_for, report.detail),
+                format!(
+                    "last report is too old (expected every {:?}): {}",
+                    self.fresh_for, report.detail
+                ),
             ),
             (Some(report), _) => (report.verdict, report.detail.clone()),
-            (None, _) if now.saturating_sub(self.registered) > self.fresh_for => {
-                (silent, format!("has never reported (expected every {:?})", self.fresh_for))
-            }
+            (None, _) if now.saturating_sub(self.registered) > self.fresh_for => (
+                silent,
+                format!("has never reported (expected every {:?})", self.fresh_for),
+            ),
             (None, _) => (Health::Degraded, "has not reported yet".to_owned()),
         };
         CheckState {
@@ -274,7 +278,11 @@ mod tests {
         let clock = Arc::new(ManualClock::at(jiff::Timestamp::UNIX_EPOCH));
         let progress = Progress::new(Arc::<ManualClock>::clone(&clock));
         let health = HealthRegistry::new(Arc::<ManualClock>::clone(&clock), progress.clone());
-        Set { clock, progress, health }
+        Set {
+            clock,
+            progress,
+            health,
+        }
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -292,7 +300,10 @@ mod tests {
         let (whole, states) = health.survey();
         assert_eq!(whole, Health::Failing, "too old");
         assert_eq!(states[0].age_s, Some(120.0));
-        assert_eq!(states[0].detail, "last report is too old (expected every 60s): writable");
+        assert_eq!(
+            states[0].detail,
+            "last report is too old (expected every 60s): writable"
+        );
     }
 
     #[test]
@@ -309,7 +320,11 @@ mod tests {
 
     #[test]
     fn a_stalled_loop_fails_the_process() {
-        let Set { clock, progress, health } = set();
+        let Set {
+            clock,
+            progress,
+            health,
+        } = set();
         let turn = progress.register("poll", MINUTE);
         assert_eq!(health.survey().0, Health::Ok);
         clock.advance(MINUTE * 2);

@@ -75,7 +75,10 @@ async fn health(State(frame): State<Frame>) -> Response {
         Health::Ok | Health::Degraded => StatusCode::OK,
         Health::Failing => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (code, headers, Body::from(format!("{document}\n"))).into_response()
 }
 

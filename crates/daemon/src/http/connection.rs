@@ -38,11 +38,7 @@ impl<S: Sync> FromRequestParts<S> for PeerAddr {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         // Without it a check of the sender would be blind, so its absence is an error and not an unknown address.
-        parts
-            .extensions
-            .get()
-            .copied()
-            .ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+        parts.extensions.get().copied().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -80,8 +76,16 @@ impl Counters {
                 "Connections closed because no complete request head came in time",
                 counters.timed_out.clone(),
             );
-            http.register("requests", "Requests answered, by class of status", counters.requests.clone());
-            http.register("request_seconds", "Time from request head to answer head", counters.seconds.clone());
+            http.register(
+                "requests",
+                "Requests answered, by class of status",
+                counters.requests.clone(),
+            );
+            http.register(
+                "request_seconds",
+                "Time from request head to answer head",
+                counters.seconds.clone(),
+            );
         });
         counters
     }

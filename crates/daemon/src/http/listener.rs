@@ -105,7 +105,10 @@ mod tests {
             .expect_err("taken");
         let text = crate::logging::cause_chain(&error);
         let port = first.address().port();
-        assert!(text.contains(&format!("cannot listen on 127.0.0.1:{port} (set by webhook.listen)")), "{text}");
+        assert!(
+            text.contains(&format!("cannot listen on 127.0.0.1:{port} (set by webhook.listen)")),
+            "{text}"
+        );
         assert!(text.contains(&format!("ss -ltnp 'sport = :{port}'")), "{text}");
         assert!(text.contains("in use"), "{text}");
     }
@@ -115,6 +118,9 @@ mod tests {
         let error = PreboundListener::bind("192.0.2.1:8080".parse().expect("an address"), "webhook.listen")
             .await
             .expect_err("not ours");
-        assert!(error.to_string().contains("192.0.2.1 is no address of this machine"), "{error}");
+        assert!(
+            error.to_string().contains("192.0.2.1 is no address of this machine"),
+            "{error}"
+        );
     }
 }

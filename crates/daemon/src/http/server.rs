@@ -198,7 +198,12 @@ impl Server {
         if let Some(run) = self.accept_errors.recovered(self.clock.monotonic()) {
             let lasted_s = run.lasted.as_secs_f64();
             let failures = run.failures;
-            tracing::info!(event = "http.accept.recovered", listener = self.name, failures, lasted_s);
+            tracing::info!(
+                event = "http.accept.recovered",
+                listener = self.name,
+                failures,
+                lasted_s
+            );
         }
     }
 }

@@ -79,17 +79,27 @@ mod tests {
         let sink = Box::new(move |line: &str| copy.lock().expect("not poisoned").push_str(line));
         let layer = ConsoleLayer::new(Arc::new(clock), colour, sink);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), act);
-        let text = written.lock().expect("not poisoned").clone();
-        text
+        written.lock().expect("not poisoned").clone()
     }
 
     #[test]
     fn snapshot_of_lines() {
         let text = lines_of(false, || {
-            tracing::info!(prefix = "203.0.113.0/24", intent = 42, calm_s = 905, event = "test.intent.created");
+            tracing::info!(
+                prefix = "203.0.113.0/24",
+                intent = 42,
+                calm_s = 905,
+                event = "test.intent.created"
+            );
             let source = std::io::Error::other("refused\nby peer");
             let error: &(dyn std::error::Error + 'static) = &source;
-            tracing::error!(event = "test.call.failed", error, share = 0.5, ok = false, "a short note");
+            tracing::error!(
+                event = "test.call.failed",
+                error,
+                share = 0.5,
+                ok = false,
+                "a short note"
+            );
             tracing::warn!(event = "test.debug", list = ?["a", "b c"], r#type = "x");
             tracing::debug!("a library speaks");
         });

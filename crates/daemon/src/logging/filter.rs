@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// A checked filter text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogFilter {
     text: String,
     targets: Targets,
@@ -110,6 +110,9 @@ mod tests {
             let error = text.parse::<LogFilter>().expect_err("refused");
             assert_eq!(error, LogFilterError::NotALevel(part.to_owned()));
         }
-        assert!(matches!("=debug".parse::<LogFilter>(), Err(LogFilterError::NoTarget(_))));
+        assert!(matches!(
+            "=debug".parse::<LogFilter>(),
+            Err(LogFilterError::NoTarget(_))
+        ));
     }
 }

@@ -128,16 +128,35 @@ fn put(out: &mut Vec<u8>, name: &str, value: &str) {
 /// gives a meaning (systemd.journal-fields(7)) get an `F_` in front, so that a field of ours never poses as one.
 fn field_name(key: &str) -> String {
     const RESERVED: [&str; 13] = [
-        "MESSAGE", "MESSAGE_ID", "PRIORITY", "EVENT", "TARGET", "ERRNO", "TID", "UNIT", "USER_UNIT", "INVOCATION_ID",
-        "USER_INVOCATION_ID", "DOCUMENTATION", "CODE_FUNC",
+        "MESSAGE",
+        "MESSAGE_ID",
+        "PRIORITY",
+        "EVENT",
+        "TARGET",
+        "ERRNO",
+        "TID",
+        "UNIT",
+        "USER_UNIT",
+        "INVOCATION_ID",
+        "USER_INVOCATION_ID",
+        "DOCUMENTATION",
+        "CODE_FUNC",
     ];
     let mut name: String = key
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
         .take(60)
         .collect();
     let owned_by_journal = RESERVED.contains(&name.as_str())
-        || ["CODE_", "SYSLOG_", "OBJECT_", "COREDUMP_"].iter().any(|p| name.starts_with(p));
+        || ["CODE_", "SYSLOG_", "OBJECT_", "COREDUMP_"]
+            .iter()
+            .any(|p| name.starts_with(p));
     if owned_by_journal || !name.starts_with(|c: char| c.is_ascii_uppercase()) {
         name.insert_str(0, "F_");
     }
@@ -182,7 +201,11 @@ mod tests {
             let path = dir.path().join("journal");
             let socket = UnixDatagram::bind(&path).expect("binds");
             socket.set_read_timeout(Some(Duration::from_secs(5))).expect("sets");
-            Self { socket, _dir: dir, path }
+            Self {
+                socket,
+                _dir: dir,
+                path,
+            }
         }
 
         fn next(&self) -> BTreeMap<String, String> {
@@ -201,7 +224,13 @@ mod tests {
         let journal = Journal::new();
         let layer = JournalLayer::open(&journal.path, "cloudflare-webhook").expect("opens");
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            tracing::warn!(event = "test.a.b", prefix = "203.0.113.0/24", text = "x\nPRIORITY=0", priority = 9, "note");
+            tracing::warn!(
+                event = "test.a.b",
+                prefix = "203.0.113.0/24",
+                text = "x\nPRIORITY=0",
+                priority = 9,
+                "note"
+            );
         });
         let entry = journal.next();
         let field = |name: &str| entry.get(name).map(String::as_str);
@@ -225,8 +254,27 @@ mod tests {
         let big = "z".repeat(MAX_FIELD);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(
-                event = "test.big", a = big, b = big, c = big, d = big, e = big, f = big, g = big, h = big, i = big,
-                j = big, k = big, l = big, m = big, n = big, o = big, p = big, q = big, r = big, s = big, t = big
+                event = "test.big",
+                a = big,
+                b = big,
+                c = big,
+                d = big,
+                e = big,
+                f = big,
+                g = big,
+                h = big,
+                i = big,
+                j = big,
+                k = big,
+                l = big,
+                m = big,
+                n = big,
+                o = big,
+                p = big,
+                q = big,
+                r = big,
+                s = big,
+                t = big
             );
         });
         let entry = journal.next();

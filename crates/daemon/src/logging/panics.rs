@@ -20,5 +20,10 @@ fn log(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let at = info.location().map(ToString::to_string).unwrap_or_default();
     let problem = info.payload_as_str().unwrap_or("a value that is not text");
-    tracing::error!(event = "process.panicked", thread = thread.name().unwrap_or("unnamed"), at, problem);
+    tracing::error!(
+        event = "process.panicked",
+        thread = thread.name().unwrap_or("unnamed"),
+        at,
+        problem
+    );
 }

@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn nothing_from_outside_can_forge_a_line_or_a_field() {
         let attempts = [
-            ("a\n2026-01-01T00:00:00.000Z ERROR event=fake", r#""a\n2026-01-01T00:00:00.000Z ERROR event=fake""#),
+            (
+                "a\n2026-01-01T00:00:00.000Z ERROR event=fake",
+                r#""a\n2026-01-01T00:00:00.000Z ERROR event=fake""#,
+            ),
             ("x\" event=fake y=\"", r#""x\" event=fake y=\"""#),
             ("\u{1b}[2Jcleared", r#""\u{1b}[2Jcleared""#),
             ("right\u{202e}tfel", r#""right\u{202e}tfel""#),
@@ -174,7 +177,11 @@ mod tests {
     #[test]
     fn long_values_are_cut_between_characters_and_say_so() {
         let line = record(vec![("body", "\u{e4}".repeat(1500))]).line();
-        assert!(line.ends_with("\u{e4}...(+952 bytes)\""), "{}", &line[line.len() - 40..]);
+        assert!(
+            line.ends_with("\u{e4}...(+952 bytes)\""),
+            "{}",
+            &line[line.len() - 40..]
+        );
         let line = record(vec![("body", "x".repeat(MAX_VALUE + 3))]).line();
         assert!(line.ends_with("x...(+3 bytes)\""));
     }

@@ -80,21 +80,44 @@ impl OldTable {
     /// Renames the table out of the way and drops its indexes and triggers. `None` if there is no such table.
     fn set_aside(tx: &Connection, name: &'static str) -> Result<Option<Self>, DbError> {
         let found: Option<String> = tx
-            .query_row("SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE", [name], |row| row.get(0))
+            .query_row(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
+                [name],
+                |row| row.get(0),
+            )
             .optional()?;
         let Some(real_name) = found else { return Ok(None) };
         let columns = columns(tx, &real_name)?;
-        let rowid: bool = tx.query_row("SELECT NOT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1", [&real_name], |r| r.get(0))?;
-        let id = if usable_id(tx, &real_name, &columns)? { Some("\"id\"") } else { rowid.then_some("rowid") };
+        let rowid: bool = tx.query_row(
+            "SELECT NOT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1",
+            [&real_name],
+            |r| r.get(0),
+        )?;
+        let id = if usable_id(tx, &real_name, &columns)? {
+            Some("\"id\"")
+        } else {
+            rowid.then_some("rowid")
+        };
         let rows = count(tx, &real_name)?;
         let extras = extras(tx, &real_name)?;
         for extra in &extras {
-            let kind = if extra.sql.to_ascii_uppercase().starts_with("CREATE TRIGGER") { "TRIGGER" } else { "INDEX" };
+            let kind = if extra.sql.to_ascii_uppercase().starts_with("CREATE TRIGGER") {
+                "TRIGGER"
+            } else {
+                "INDEX"
+            };
             tx.execute_batch(&format!("DROP {kind} {}", quoted(&extra.name)))?;
         }
         tx.execute_batch(&format!("ALTER TABLE {} RENAME TO {ASIDE}{name}", quoted(&real_name)))?;
         let sequence = sequence(tx, &format!("{ASIDE}{name}"))?.unwrap_or(0);
-        Ok(Some(Self { name, columns, id, rows, sequence, extras }))
+        Ok(Some(Self {
+            name,
+            columns,
+            id,
+            rows,
+            sequence,
+            extras,
+        }))
     }
 
     fn move_rows(&self, tx: &Connection) -> Result<(), DbError> {
@@ -105,22 +128,39 @@ impl OldTable {
             into.push(quoted("id"));
             from.push(id.to_owned());
         }
-        let (ours, by_hand): (Vec<_>, Vec<_>) =
-            self.columns.iter().filter(|c| c.name != "id").partition(|c| known.iter().any(|k| k.name == c.name));
+        let (ours, by_hand): (Vec<_>, Vec<_>) = self
+            .columns
+            .iter()
+            .filter(|c| c.name != "id")
+            .partition(|c| known.iter().any(|k| k.name == c.name));
         for column in ours {
             into.push(quoted(&column.name));
             from.push(quoted(&column.name));
         }
         // Columns that somebody added by hand come along as they are declared, out of the way of later migrations.
-        let taken = if by_hand.is_empty() { Vec::new() } else { super::newest_columns(new)? };
+        let taken = if by_hand.is_empty() {
+            Vec::new()
+        } else {
+            super::newest_columns(new)?
+        };
         for column in by_hand {
-            let name = if taken.contains(&column.name) { format!("{}_by_hand", column.name) } else { column.name.clone() };
-            tx.execute_batch(&format!("ALTER TABLE {new} ADD COLUMN {} {}", quoted(&name), column.declared))?;
+            let name = if taken.contains(&column.name) {
+                format!("{}_by_hand", column.name)
+            } else {
+                column.name.clone()
+            };
+            tx.execute_batch(&format!(
+                "ALTER TABLE {new} ADD COLUMN {} {}",
+                quoted(&name),
+                column.declared
+            ))?;
             into.push(quoted(&name));
             from.push(quoted(&column.name));
         }
         // A time that the old table did not have is unknown; the default would put today's in.
-        let missing_times = known.iter().filter(|k| k.default.as_deref() == Some("CURRENT_TIMESTAMP"));
+        let missing_times = known
+            .iter()
+            .filter(|k| k.default.as_deref() == Some("CURRENT_TIMESTAMP"));
         for column in missing_times.filter(|k| !self.columns.iter().any(|c| c.name == k.name)) {
             into.push(quoted(&column.name));
             from.push("NULL".to_owned());
@@ -132,11 +172,17 @@ impl OldTable {
             (None, _) => String::new(),
         };
         let moved = tx.execute(
-            &format!("INSERT OR IGNORE INTO {new} ({}) SELECT {} FROM {aside}{order}", into.join(", "), from.join(", ")),
+            &format!(
+                "INSERT OR IGNORE INTO {new} ({}) SELECT {} FROM {aside}{order}",
+                into.join(", "),
+                from.join(", ")
+            ),
             [],
         )?;
         let left = self.keep_leftovers(tx, &aside)?;
-        if i64::try_from(moved + left).unwrap_or(i64::MAX) != self.rows || count(tx, new)? + i64::try_from(left).unwrap_or(0) != self.rows {
+        if i64::try_from(moved + left).unwrap_or(i64::MAX) != self.rows
+            || count(tx, new)? + i64::try_from(left).unwrap_or(0) != self.rows
+        {
             return Err(DbError::Sql(Cause::text(format!(
                 "table {new} holds {} rows, but {moved} were moved and {left} kept aside",
                 self.rows
@@ -156,7 +202,9 @@ impl OldTable {
         let mut pairs = Vec::new();
         for column in &self.columns {
             let (text, value) = (column.name.replace('\'', "''"), quoted(&column.name));
-            pairs.push(format!("'{text}', CASE typeof({value}) WHEN 'blob' THEN hex({value}) ELSE {value} END"));
+            pairs.push(format!(
+                "'{text}', CASE typeof({value}) WHEN 'blob' THEN hex({value}) ELSE {value} END"
+            ));
         }
         let sql = format!(
             "INSERT INTO predecessor_leftovers (table_name, row_id, row_json) SELECT ?1, {id}, json_object({}) FROM {aside} \
@@ -171,13 +219,19 @@ impl OldTable {
     fn restore_extras(&self, tx: &Connection) -> Result<(), DbError> {
         let ours = extras(tx, self.name)?;
         for extra in &self.extras {
-            let same = ours.iter().any(|o| o.name.eq_ignore_ascii_case(&extra.name) || essence(&o.sql) == essence(&extra.sql));
+            let same = ours
+                .iter()
+                .any(|o| o.name.eq_ignore_ascii_case(&extra.name) || essence(&o.sql) == essence(&extra.sql));
             if same {
                 continue;
             }
             if extra.unique {
                 // It would refuse rows that this product must be able to store.
-                tracing::warn!(event = "db.adopt.unique_index_dropped", table = self.name, index = extra.name);
+                tracing::warn!(
+                    event = "db.adopt.unique_index_dropped",
+                    table = self.name,
+                    index = extra.name
+                );
                 continue;
             }
             // Not worth stopping the migration for: the statement stays readable in the safety copy and in the log.
@@ -194,15 +248,23 @@ fn usable_id(tx: &Connection, table: &str, columns: &[Column]) -> Result<bool, D
     if !columns.iter().any(|c| c.name == "id") {
         return Ok(false);
     }
-    let sql = format!("SELECT count(*) = count(DISTINCT CASE typeof(id) WHEN 'integer' THEN id END) FROM {}", quoted(table));
+    let sql = format!(
+        "SELECT count(*) = count(DISTINCT CASE typeof(id) WHEN 'integer' THEN id END) FROM {}",
+        quoted(table)
+    );
     Ok(tx.query_row(&sql, [], |row| row.get(0))?)
 }
 
 /// The stored columns, without generated ones. Names in lower case: SQLite does not tell them apart by case.
 fn columns(tx: &Connection, table: &str) -> Result<Vec<Column>, DbError> {
-    let mut list = tx.prepare("SELECT lower(name), type, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")?;
+    let mut list =
+        tx.prepare("SELECT lower(name), type, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")?;
     let rows = list.query_map([table], |row| {
-        Ok(Column { name: row.get(0)?, declared: row.get(1)?, default: row.get(2)? })
+        Ok(Column {
+            name: row.get(0)?,
+            declared: row.get(1)?,
+            default: row.get(2)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -212,7 +274,13 @@ fn extras(tx: &Connection, table: &str) -> Result<Vec<Extra>, DbError> {
         "SELECT m.name, m.sql, COALESCE(i.\"unique\", 0) FROM sqlite_master m LEFT JOIN pragma_index_list(?1) i ON i.name = m.name \
          WHERE m.tbl_name = ?1 COLLATE NOCASE AND m.type IN ('index', 'trigger') AND m.sql IS NOT NULL ORDER BY m.type, m.name",
     )?;
-    let rows = list.query_map([table], |row| Ok(Extra { name: row.get(0)?, sql: row.get(1)?, unique: row.get(2)? }))?;
+    let rows = list.query_map([table], |row| {
+        Ok(Extra {
+            name: row.get(0)?,
+            sql: row.get(1)?,
+            unique: row.get(2)?,
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -220,7 +288,10 @@ fn extras(tx: &Connection, table: &str) -> Result<Vec<Extra>, DbError> {
 fn essence(sql: &str) -> String {
     let lower = sql.to_ascii_lowercase();
     let covers = lower.split_once(" on ").map_or(lower.as_str(), |(_, rest)| rest);
-    covers.chars().filter(|c| !c.is_whitespace() && !"\"`[]".contains(*c)).collect()
+    covers
+        .chars()
+        .filter(|c| !c.is_whitespace() && !"\"`[]".contains(*c))
+        .collect()
 }
 
 fn count(tx: &Connection, table: &str) -> Result<i64, DbError> {
@@ -228,18 +299,29 @@ fn count(tx: &Connection, table: &str) -> Result<i64, DbError> {
 }
 
 fn sequence(tx: &Connection, table: &str) -> Result<Option<i64>, DbError> {
-    let there: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence')", [], |row| row.get(0))?;
+    let there: bool = tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence')",
+        [],
+        |row| row.get(0),
+    )?;
     if !there {
         return Ok(None);
     }
-    Ok(tx.query_row("SELECT max(seq) FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0))?)
+    Ok(
+        tx.query_row("SELECT max(seq) FROM sqlite_sequence WHERE name = ?1", [table], |row| {
+            row.get(0)
+        })?,
+    )
 }
 
 fn keep_sequence(tx: &Connection, table: &str, least: i64) -> Result<(), DbError> {
     match sequence(tx, table)? {
         Some(now) if now >= least => {}
         Some(_) => drop(tx.execute("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1", (table, least))?),
-        None if least > 0 => drop(tx.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", (table, least))?),
+        None if least > 0 => drop(tx.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)",
+            (table, least),
+        )?),
         None => {}
     }
     Ok(())

@@ -47,26 +47,41 @@ fn rows(conn: &Connection, table: &str) -> Vec<BTreeMap<String, Value>> {
     let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY rowid")).unwrap();
     let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mapped = statement.query_map([], |row| {
-        names.iter().enumerate().map(|(i, name)| Ok((name.clone(), row.get::<_, Value>(i)?))).collect()
+        names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| Ok((name.clone(), row.get::<_, Value>(i)?)))
+            .collect()
     });
     mapped.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 fn tables(conn: &Connection) -> Vec<String> {
-    let mut list = conn.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").unwrap();
-    list.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    let mut list = conn
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        .unwrap();
+    list.query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 /// The schema as text without anything that carries no meaning.
 fn schema(conn: &Connection) -> BTreeMap<(String, String), String> {
-    let mut list = conn.prepare("SELECT type, name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'").unwrap();
+    let mut list = conn
+        .prepare("SELECT type, name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")
+        .unwrap();
     let mapped = list.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?)));
     let all: Vec<((String, String), String)> = mapped.unwrap().collect::<Result<_, _>>().unwrap();
-    all.into_iter().map(|(key, sql)| (key, sql.split_whitespace().collect::<Vec<_>>().join(" "))).collect()
+    all.into_iter()
+        .map(|(key, sql)| (key, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect()
 }
 
 fn columns(conn: &Connection, table: &str) -> Vec<(String, String, bool, Option<String>, i64)> {
-    let mut list = conn.prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) ORDER BY cid").unwrap();
+    let mut list = conn
+        .prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) ORDER BY cid")
+        .unwrap();
     let mapped = list.query_map([table], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)));
     mapped.unwrap().collect::<Result<_, _>>().unwrap()
 }
@@ -80,7 +95,10 @@ fn assert_same_schema(a: &Connection, b: &Connection) {
 
 fn copies(path: &Path) -> Vec<PathBuf> {
     let name = format!("{}.before-v{LATEST}-", path.file_name().unwrap().to_string_lossy());
-    let mut found: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut found: Vec<_> = std::fs::read_dir(path.parent().unwrap())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     found.retain(|p| p.file_name().unwrap().to_string_lossy().starts_with(&name));
     found
 }
@@ -105,9 +123,17 @@ fn every_kind_of_predecessor_file_opens_and_keeps_every_row() {
         for (old_rows, table) in old {
             let new_rows = rows(&conn, &table);
             let left: i64 = conn
-                .query_row("SELECT count(*) FROM predecessor_leftovers WHERE table_name = ?1", [&table], |r| r.get(0))
+                .query_row(
+                    "SELECT count(*) FROM predecessor_leftovers WHERE table_name = ?1",
+                    [&table],
+                    |r| r.get(0),
+                )
                 .unwrap();
-            assert_eq!(new_rows.len() + usize::try_from(left).unwrap(), old_rows.len(), "{variant}: rows of {table}");
+            assert_eq!(
+                new_rows.len() + usize::try_from(left).unwrap(),
+                old_rows.len(),
+                "{variant}: rows of {table}"
+            );
             if left > 0 {
                 continue;
             }
@@ -141,16 +167,34 @@ fn what_somebody_added_by_hand_is_kept() {
     predecessor(&path, &[BASE, ASN, CALM_CODE, BY_HAND]);
     let conn = opened(&path);
     let one = |sql: &str| conn.query_row(sql, [], |r| r.get::<_, String>(0)).unwrap();
-    assert_eq!(one("SELECT \"ticket no\" FROM attack_events WHERE event_type = 'END'"), "INC-7");
-    assert_eq!(one("SELECT DISTINCT source_city_by_hand FROM network_analytics_events"), "Exampleton");
+    assert_eq!(
+        one("SELECT \"ticket no\" FROM attack_events WHERE event_type = 'END'"),
+        "INC-7"
+    );
+    assert_eq!(
+        one("SELECT DISTINCT source_city_by_hand FROM network_analytics_events"),
+        "Exampleton"
+    );
     assert_eq!(one("SELECT prefix FROM last_withdrawals LIMIT 1"), "198.51.100.0/24");
-    conn.execute("INSERT INTO withdrawal_history (prefix) VALUES ('192.0.2.0/24')", []).unwrap();
-    assert_eq!(one("SELECT who FROM shift_log ORDER BY id DESC LIMIT 1"), "192.0.2.0/24");
+    conn.execute("INSERT INTO withdrawal_history (prefix) VALUES ('192.0.2.0/24')", [])
+        .unwrap();
+    assert_eq!(
+        one("SELECT who FROM shift_log ORDER BY id DESC LIMIT 1"),
+        "192.0.2.0/24"
+    );
     let index = |name: &str| -> bool {
-        conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?1)", [name], |r| r.get(0)).unwrap()
+        conn.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?1)",
+            [name],
+            |r| r.get(0),
+        )
+        .unwrap()
     };
     assert!(index("idx_mine_created"));
-    assert!(!index("idx_mine_same_as_yours"), "a second index on the same column serves nobody");
+    assert!(
+        !index("idx_mine_same_as_yours"),
+        "a second index on the same column serves nobody"
+    );
     assert!(!index("idx_mine_unique"), "a unique index would swallow deliveries");
 }
 
@@ -162,7 +206,11 @@ fn a_later_delivery_of_the_same_alert_is_stored() {
         predecessor(&path, scripts);
         let conn = opened(&path);
         for _ in 0..2 {
-            conn.execute("INSERT INTO webhook_events (alert_id, event_state) VALUES ('a-1', 'ALERT_STATE_EVENT_START')", []).unwrap();
+            conn.execute(
+                "INSERT INTO webhook_events (alert_id, event_state) VALUES ('a-1', 'ALERT_STATE_EVENT_START')",
+                [],
+            )
+            .unwrap();
         }
     }
 }
@@ -187,11 +235,19 @@ fn the_documented_queries_go_on_working() {
         predecessor(&path, scripts);
         let conn = opened(&path);
         for query in queries {
-            let mut statement = conn.prepare(query).unwrap_or_else(|e| panic!("{variant}: {query}: {e}"));
+            let mut statement = conn
+                .prepare(query)
+                .unwrap_or_else(|e| panic!("{variant}: {query}: {e}"));
             let mut rows = statement.query([]).unwrap();
             while rows.next().unwrap().is_some() {}
         }
-        let n: i64 = conn.query_row("SELECT count(*) FROM attack_events WHERE date(created_at) = '2026-01-03'", [], |r| r.get(0)).unwrap();
+        let n: i64 = conn
+            .query_row(
+                "SELECT count(*) FROM attack_events WHERE date(created_at) = '2026-01-03'",
+                [],
+                |r| r.get(0),
+            )
+            .unwrap();
         assert_eq!(n, 3, "{variant}: both time forms count");
     }
 }
@@ -208,7 +264,13 @@ fn the_upsert_of_the_predecessors_daemon_goes_on_working() {
                        ON CONFLICT(prefix) DO UPDATE SET last_attack_packets = excluded.last_attack_packets";
             conn.execute(sql, [packets]).unwrap();
         }
-        let got: i64 = conn.query_row("SELECT last_attack_packets FROM prefix_calm_status WHERE prefix = '203.0.113.0/24'", [], |r| r.get(0)).unwrap();
+        let got: i64 = conn
+            .query_row(
+                "SELECT last_attack_packets FROM prefix_calm_status WHERE prefix = '203.0.113.0/24'",
+                [],
+                |r| r.get(0),
+            )
+            .unwrap();
         assert_eq!(got, 2, "{variant}");
     }
 }
@@ -219,9 +281,21 @@ fn of_two_rows_with_one_key_the_newest_state_wins_and_the_other_is_kept_aside() 
     let path = dir.path().join("a.db");
     predecessor(&path, &[BASE, CALM_DOCS]);
     let conn = opened(&path);
-    let minutes: f64 = conn.query_row("SELECT calm_minutes FROM prefix_calm_status WHERE prefix = '203.0.113.0/24'", [], |r| r.get(0)).unwrap();
+    let minutes: f64 = conn
+        .query_row(
+            "SELECT calm_minutes FROM prefix_calm_status WHERE prefix = '203.0.113.0/24'",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
     assert!((minutes - 10.0).abs() < f64::EPSILON);
-    let left: String = conn.query_row("SELECT row_json FROM predecessor_leftovers WHERE table_name = 'prefix_calm_status'", [], |r| r.get(0)).unwrap();
+    let left: String = conn
+        .query_row(
+            "SELECT row_json FROM predecessor_leftovers WHERE table_name = 'prefix_calm_status'",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
     assert!(left.contains("\"calm_minutes\":3.5"), "{left}");
 }
 
@@ -231,17 +305,31 @@ fn ids_are_never_given_out_twice() {
     let path = dir.path().join("a.db");
     predecessor(&path, &[BASE]);
     let conn = opened(&path);
-    conn.execute("INSERT INTO attack_events (event_type) VALUES ('START')", []).unwrap();
-    assert_eq!(conn.last_insert_rowid(), 10, "id 9 was given to a row that was deleted later");
+    conn.execute("INSERT INTO attack_events (event_type) VALUES ('START')", [])
+        .unwrap();
+    assert_eq!(
+        conn.last_insert_rowid(),
+        10,
+        "id 9 was given to a row that was deleted later"
+    );
 }
 
 #[test]
 fn a_time_that_the_old_table_did_not_have_stays_unknown() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    predecessor(&path, &["CREATE TABLE attack_events (id INTEGER PRIMARY KEY, event_type TEXT); INSERT INTO attack_events VALUES (7, 'START')"]);
+    predecessor(
+        &path,
+        &[
+            "CREATE TABLE attack_events (id INTEGER PRIMARY KEY, event_type TEXT); INSERT INTO attack_events VALUES (7, 'START')",
+        ],
+    );
     let conn = opened(&path);
-    let row: (i64, Option<String>) = conn.query_row("SELECT id, created_at FROM attack_events", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    let row: (i64, Option<String>) = conn
+        .query_row("SELECT id, created_at FROM attack_events", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .unwrap();
     assert_eq!(row, (7, None));
 }
 
@@ -255,7 +343,11 @@ fn the_copy_from_before_is_complete_sound_and_made_once() {
     let second = opened(&path);
     assert_same_schema(&first, &second);
     let found = copies(&path);
-    assert_eq!(found.len(), 1, "opening again changes nothing and copies nothing: {found:?}");
+    assert_eq!(
+        found.len(),
+        1,
+        "opening again changes nothing and copies nothing: {found:?}"
+    );
     let copy = Connection::open(&found[0]).unwrap();
     assert_eq!(rows(&copy, "webhook_events"), old);
     let version: i64 = copy.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
@@ -286,13 +378,23 @@ fn every_older_version_of_our_own_opens_and_ends_with_the_new_schema() {
         let path = dir.path().join(format!("v{version}.db"));
         let mut conn = Connection::open(&path).unwrap();
         apply(&mut conn, steps().into_iter().take(version).collect()).unwrap();
-        conn.execute("INSERT INTO attack_events (event_type, prefix) VALUES ('START', '192.0.2.0/24')", []).unwrap();
+        conn.execute(
+            "INSERT INTO attack_events (event_type, prefix) VALUES ('START', '192.0.2.0/24')",
+            [],
+        )
+        .unwrap();
         drop(conn);
         let conn = opened(&path);
         assert_same_schema(&conn, &fresh);
-        let kept: String = conn.query_row("SELECT prefix FROM attack_events", [], |r| r.get(0)).unwrap();
+        let kept: String = conn
+            .query_row("SELECT prefix FROM attack_events", [], |r| r.get(0))
+            .unwrap();
         assert_eq!(kept, "192.0.2.0/24", "version {version}");
-        assert_eq!(copies(&path).len(), usize::from(version < steps().len()), "version {version}");
+        assert_eq!(
+            copies(&path).len(),
+            usize::from(version < steps().len()),
+            "version {version}"
+        );
     }
 }
 
@@ -308,10 +410,13 @@ fn litestreams_own_tables_are_no_obstacle() {
 /// All steps, then one that changes something and fails in the middle.
 fn steps_with_a_fault(fault: fn()) -> Vec<M<'static>> {
     let mut all = steps();
-    all.push(M::up_with_hook("CREATE TABLE half (a); DELETE FROM webhook_events;", move |_: &rusqlite::Transaction<'_>| {
-        fault();
-        Err(HookError::Hook("injected".into()))
-    }));
+    all.push(M::up_with_hook(
+        "CREATE TABLE half (a); DELETE FROM webhook_events;",
+        move |_: &rusqlite::Transaction<'_>| {
+            fault();
+            Err(HookError::Hook("injected".into()))
+        },
+    ));
     all
 }
 
@@ -334,7 +439,9 @@ fn a_failing_migration_leaves_everything_as_it_was() {
 fn a_dangling_reference_undoes_the_migration() {
     let mut conn = Connection::open_in_memory().unwrap();
     let mut all = steps();
-    all.push(M::up("CREATE TABLE child (a REFERENCES attack_events(id)); INSERT INTO child VALUES (99);"));
+    all.push(M::up(
+        "CREATE TABLE child (a REFERENCES attack_events(id)); INSERT INTO child VALUES (99);",
+    ));
     assert!(apply(&mut conn, all).is_err());
     assert!(tables(&conn).is_empty());
     let on: bool = conn.query_row("PRAGMA foreign_keys", [], |r| r.get(0)).unwrap();
@@ -368,15 +475,24 @@ fn a_crash_in_the_middle_of_a_migration_leaves_the_old_state() {
     drop(before);
 
     let died = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "migrate::tests::victim_that_dies_in_a_migration", "--ignored"])
+        .args([
+            "--exact",
+            "migrate::tests::victim_that_dies_in_a_migration",
+            "--ignored",
+        ])
         .env(CRASH_AT, &path)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .status()
         .unwrap();
     assert_eq!(died.code(), None, "it was to die by a signal");
-    let wal = std::fs::metadata(crate::open::place::beside(&path, "-wal")).unwrap().len();
-    assert!(wal > 100_000, "the crash came before anything was written ({wal} bytes)");
+    let wal = std::fs::metadata(crate::open::place::beside(&path, "-wal"))
+        .unwrap()
+        .len();
+    assert!(
+        wal > 100_000,
+        "the crash came before anything was written ({wal} bytes)"
+    );
 
     let after = Connection::open(&path).unwrap();
     assert_eq!(schema(&after), old_schema);

@@ -16,19 +16,28 @@ use crate::migrate;
 pub(super) fn new_file(path: &Path) -> Result<(), OpenError> {
     // The name is fixed: what an earlier crash left behind is found and removed, and the lock keeps others away.
     let building = place::beside(path, ".new");
-    for leftover in [building.clone(), place::beside(&building, "-wal"), place::beside(&building, "-shm")] {
+    for leftover in [
+        building.clone(),
+        place::beside(&building, "-wal"),
+        place::beside(&building, "-shm"),
+    ] {
         remove_if_there(&leftover).map_err(|e| OpenError::io(&leftover, &e))?;
     }
     let file = place::create(&building).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            OpenError::DirectoryNotWritable { dir: place::dir_of(path).to_path_buf(), source }
-        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::DirectoryNotWritable {
+            dir: place::dir_of(path).to_path_buf(),
+            source,
+        },
         _ => OpenError::io(path, &source),
     })?;
     drop(file);
-    let built = build(&building).map_err(|e| OpenError::from_sqlite(path, &e)).and_then(|()| {
-        put_aside_orphans(path).and_then(|()| put_in_place(&building, path)).map_err(|e| OpenError::io(path, &e))
-    });
+    let built = build(&building)
+        .map_err(|e| OpenError::from_sqlite(path, &e))
+        .and_then(|()| {
+            put_aside_orphans(path)
+                .and_then(|()| put_in_place(&building, path))
+                .map_err(|e| OpenError::io(path, &e))
+        });
     if built.is_err() {
         // Best effort: the next attempt removes it as well.
         let _ = fs::remove_file(&building);
@@ -37,7 +46,10 @@ pub(super) fn new_file(path: &Path) -> Result<(), OpenError> {
 }
 
 fn build(path: &Path) -> Result<(), DbError> {
-    let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     conn.pragma_update(None, "synchronous", "OFF")?;
     let _: String = conn.query_row("PRAGMA journal_mode=MEMORY", [], |row| row.get(0))?;
     migrate::to_latest(&mut conn)?;

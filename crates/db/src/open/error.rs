@@ -210,14 +210,23 @@ impl OpenError {
     }
 
     pub(crate) fn thread(path: &Path, source: io::Error) -> Self {
-        Self::Failed { path: path.to_path_buf(), source: Cause::text(format!("the writer thread cannot be started: {source}")) }
+        Self::Failed {
+            path: path.to_path_buf(),
+            source: Cause::text(format!("the writer thread cannot be started: {source}")),
+        }
     }
 
     pub(crate) fn io(path: &Path, source: &io::Error) -> Self {
         let cause = Cause::text(source.to_string());
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.to_path_buf(), source: cause },
-            _ => Self::Failed { path: path.to_path_buf(), source: cause },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                path: path.to_path_buf(),
+                source: cause,
+            },
+            _ => Self::Failed {
+                path: path.to_path_buf(),
+                source: cause,
+            },
         }
     }
 
@@ -229,15 +238,33 @@ impl OpenError {
             None => Cause::text(error.to_string()),
         };
         match error {
-            DbError::Busy(_) => Self::Locked { path: path_buf, waited: crate::connection::BUSY_LIMIT, source: cause },
-            DbError::Corrupt(_) => Self::NotADatabase { path: path_buf, source: cause },
-            DbError::DiskFull(_) => Self::DiskFull { path: path_buf, source: cause },
-            DbError::ReadOnly(_) | DbError::Io(_) => super::place::explain(path, error).unwrap_or(Self::Failed { path: path_buf, source: cause }),
-            _ => Self::Failed { path: path_buf, source: cause },
+            DbError::Busy(_) => Self::Locked {
+                path: path_buf,
+                waited: crate::connection::BUSY_LIMIT,
+                source: cause,
+            },
+            DbError::Corrupt(_) => Self::NotADatabase {
+                path: path_buf,
+                source: cause,
+            },
+            DbError::DiskFull(_) => Self::DiskFull {
+                path: path_buf,
+                source: cause,
+            },
+            DbError::ReadOnly(_) | DbError::Io(_) => super::place::explain(path, error).unwrap_or(Self::Failed {
+                path: path_buf,
+                source: cause,
+            }),
+            _ => Self::Failed {
+                path: path_buf,
+                source: cause,
+            },
         }
     }
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }

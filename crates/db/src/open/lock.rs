@@ -22,9 +22,10 @@ const POLL: Duration = Duration::from_millis(2);
 pub(crate) fn take(path: &Path, limit: Duration) -> Result<FileLock, OpenError> {
     let name = place::beside(path, ".lock");
     let file = open(&name).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            OpenError::DirectoryNotWritable { dir: place::dir_of(path).to_path_buf(), source }
-        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::DirectoryNotWritable {
+            dir: place::dir_of(path).to_path_buf(),
+            source,
+        },
         _ => OpenError::io(&name, &source),
     })?;
     let began = Instant::now();
@@ -34,7 +35,11 @@ pub(crate) fn take(path: &Path, limit: Duration) -> Result<FileLock, OpenError> 
             Err(TryLockError::WouldBlock) if began.elapsed() < limit => crate::connection::pause(POLL),
             Err(TryLockError::WouldBlock) => {
                 let source = Cause::text("another process creates or migrates the database, or hangs while doing so");
-                return Err(OpenError::Locked { path: name, waited: limit, source });
+                return Err(OpenError::Locked {
+                    path: name,
+                    waited: limit,
+                    source,
+                });
             }
             Err(TryLockError::Error(error)) => return Err(OpenError::io(&name, &error)),
         }
@@ -43,11 +48,13 @@ pub(crate) fn take(path: &Path, limit: Duration) -> Result<FileLock, OpenError> 
 
 fn open(name: &Path) -> io::Result<File> {
     match place::create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match File::options().read(true).write(true).open(name) {
-            // A lock needs no write permission, and another user of the group may have made the file.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(name),
-            other => other,
-        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match File::options().read(true).write(true).open(name) {
+                // A lock needs no write permission, and another user of the group may have made the file.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(name),
+                other => other,
+            }
+        }
         other => other,
     }
 }

@@ -21,14 +21,20 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, OpenError> {
             let (Some(dir), Some(name)) = (absolute.parent(), absolute.file_name()) else {
                 return Err(OpenError::io(&absolute, &error));
             };
-            let real = fs::canonicalize(dir).map_err(|source| OpenError::DirectoryMissing { dir: dir.to_path_buf(), source })?;
+            let real = fs::canonicalize(dir).map_err(|source| OpenError::DirectoryMissing {
+                dir: dir.to_path_buf(),
+                source,
+            })?;
             Ok(real.join(name))
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             let dir = absolute.parent().unwrap_or(&absolute).to_path_buf();
             Err(OpenError::DirectoryMissing { dir, source: error })
         }
-        Err(_) => Err(OpenError::FileNotWritable { path: absolute, reading: true }),
+        Err(_) => Err(OpenError::FileNotWritable {
+            path: absolute,
+            reading: true,
+        }),
     }
 }
 
@@ -46,7 +52,12 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Creates a file that must not exist yet, with [`MODE`] whatever the umask says.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).create_new(true).mode(MODE).open(path)?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(MODE))?;
     give_to_owner_of_directory(path, &file);
     Ok(file)
@@ -54,7 +65,9 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 
 /// A command run by root must not leave files behind that lock the services' user out.
 fn give_to_owner_of_directory(path: &Path, file: &File) {
-    let (Ok(made), Ok(dir)) = (file.metadata(), fs::metadata(dir_of(path))) else { return };
+    let (Ok(made), Ok(dir)) = (file.metadata(), fs::metadata(dir_of(path))) else {
+        return;
+    };
     if made.uid() == 0 && dir.uid() != 0 {
         if let Err(error) = std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid())) {
             tracing::warn!(event = "db.owner.unchanged", path = %path.display(), error = %error);
@@ -75,15 +88,33 @@ pub(super) fn explain(path: &Path, error: &DbError) -> Option<OpenError> {
         Err(source) if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             return Some(OpenError::io(path, &source));
         }
-        Err(source) if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-            return Some(OpenError::DirectoryNotWritable { dir: dir.to_path_buf(), source });
+        Err(source)
+            if matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            return Some(OpenError::DirectoryNotWritable {
+                dir: dir.to_path_buf(),
+                source,
+            });
         }
         Err(_) => return None,
     }
     match error {
-        DbError::ReadOnly(_) => Some(OpenError::FileNotWritable { path: path.to_path_buf(), reading: false }),
-        DbError::Io(cause) if cause.sqlite_code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CANTOPEN) => {
-            Some(OpenError::FileNotWritable { path: path.to_path_buf(), reading: true })
+        DbError::ReadOnly(_) => Some(OpenError::FileNotWritable {
+            path: path.to_path_buf(),
+            reading: false,
+        }),
+        DbError::Io(cause)
+            if cause
+                .sqlite_code()
+                .is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CANTOPEN) =>
+        {
+            Some(OpenError::FileNotWritable {
+                path: path.to_path_buf(),
+                reading: true,
+            })
         }
         _ => None,
     }

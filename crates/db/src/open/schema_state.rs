@@ -44,7 +44,13 @@ pub(super) fn of(conn: &Connection) -> Result<SchemaState, DbError> {
         tables = list.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     }
     let empty = version == 0 && tables.is_empty();
-    Ok(SchemaState { version, empty, wal: mode == "wal", application, tables })
+    Ok(SchemaState {
+        version,
+        empty,
+        wal: mode == "wal",
+        application,
+        tables,
+    })
 }
 
 impl SchemaState {
@@ -54,15 +60,24 @@ impl SchemaState {
             _ => self.application == i64::from(APPLICATION_ID),
         };
         if !ours {
-            let tables = if self.tables.is_empty() { "none".into() } else { self.tables[..self.tables.len().min(5)].join(", ") };
-            return Err(OpenError::NotOurs { path: path.to_path_buf(), tables });
+            let tables = if self.tables.is_empty() {
+                "none".into()
+            } else {
+                self.tables[..self.tables.len().min(5)].join(", ")
+            };
+            return Err(OpenError::NotOurs {
+                path: path.to_path_buf(),
+                tables,
+            });
         }
         match self.version.cmp(&migrate::LATEST) {
             std::cmp::Ordering::Equal => Ok(Verdict::Current),
             std::cmp::Ordering::Less => Ok(Verdict::Older),
-            std::cmp::Ordering::Greater => {
-                Err(OpenError::NewerSchema { path: path.to_path_buf(), found: self.version, known: migrate::LATEST })
-            }
+            std::cmp::Ordering::Greater => Err(OpenError::NewerSchema {
+                path: path.to_path_buf(),
+                found: self.version,
+                known: migrate::LATEST,
+            }),
         }
     }
 }

@@ -197,7 +197,8 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
             new.source_country,
             key,
             new.sample_interval.map(clamp),
-            new.sample_interval.map(|interval| clamp(new.packets.div_ceil(interval.max(1)))),
+            new.sample_interval
+                .map(|interval| clamp(new.packets.div_ceil(interval.max(1)))),
             new.source_city,
             new.source_bogon,
             new.colo_city,

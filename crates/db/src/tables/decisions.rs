@@ -227,7 +227,12 @@ pub fn publish(tx: &WriteTx<'_>, now: &Now, evidence: Option<EvidenceId>) -> Res
         _ => None,
     };
     let calm_minutes = calm_since.map(|_| {
-        let proven = now.decision.state.calm.as_ref().map_or(0, |track| track.proven().as_secs());
+        let proven = now
+            .decision
+            .state
+            .calm
+            .as_ref()
+            .map_or(0, |track| track.proven().as_secs());
         (proven as f64 / 6.0).round() / 10.0
     });
     let latest = now.decision.latest.unwrap_or_default();
@@ -359,6 +364,8 @@ pub fn series(tx: &ReadTx<'_>, prefix: Prefix, since: Timestamp, limit: u32) -> 
 pub fn remembered(tx: &ReadTx<'_>) -> Result<Vec<Prefix>, DbError> {
     tx.conn()
         .prepare_cached("SELECT prefix FROM prefix_states LIMIT 100000")?
-        .query_and_then([], |row| read_word(row, "prefix_states", "prefix", |text| text.parse().ok()))?
+        .query_and_then([], |row| {
+            read_word(row, "prefix_states", "prefix", |text| text.parse().ok())
+        })?
         .collect()
 }

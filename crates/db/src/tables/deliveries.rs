@@ -74,13 +74,19 @@ pub enum Stored {
 /// # Errors
 /// Those of the database.
 pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
-    let window = if new.event_time.is_some() { SAME_WITHIN } else { SAME_WITHOUT_TS_WITHIN };
+    let window = if new.event_time.is_some() {
+        SAME_WITHIN
+    } else {
+        SAME_WITHOUT_TS_WITHIN
+    };
     let known: Option<i64> = tx
         .conn()
         .prepare_cached(
             "SELECT id FROM webhook_events WHERE body_hash = ?1 AND received_at > ?2 ORDER BY id DESC LIMIT 1",
         )?
-        .query_row(params![new.body_hash, at(minus(new.received_at, window))], |row| row.get(0))
+        .query_row(params![new.body_hash, at(minus(new.received_at, window))], |row| {
+            row.get(0)
+        })
         .optional()?;
     if let Some(id) = known {
         tx.conn()

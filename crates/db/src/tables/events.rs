@@ -198,7 +198,9 @@ fn read(row: &Row<'_>) -> Result<Event, DbError> {
 /// Those of the database.
 pub fn newest(tx: &ReadTx<'_>, before: Option<EventId>, limit: u32) -> Result<Vec<Event>, DbError> {
     tx.conn()
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM attack_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2"))?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM attack_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+        ))?
         .query_and_then(params![before.map_or(i64::MAX, |id| id.0), limit], read)?
         .collect()
 }
@@ -221,7 +223,9 @@ pub fn get(tx: &ReadTx<'_>, id: EventId) -> Result<Option<Event>, DbError> {
 /// Those of the database.
 pub fn of_incident(tx: &ReadTx<'_>, incident: IncidentId, limit: u32) -> Result<Vec<Event>, DbError> {
     tx.conn()
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM attack_events WHERE incident_id = ?1 ORDER BY id LIMIT ?2"))?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM attack_events WHERE incident_id = ?1 ORDER BY id LIMIT ?2"
+        ))?
         .query_and_then(params![incident.0, limit], read)?
         .collect()
 }
@@ -268,15 +272,14 @@ pub fn totals(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<Totals, DbError> {
 /// # Errors
 /// Those of the database.
 pub fn last_start(tx: &ReadTx<'_>) -> Result<Option<Event>, DbError> {
-    Ok(tx
-        .conn()
+    tx.conn()
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM attack_events WHERE event_type = 'START' AND is_test = 0
              ORDER BY created_at DESC, id DESC LIMIT 1"
         ))?
         .query_and_then([], read)?
         .next()
-        .transpose()?)
+        .transpose()
 }
 
 /// Ties a row to its incident.

@@ -46,7 +46,8 @@ pub struct Withdrawal {
 /// Those of the database.
 pub fn record(tx: &WriteTx<'_>, done: &Withdrawal, now: Timestamp) -> Result<(), DbError> {
     let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
-        from.zip(to).map(|(from, to)| i64::try_from(since(to, from).as_secs()).unwrap_or(i64::MAX))
+        from.zip(to)
+            .map(|(from, to)| i64::try_from(since(to, from).as_secs()).unwrap_or(i64::MAX))
     };
     tx.conn()
         .prepare_cached(

@@ -16,7 +16,10 @@ fn read(row: &Row<'_>) -> Result<Hold, DbError> {
     Ok(Hold {
         id: HoldId(id),
         prefix: prefix
-            .map(|text| text.parse::<Prefix>().map_err(|error| DbError::bad_row("holds", id, error)))
+            .map(|text| {
+                text.parse::<Prefix>()
+                    .map_err(|error| DbError::bad_row("holds", id, error))
+            })
             .transpose()?,
         actor: row.get("actor")?,
         reason: row.get("reason")?,
@@ -39,7 +42,13 @@ pub fn set(
 ) -> Result<HoldId, DbError> {
     tx.conn()
         .prepare_cached("INSERT INTO holds (prefix, actor, reason, created_at, until) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![prefix.map(|p| p.to_string()), actor, reason, at(now), opt_at(until)])?;
+        .execute(params![
+            prefix.map(|p| p.to_string()),
+            actor,
+            reason,
+            at(now),
+            opt_at(until)
+        ])?;
     Ok(HoldId(tx.conn().last_insert_rowid()))
 }
 

@@ -114,7 +114,11 @@ fn candidates(tx: &ReadTx<'_>, prefixes: &[Prefix], when: Timestamp) -> Result<V
              WHERE p.prefix = ?1 AND i.last_sign_at >= ?2 AND i.began_at <= ?3 ORDER BY i.id DESC LIMIT 50",
         )?;
         let rows = query.query_and_then(
-            params![prefix.to_string(), at(minus(when, JOIN_WITHIN)), at(plus(when, JOIN_WITHIN))],
+            params![
+                prefix.to_string(),
+                at(minus(when, JOIN_WITHIN)),
+                at(plus(when, JOIN_WITHIN))
+            ],
             |row| -> Result<Candidate, DbError> {
                 Ok(Candidate {
                     id: IncidentId(row.get("id")?),
@@ -309,7 +313,11 @@ fn read(row: &Row<'_>) -> Result<Incident, DbError> {
         id: IncidentId(row.get("id")?),
         title: row.get("title")?,
         vector: row.get("vector")?,
-        prefixes: prefixes.unwrap_or_default().split(' ').filter_map(|text| text.parse().ok()).collect(),
+        prefixes: prefixes
+            .unwrap_or_default()
+            .split(' ')
+            .filter_map(|text| text.parse().ok())
+            .collect(),
         began_at: read_at(row, T, "began_at")?,
         last_sign_at: read_at(row, T, "last_sign_at")?,
         ended_at: read_opt_at(row, T, "ended_at")?,
@@ -341,7 +349,9 @@ pub fn get(tx: &ReadTx<'_>, id: IncidentId) -> Result<Option<Incident>, DbError>
 /// Those of the database.
 pub fn newest(tx: &ReadTx<'_>, before: Option<IncidentId>, limit: u32) -> Result<Vec<Incident>, DbError> {
     tx.conn()
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM incidents WHERE id < ?1 ORDER BY id DESC LIMIT ?2"))?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM incidents WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+        ))?
         .query_and_then(params![before.map_or(i64::MAX, |id| id.0), limit], read)?
         .collect()
 }

@@ -48,6 +48,10 @@ pub struct NewIntent {
     pub peak: Option<WindowSum>,
     /// Systems that dropped.
     pub systems: Vec<String>,
+    /// End of the first attack window of the epoch, in data time.
+    pub attack_began_at: Option<Timestamp>,
+    /// End of the last attack window of the epoch, in data time.
+    pub attack_ended_at: Option<Timestamp>,
     /// Act although our own clock advises against.
     pub force: bool,
 }
@@ -85,6 +89,10 @@ pub struct Intent {
     pub peak: Option<WindowSum>,
     /// Systems that dropped.
     pub systems: Vec<String>,
+    /// End of the first attack window of the epoch, in data time.
+    pub attack_began_at: Option<Timestamp>,
+    /// End of the last attack window of the epoch, in data time.
+    pub attack_ended_at: Option<Timestamp>,
     /// Act although our own clock advises against.
     pub force: bool,
     /// When it was filed.
@@ -119,8 +127,9 @@ pub fn file(tx: &WriteTx<'_>, new: &NewIntent, now: Timestamp) -> Result<IntentI
     tx.conn()
         .prepare_cached(
             "INSERT INTO intents (prefix, act, state, origin, actor, via, reason, prefix_id, bgp_prefix_id, epoch,
-               state_version, evidence_id, incident_id, calm_s, peak, systems, force, created_at)
-             VALUES (?1, ?2, 'planned', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+               state_version, evidence_id, incident_id, calm_s, peak, systems, force, created_at, attack_began_at,
+               attack_ended_at)
+             VALUES (?1, ?2, 'planned', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             new.prefix.to_string(),
@@ -140,6 +149,8 @@ pub fn file(tx: &WriteTx<'_>, new: &NewIntent, now: Timestamp) -> Result<IntentI
             json(&new.systems)?,
             new.force,
             at(now),
+            opt_at(new.attack_began_at),
+            opt_at(new.attack_ended_at),
         ])?;
     Ok(IntentId(tx.conn().last_insert_rowid()))
 }
@@ -153,7 +164,13 @@ fn read(row: &Row<'_>) -> Result<Intent, DbError> {
             actor: row.get("actor")?,
             via: row.get("via")?,
         },
-        other => return Err(DbError::bad_row(TABLE, id, format!("origin holds the unknown word {other:?}"))),
+        other => {
+            return Err(DbError::bad_row(
+                TABLE,
+                id,
+                format!("origin holds the unknown word {other:?}"),
+            ));
+        }
     };
     Ok(Intent {
         id: IntentId(id),
@@ -171,6 +188,8 @@ fn read(row: &Row<'_>) -> Result<Intent, DbError> {
         calm_s: row.get("calm_s")?,
         peak: read_opt_json(row, TABLE, "peak")?,
         systems: read_opt_json(row, TABLE, "systems")?.unwrap_or_default(),
+        attack_began_at: read_opt_at(row, TABLE, "attack_began_at")?,
+        attack_ended_at: read_opt_at(row, TABLE, "attack_ended_at")?,
         force: row.get("force")?,
         created_at: read_at(row, TABLE, "created_at")?,
         not_before: read_opt_at(row, TABLE, "not_before")?,
@@ -347,6 +366,69 @@ pub fn cancel_unsent(
              WHERE prefix = ?1 AND act = 'withdraw' AND state = 'planned' AND (origin = 'automatic' OR NOT ?2)",
         )?
         .execute(params![prefix.to_string(), automatic_only, at(now), because])?)
+}
+
+/// Ties an unsent automatic intent to the newest decision that still wants it: what the final
+/// check compares is never older than the last cycle. Returns whether there was one.
+///
+/// # Errors
+/// Those of the database.
+pub fn renew(
+    tx: &WriteTx<'_>,
+    prefix: Prefix,
+    state_version: i64,
+    evidence: EvidenceId,
+    calm_s: i64,
+) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached(
+            "UPDATE intents SET state_version = ?2, evidence_id = ?3, calm_s = ?4
+             WHERE prefix = ?1 AND origin = 'automatic' AND state IN ('planned', 'sending', 'verifying')",
+        )?
+        .execute(params![prefix.to_string(), state_version, evidence.0, calm_s])?
+        > 0)
+}
+
+/// Fixes the epoch that an operator's withdrawal ends, as the last read before it shows.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_epoch(tx: &WriteTx<'_>, id: IntentId, epoch: Epoch) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached("UPDATE intents SET epoch = ?2 WHERE id = ?1 AND epoch IS NULL")?
+        .execute(params![id.0, at(epoch.0)])?;
+    Ok(())
+}
+
+/// Asks for the next look at an open intent not before `when`, and gives the lease back.
+///
+/// # Errors
+/// Those of the database.
+pub fn rest(tx: &WriteTx<'_>, id: IntentId, owner: &str, when: Timestamp) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached(
+            "UPDATE intents SET not_before = ?3, lease_owner = NULL, lease_until = NULL
+             WHERE id = ?1 AND lease_owner = ?2",
+        )?
+        .execute(params![id.0, owner, at(when)])?;
+    Ok(())
+}
+
+/// Whether another call on `prefix` is on its way to Cloudflare or being read back.
+///
+/// # Errors
+/// Those of the database.
+pub fn in_flight(tx: &ReadTx<'_>, prefix: Prefix, besides: IntentId) -> Result<Option<IntentId>, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached(
+            "SELECT id FROM intents WHERE prefix = ?1 AND state IN ('sending', 'verifying') AND id <> ?2
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![prefix.to_string(), besides.0], |row| row.get(0))
+        .optional()?
+        .map(IntentId))
 }
 
 /// Remembers that people were told of a refusal, so that the same one is told once.

@@ -63,9 +63,7 @@ pub fn observed(tx: &WriteTx<'_>, prefix: &BgpPrefix, managed: bool, now: Timest
 /// Those of the database.
 pub fn failed(tx: &WriteTx<'_>, prefix: Prefix, because: &str, now: Timestamp) -> Result<(), DbError> {
     tx.conn()
-        .prepare_cached(
-            "UPDATE inventory SET error = ?2, error_since = COALESCE(error_since, ?3) WHERE prefix = ?1",
-        )?
+        .prepare_cached("UPDATE inventory SET error = ?2, error_since = COALESCE(error_since, ?3) WHERE prefix = ?1")?
         .execute(params![prefix.to_string(), because, at(now)])?;
     Ok(())
 }

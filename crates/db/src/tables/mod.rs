@@ -3,6 +3,7 @@
 
 pub mod analytics;
 pub mod audit;
+pub mod budget;
 pub(crate) mod column;
 pub mod decisions;
 pub mod deliveries;

@@ -63,7 +63,15 @@ pub fn open(tx: &WriteTx<'_>, new: &NewSession<'_>, now: Timestamp) -> Result<()
             "INSERT INTO sessions (token_hash, user_id, csrf, created_at, seen_at, expires_at, address, agent)
              VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![new.token_hash, new.user_id, new.csrf, at(now), at(new.expires_at), new.address, new.agent])?;
+        .execute(params![
+            new.token_hash,
+            new.user_id,
+            new.csrf,
+            at(now),
+            at(new.expires_at),
+            new.address,
+            new.agent
+        ])?;
     tx.conn()
         .prepare_cached("DELETE FROM sessions WHERE expires_at < ?1")?
         .execute([at(now)])?;

@@ -33,7 +33,9 @@ impl Role {
 
     /// Reads the database text.
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
+        [Self::Viewer, Self::Operator, Self::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == text)
     }
 }
 
@@ -186,7 +188,10 @@ pub fn login_failed(tx: &WriteTx<'_>, account: &str, address: &str, now: Timesta
     Ok(())
 }
 
-/// Failed logins since `since`: for the account, and from the address; with the newest of each.
+/// Failed logins: how many, and the newest.
+pub type Failures = (u32, Option<Timestamp>);
+
+/// Failed logins since `since`: for the account, and from the address.
 ///
 /// # Errors
 /// Those of the database.
@@ -195,11 +200,13 @@ pub fn failures(
     account: &str,
     address: &str,
     since: Timestamp,
-) -> Result<((u32, Option<Timestamp>), (u32, Option<Timestamp>)), DbError> {
-    let count = |column: &str, value: &str| -> Result<(u32, Option<Timestamp>), DbError> {
+) -> Result<(Failures, Failures), DbError> {
+    let count = |column: &str, value: &str| -> Result<Failures, DbError> {
         let (number, newest): (u32, Option<String>) = tx
             .conn()
-            .prepare_cached(&format!("SELECT count(*), max(at) FROM login_failures WHERE {column} = ?1 AND at > ?2"))?
+            .prepare_cached(&format!(
+                "SELECT count(*), max(at) FROM login_failures WHERE {column} = ?1 AND at > ?2"
+            ))?
             .query_row(params![value, at(since)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok((number, newest.as_deref().and_then(domain::time::from_text)))
     };

@@ -48,7 +48,9 @@ impl Thread {
     }
 
     fn one_batch(&mut self) {
-        self.pace.before_batch();
+        if self.pace.before_batch() {
+            self.stats.paused();
+        }
         self.refuse_late();
         let Some(first) = self.next_waiting() else { return };
         self.waiting.push_front(first);
@@ -62,7 +64,9 @@ impl Thread {
         }
         self.stats.batch_began();
         let mut ran = Vec::new();
-        let result = self.run_waiting(&mut ran).and_then(|()| exec(&self.conn, "COMMIT").map_err(DbError::from));
+        let result = self
+            .run_waiting(&mut ran)
+            .and_then(|()| exec(&self.conn, "COMMIT").map_err(DbError::from));
         let rolled_back = self.conn.is_autocommit() || exec(&self.conn, "ROLLBACK").is_ok();
         self.pace.after_batch();
         match result {
@@ -89,11 +93,16 @@ impl Thread {
             // After a full disk or an I/O error SQLite may have rolled the whole transaction back by itself
             // (https://www.sqlite.org/lang_transaction.html): then the earlier writes of this batch are gone as well.
             let settled = if self.conn.is_autocommit() {
-                Err(outcome.clone().err().unwrap_or_else(|| DbError::Sql(Cause::text("the transaction ended inside a write"))))
+                Err(outcome
+                    .clone()
+                    .err()
+                    .unwrap_or_else(|| DbError::Sql(Cause::text("the transaction ended inside a write"))))
             } else if outcome.is_ok() {
                 exec(&self.conn, "RELEASE job").map_err(DbError::from)
             } else {
-                exec(&self.conn, "ROLLBACK TO job").and_then(|()| exec(&self.conn, "RELEASE job")).map_err(DbError::from)
+                exec(&self.conn, "ROLLBACK TO job")
+                    .and_then(|()| exec(&self.conn, "RELEASE job"))
+                    .map_err(DbError::from)
             };
             ran.push((next, outcome));
             settled?;
@@ -153,7 +162,10 @@ impl Thread {
         if late.is_empty() {
             return;
         }
-        let error = DbError::Busy(Cause::text(format!("another writer held the lock, or the queue stood still, for {} ms", limit.as_millis())));
+        let error = DbError::Busy(Cause::text(format!(
+            "another writer held the lock, or the queue stood still, for {} ms",
+            limit.as_millis()
+        )));
         self.record_failure(late.len(), late.first().map_or("none", |q| q.job.what()), &error);
         for queued in late {
             queued.job.answer(Err(error.clone()));
@@ -196,7 +208,9 @@ impl Thread {
     /// Moves the log into the file if nobody is in the way. Waits for nobody: readers of other processes go on.
     fn checkpoint(&self) -> bool {
         crate::connection::set_busy_limit_of_this_thread(Duration::ZERO);
-        let done = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let done = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         matches!(done, Ok(0))
     }
 }

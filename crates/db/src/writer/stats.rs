@@ -28,6 +28,8 @@ pub struct WriterStats {
     pub queue_max: usize,
     /// Most writes that ever shared one commit.
     pub batch_max: usize,
+    /// How often the lock was left free on purpose so that other processes get their turn.
+    pub pauses: u64,
     /// When the last commit was durable.
     pub last_commit: Option<Timestamp>,
     /// How long the last transaction took, from its BEGIN to the end of its COMMIT.
@@ -60,11 +62,20 @@ impl Recorder {
     pub(super) fn read(&self, queue: usize, alive: bool) -> WriterStats {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let in_batch_for = shared.batch_since.map(|since| since.elapsed());
-        WriterStats { queue, in_batch_for, alive, ..shared.stats.clone() }
+        WriterStats {
+            queue,
+            in_batch_for,
+            alive,
+            ..shared.stats.clone()
+        }
     }
 
     pub(super) fn queued(&self, waiting: usize) {
         self.update(|s| s.stats.queue_max = s.stats.queue_max.max(waiting));
+    }
+
+    pub(super) fn paused(&self) {
+        self.update(|s| s.stats.pauses += 1);
     }
 
     pub(super) fn batch_began(&self) {

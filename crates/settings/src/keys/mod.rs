@@ -82,6 +82,28 @@ impl Kind {
             Self::DirectRoutes => "an object from network (or \"*\") to statement",
         }
     }
+
+    /// A value that would be accepted, as JSON, for remedies.
+    pub(crate) fn example(self) -> &'static str {
+        match self {
+            Self::Identifier | Self::Secret | Self::Text => "the text in quotation marks",
+            Self::Secrets => "[\"new secret\", \"old secret\"], or one alone in quotation marks",
+            Self::Email => "\"noc@example.net\"",
+            Self::ApiUrl | Self::PublicUrl => "\"https://host.example/path\"",
+            Self::File => "\"/absolute/path\"",
+            Self::Duration { .. } => "\"15m\"",
+            Self::Keep => "\"400d\" or \"forever\"",
+            Self::Count { .. } => "the digits alone, such as 10",
+            Self::Flag => "true or false without quotation marks",
+            Self::Listen => "\"127.0.0.1:8080\" or \"[::1]:8080\"",
+            Self::Clients => "[\"192.0.2.1\", \"2001:db8::/32\"]",
+            Self::Prefixes => "[\"203.0.113.0/24\", \"2001:db8::/48\"]",
+            Self::Mode => "\"act\", \"dry_run\" or \"paused\"",
+            Self::ChatId => "-1001234567890 or \"@name\"",
+            Self::Systems => "\"all\" or [\"dosd\", \"flowtrackd\"]",
+            Self::DirectRoutes => "{ \"*\": \"always_announced\" }",
+        }
+    }
 }
 
 /// What holds when a key is absent.

@@ -28,7 +28,7 @@ const RETIRED: &[(&str, &str, &str)] = &[
     (
         "webhook.secret",
         "the predecessor's documents show this key; no program ever read it: it protects nothing",
-        "move the value to cloudflare.webhook_secret",
+        "move the value to cloudflare.webhook_secret, unless it is there already",
     ),
     (
         "webhook.port",

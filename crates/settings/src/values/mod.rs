@@ -7,13 +7,13 @@ mod address;
 mod network;
 mod routes;
 mod secret;
+mod time;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::duration;
 use domain::prefix::Prefix;
 use secrecy::SecretString;
 
@@ -106,10 +106,10 @@ fn read(key: &Key, node: &Node, site: &Site, accept_masked: bool, problems: &mut
         Kind::ApiUrl | Kind::PublicUrl => address::read(key, node, site, problems).map(Value::Text),
         Kind::File => file(key, node, site, problems).map(Value::File),
         Kind::Duration { min, max } => {
-            let duration = read_duration(key, node, site, problems)?;
-            in_range(duration, (min, max), site, problems).map(Value::Duration)
+            let duration = time::read(key, node, site, problems)?;
+            time::in_range(duration, (min, max), site, problems).map(Value::Duration)
         }
-        Kind::Keep => keep(key, node, site, problems).map(Value::Keep),
+        Kind::Keep => time::keep(key, node, site, problems).map(Value::Keep),
         Kind::Count { unit, min, max } => count(key, node, site, (unit, min, max), problems).map(Value::Count),
         Kind::Flag => match node.data {
             Data::Flag(flag) => Some(Value::Flag(flag)),
@@ -140,8 +140,7 @@ fn wrong_type<T>(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -
         (Kind::Clients | Kind::Prefixes, Data::Text(text)) => {
             format!("put it into brackets: [\"{}\"]", crate::site::cut(text))
         }
-        (Kind::Mode, Data::Flag(_)) => "write one of \"act\", \"dry_run\", \"paused\"".to_owned(),
-        _ => format!("write {}", key.kind.expected()),
+        _ => format!("write {}", key.kind.example()),
     };
     problems.error(
         Code::WrongType,
@@ -274,64 +273,6 @@ fn file(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -> Option<
         return None;
     }
     Some(path.to_owned())
-}
-
-/// A duration without regard to limits. Also used for the deadline of a check.
-fn read_duration(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -> Option<Duration> {
-    let Data::Text(written) = &node.data else {
-        return wrong_type(key, node, site, problems);
-    };
-    match duration::parse(written) {
-        Ok(duration) => Some(duration),
-        Err(error) => {
-            let what = if written.trim_start().starts_with('-') {
-                "a duration cannot be negative".to_owned()
-            } else {
-                format!("this is not a duration: {}", error.why)
-            };
-            problems.error(
-                Code::InvalidValue,
-                site,
-                what,
-                "write whole numbers with units, such as \"90s\", \"15m\", \"24h\", \"500ms\" or \"1h30m\"",
-            );
-            None
-        }
-    }
-}
-
-fn in_range(
-    value: Duration,
-    (min, max): (&'static str, &'static str),
-    site: &Site,
-    problems: &mut Problems,
-) -> Option<Duration> {
-    let limit = |text| duration::parse(text).unwrap_or_default();
-    if (limit(min)..=limit(max)).contains(&value) {
-        return Some(value);
-    }
-    problems.error(
-        Code::OutOfRange,
-        site,
-        format!("the duration must lie between {min} and {max}"),
-        if value < limit(min) {
-            format!("write at least \"{min}\"")
-        } else {
-            format!("write at most \"{max}\"")
-        },
-    );
-    None
-}
-
-fn keep(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -> Option<Keep> {
-    if let Data::Text(text) = &node.data
-        && text.trim() == "forever"
-    {
-        return Some(Keep::Forever);
-    }
-    let duration = read_duration(key, node, site, problems)?;
-    // Below a day the retention job could remove what a running incident still refers to.
-    in_range(duration, ("1d", "36500d"), site, problems).map(Keep::For)
 }
 
 fn count(

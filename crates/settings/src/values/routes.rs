@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::prefix::Prefix;
 
-use super::{MAX_ITEMS, address, in_range, network, wrong_type};
+use super::{MAX_ITEMS, address, network, time, wrong_type};
 use crate::json::{Data, Node};
 use crate::keys::{Key, Kind};
 use crate::model::DirectRoute;
@@ -119,8 +119,8 @@ fn statement(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -> Op
                 },
                 ..*key
             };
-            super::read_duration(&as_duration, member, &site, problems)
-                .and_then(|timeout| in_range(timeout, TIMEOUT_LIMITS, &site, problems))?
+            time::read(&as_duration, member, &site, problems)
+                .and_then(|timeout| time::in_range(timeout, TIMEOUT_LIMITS, &site, problems))?
         }
     };
     let route = match (node.at("url"), node.at("command")) {

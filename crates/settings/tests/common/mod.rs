@@ -9,17 +9,17 @@ use std::path::Path;
 use settings::{Environment, LoadOptions, Need};
 use tempfile::TempDir;
 
-pub fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-pub struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
-    pub variables: BTreeMap<String, String>,
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: TempDir::new().unwrap(),
             variables: BTreeMap::new(),
@@ -27,14 +27,14 @@ impl Folder {
     }
 
     /// A folder with this `settings.json`.
-    pub fn with(settings: &str) -> Self {
+    pub(crate) fn with(settings: &str) -> Self {
         let mut folder = Self::new();
         folder.write("settings.json", settings);
         folder
     }
 
     /// A copy with the modes that an installation gives; `environment.txt` holds variables.
-    pub fn copy_of(case: &Path) -> Self {
+    pub(crate) fn copy_of(case: &Path) -> Self {
         let mut folder = Self::new();
         folder.copy(case, "");
         folder
@@ -64,23 +64,23 @@ impl Folder {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&mut self, name: &str, text: &str) {
+    pub(crate) fn write(&mut self, name: &str, text: &str) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         self.chmod(name, 0o600);
     }
 
-    pub fn chmod(&self, name: &str, mode: u32) {
+    pub(crate) fn chmod(&self, name: &str, mode: u32) {
         let path = self.path().join(name);
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    pub fn options(&self, needs: &[Need]) -> LoadOptions {
+    pub(crate) fn options(&self, needs: &[Need]) -> LoadOptions {
         LoadOptions {
             config_dir: Some(self.path().to_owned()),
             environment: Environment {
@@ -94,7 +94,7 @@ impl Folder {
     }
 
     /// A report with the folder's name made constant.
-    pub fn shown(&self, report: &str) -> String {
+    pub(crate) fn shown(&self, report: &str) -> String {
         report.replace(self.path().to_str().unwrap(), "/etc/cloudflare-mt")
     }
 }

@@ -53,7 +53,11 @@ impl Site {
                 .await
             }
         });
-        Self { frame, address, running }
+        Self {
+            frame,
+            address,
+            running,
+        }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -70,25 +74,35 @@ impl Site {
 
     async fn stop(self) -> ExitReport {
         self.frame.shutdown().trigger(StopReason::Terminate);
-        tokio::time::timeout(PATIENCE, self.running).await.expect("in time").expect("joins")
+        tokio::time::timeout(PATIENCE, self.running)
+            .await
+            .expect("in time")
+            .expect("joins")
     }
 }
 
 async fn bound() -> PreboundListener {
-    PreboundListener::bind(([127, 0, 0, 1], 0).into(), "test.listen").await.expect("binds")
+    PreboundListener::bind(([127, 0, 0, 1], 0).into(), "test.listen")
+        .await
+        .expect("binds")
 }
 
 /// Everything until the other side closes.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("closes in time");
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .expect("closes in time");
     // A reset is a close, too.
     let _ = read;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn hello() -> Router {
-    Router::new().route("/", get(|PeerAddr(peer): PeerAddr| async move { format!("you are {}", peer.ip()) }))
+    Router::new().route(
+        "/",
+        get(|PeerAddr(peer): PeerAddr| async move { format!("you are {}", peer.ip()) }),
+    )
 }
 
 #[tokio::test]
@@ -108,15 +122,23 @@ async fn silent_half_sent_and_idle_connections_are_closed_in_time() {
     let mut half = site.connect().await;
     half.write_all(b"GET / HTTP/1.1\r\nhost: t").await.expect("writes");
     let mut idle = site.connect().await;
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("writes");
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .expect("writes");
     assert_eq!(rest_of(&mut silent).await, "");
     let _ = rest_of(&mut half).await;
     let answered = rest_of(&mut idle).await;
     assert!(answered.ends_with("you are 127.0.0.1"), "{answered}");
     assert!(started.elapsed() >= Duration::from_millis(300), "not before the limit");
     let metrics = site.frame.metrics().encode().expect("encodes");
-    assert!(metrics.contains("cloudflare_mt_http_connections_total{listener=\"test\"} 3"), "{metrics}");
-    assert!(metrics.contains("cloudflare_mt_http_requests_total{listener=\"test\",code=\"2xx\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("cloudflare_mt_http_connections_total{listener=\"test\"} 3"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("cloudflare_mt_http_requests_total{listener=\"test\",code=\"2xx\"} 1"),
+        "{metrics}"
+    );
     site.stop().await;
 }
 
@@ -168,11 +190,17 @@ fn slow(entered: &Arc<Notify>, release: &Arc<Notify>) -> Router {
 #[tokio::test]
 async fn shutdown_lets_a_running_request_finish_and_takes_no_new_one() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let patient = HttpLimits { drain: Duration::from_secs(6), ..limits() };
+    let patient = HttpLimits {
+        drain: Duration::from_secs(6),
+        ..limits()
+    };
     let site = Site::start(slow(&entered, &release), patient).await;
     let mut silent = site.connect().await;
     let mut running = site.connect().await;
-    running.write_all(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("writes");
+    running
+        .write_all(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .expect("writes");
     entered.notified().await;
     let address = site.address;
     let stopping = tokio::spawn(site.stop());
@@ -182,10 +210,15 @@ async fn shutdown_lets_a_running_request_finish_and_takes_no_new_one() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, refused).await.expect("no new connection");
+    tokio::time::timeout(PATIENCE, refused)
+        .await
+        .expect("no new connection");
     release.notify_one();
     let answer = rest_of(&mut running).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("finished"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("finished"),
+        "{answer}"
+    );
     let report = stopping.await.expect("joins");
     assert_eq!((report.code(), report.not_stopped.len()), (exit::DONE, 0));
 }
@@ -195,22 +228,35 @@ async fn a_request_without_end_is_cut_off_at_the_limit() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let site = Site::start(slow(&entered, &release), limits()).await;
     let mut running = site.connect().await;
-    running.write_all(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("writes");
+    running
+        .write_all(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .expect("writes");
     entered.notified().await;
     let started = Instant::now();
     let report = site.stop().await;
-    assert_eq!(report.code(), exit::DONE, "cutting a request off is no failure of the process");
+    assert_eq!(
+        report.code(),
+        exit::DONE,
+        "cutting a request off is no failure of the process"
+    );
     assert!(started.elapsed() >= Duration::from_millis(500));
     assert_eq!(rest_of(&mut running).await, "");
 }
 
 #[tokio::test]
 async fn a_full_house_waits_instead_of_failing() {
-    let one = HttpLimits { max_connections: 1, ..limits() };
+    let one = HttpLimits {
+        max_connections: 1,
+        ..limits()
+    };
     let site = Site::start(hello(), one).await;
     let _holds_the_only_slot = site.connect().await;
     let answer = site.get("/").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "served once the slot was free: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200"),
+        "served once the slot was free: {answer}"
+    );
     site.stop().await;
 }
 
@@ -236,7 +282,10 @@ async fn lack_of_descriptors_slows_down_and_passes() {
     let listener = bound().await;
     let address = listener.address();
     let failures = Arc::new(AtomicU32::new(3));
-    let acceptor = OutOfDescriptors { listener, failures: Arc::clone(&failures) };
+    let acceptor = OutOfDescriptors {
+        listener,
+        failures: Arc::clone(&failures),
+    };
     let started = Instant::now();
     let site = Site::start_with(acceptor, address, hello(), limits());
     assert!(site.get("/").await.starts_with("HTTP/1.1 200"));

@@ -1,0 +1,11 @@
+//! What all programs put together alike: settings in, working parts out. Nothing is decided here.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`parts`] | the database, the HTTP transport and the Cloudflare client from settings |
+//! | [`life`] | heartbeat, vigil over the others, integrity check after the start, orderly end |
+//! | [`outbox`] | the loop with which every service drains the outbox |
+
+pub mod life;
+pub mod outbox;
+pub mod parts;

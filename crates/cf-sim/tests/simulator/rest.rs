@@ -1,0 +1,258 @@
+use cf_sim::{Cooldown, Permissions, PrefixChange, SimConfig};
+use serde_json::json;
+
+use crate::{BGP_ID, Desk, PREFIX, PREFIX_ID, answer};
+
+fn patch_path() -> String {
+    format!("/addressing/prefixes/{PREFIX_ID}/bgp/prefixes/{BGP_ID}")
+}
+
+#[tokio::test]
+async fn lists_have_the_documented_shapes() {
+    let desk = Desk::new().await;
+    let parents = desk.rest("GET", "/addressing/prefixes", None).await;
+    assert_eq!(parents.status, 200);
+    assert_eq!(parents.body["success"], true);
+    assert_eq!(parents.body["result"].as_array().unwrap().len(), 4);
+    let first = &parents.body["result"][0];
+    assert_eq!(
+        (&first["cidr"], &first["advertised"], &first["approved"]),
+        (&json!(PREFIX), &json!(false), &json!("V"))
+    );
+    assert!(first.get("on_demand").is_none());
+    let bgp = desk
+        .rest("GET", &format!("/addressing/prefixes/{PREFIX_ID}/bgp/prefixes"), None)
+        .await;
+    let row = &bgp.body["result"][0];
+    assert_eq!(
+        (&row["id"], &row["cidr"], &row["on_demand"]["advertised"]),
+        (&json!(BGP_ID), &json!(PREFIX), &json!(false))
+    );
+    assert!(row.get("advertised").is_none());
+    // The IPv6 parent is larger than what can be advertised of it.
+    let six = &parents.body["result"][3];
+    let id = six["id"].as_str().unwrap();
+    let bgp = desk
+        .rest("GET", &format!("/addressing/prefixes/{id}/bgp/prefixes"), None)
+        .await;
+    assert_eq!(
+        (&six["cidr"], &bgp.body["result"][0]["cidr"]),
+        (&json!("2001:db8::/32"), &json!("2001:db8:1::/48"))
+    );
+}
+
+#[tokio::test]
+async fn advertising_flips_the_flag_at_once_and_traffic_later() {
+    let desk = Desk::new().await;
+    let done = desk
+        .rest("PATCH", &patch_path(), Some(json!({"on_demand": {"advertised": true}})))
+        .await;
+    assert_eq!(done.status, 200);
+    assert_eq!(done.body["result"]["on_demand"]["advertised"], true);
+    let read = desk
+        .rest("GET", &format!("/addressing/prefixes/{PREFIX_ID}"), None)
+        .await;
+    assert_eq!(read.body["result"]["advertised"], true);
+    let state = desk.sim.prefix(PREFIX).unwrap();
+    assert!(state.share_at_cloudflare < 0.5);
+    let old = desk
+        .rest(
+            "PATCH",
+            &format!("/addressing/prefixes/{PREFIX_ID}/bgp/status"),
+            Some(json!({"advertised": false})),
+        )
+        .await;
+    assert_eq!(old.body["result"]["advertised"], false);
+    assert!(!desk.sim.prefix(PREFIX).unwrap().advertised);
+}
+
+#[tokio::test]
+async fn changes_are_refused_with_reasons() {
+    let desk = Desk::new().await;
+    let wanted = || Some(json!({"on_demand": {"advertised": true}}));
+    let wrong = desk
+        .rest("PATCH", &patch_path(), Some(json!({"advertised": true})))
+        .await;
+    assert_eq!((wrong.status, &wrong.body["errors"][0]["code"]), (400, &json!(1001)));
+    desk.sim.change_prefix(
+        PREFIX,
+        &PrefixChange {
+            locked: Some(true),
+            ..PrefixChange::default()
+        },
+    );
+    let locked = desk.rest("PATCH", &patch_path(), wanted()).await;
+    assert_eq!(locked.status, 400);
+    assert!(
+        locked.body["errors"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("advertise_state_locked")
+    );
+    let change = PrefixChange {
+        locked: Some(false),
+        bgp_signalled: Some(true),
+        ..PrefixChange::default()
+    };
+    desk.sim.change_prefix(PREFIX, &change);
+    assert_eq!(desk.rest("PATCH", &patch_path(), wanted()).await.status, 400);
+    assert!(!desk.sim.prefix(PREFIX).unwrap().advertised);
+    let unknown = desk
+        .rest(
+            "PATCH",
+            &format!("/addressing/prefixes/{PREFIX_ID}/bgp/prefixes/{PREFIX_ID}"),
+            wanted(),
+        )
+        .await;
+    assert_eq!(
+        (unknown.status, &unknown.body["errors"][0]["code"]),
+        (404, &json!(1002))
+    );
+    let unknown = desk.rest("GET", &format!("/addressing/prefixes/{BGP_ID}"), None).await;
+    assert_eq!(
+        (unknown.status, &unknown.body["errors"][0]["code"]),
+        (404, &json!(1000))
+    );
+    let method = desk.rest("PUT", &patch_path(), wanted()).await;
+    assert_eq!((method.status, &method.body["errors"][0]["code"]), (405, &json!(10405)));
+}
+
+#[tokio::test]
+async fn credentials_are_told_apart() {
+    let desk = Desk::with(SimConfig {
+        permissions: Permissions {
+            bgp_write: false,
+            ..Permissions::default()
+        },
+        ..SimConfig::default()
+    })
+    .await;
+    let ask = async |header: &str, value: &str, path: &str| {
+        let url = format!("{}{path}", desk.sim.api_base_url());
+        answer(desk.http.get(url).header(header, value).send().await.unwrap()).await
+    };
+    let malformed = ask("authorization", "Bearer abc", "/user/tokens/verify").await;
+    assert_eq!(
+        (malformed.status, &malformed.body["errors"][0]["code"]),
+        (400, &json!(6003))
+    );
+    assert_eq!(malformed.body["errors"][0]["error_chain"][0]["code"], 6111);
+    let key = ask("x-auth-key", "short", "/user/tokens/verify").await;
+    assert_eq!(key.body["errors"][0]["error_chain"][0]["code"], 6103);
+    let stranger = format!("Bearer {}", "x".repeat(40));
+    let wrong = ask("authorization", &stranger, "/user/tokens/verify").await;
+    assert_eq!((wrong.status, &wrong.body["errors"][0]["code"]), (401, &json!(1000)));
+    let wrong = ask(
+        "authorization",
+        &stranger,
+        &format!("/accounts/{}/addressing/prefixes", desk.sim.config().account_id),
+    )
+    .await;
+    assert_eq!((wrong.status, &wrong.body["errors"][0]["code"]), (403, &json!(9109)));
+    let verified = desk.rest("GET", "/tokens/verify", None).await;
+    assert_eq!(verified.body["result"]["status"], "active");
+    assert_eq!(verified.body["messages"][0]["code"], 10000);
+    let may_not = desk
+        .rest("PATCH", &patch_path(), Some(json!({"on_demand": {"advertised": true}})))
+        .await;
+    assert_eq!(
+        (may_not.status, &may_not.body["errors"][0]["code"]),
+        (403, &json!(10000))
+    );
+    let other = desk
+        .send(
+            "GET",
+            &format!(
+                "{}/accounts/{}/addressing/prefixes",
+                desk.sim.api_base_url(),
+                "0".repeat(32)
+            ),
+            None,
+        )
+        .await;
+    let other = answer(other.unwrap()).await;
+    assert_eq!((other.status, &other.body["errors"][0]["code"]), (404, &json!(7003)));
+}
+
+#[tokio::test]
+async fn the_quota_counts_and_locks_out() {
+    let desk = Desk::with(SimConfig {
+        rest_quota: 3,
+        factor: 300.0,
+        ..SimConfig::default()
+    })
+    .await;
+    for left in [2, 1, 0] {
+        let fine = desk.rest("GET", "/addressing/prefixes", None).await;
+        assert_eq!(fine.headers["x-ratelimit-remaining"], left.to_string());
+        assert_eq!(fine.headers["x-ratelimit-limit"], "3");
+    }
+    let over = desk.rest("GET", "/addressing/prefixes", None).await;
+    assert_eq!((over.status, over.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    // GraphQL is counted by itself.
+    assert_eq!(desk.graphql("{ cost }", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cooldown_is_a_429_with_the_wait() {
+    let cooldown = Cooldown {
+        after_advertise_s: Some(900),
+        ..Cooldown::default()
+    };
+    let desk = Desk::with(SimConfig {
+        cooldown,
+        ..SimConfig::default()
+    })
+    .await;
+    desk.sim.set_advertised(PREFIX, true);
+    let soon = desk
+        .rest(
+            "PATCH",
+            &patch_path(),
+            Some(json!({"on_demand": {"advertised": false}})),
+        )
+        .await;
+    assert_eq!(
+        (soon.status, soon.headers["retry-after"].to_str().unwrap()),
+        (429, "900")
+    );
+    assert!(desk.sim.prefix(PREFIX).unwrap().advertised);
+}
+
+#[tokio::test]
+async fn monitoring_rules_are_checked_and_kept() {
+    let desk = Desk::new().await;
+    let rules = desk.rest("GET", "/mnm/rules", None).await;
+    assert_eq!(rules.body["result"].as_array().unwrap().len(), 4);
+    let rule = json!({"name": "test_rule", "prefixes": ["192.0.2.0/24"], "type": "threshold", "automatic_advertisement": false,
+        "bandwidth_threshold": 1_000_000_000_u64, "duration": "300s"});
+    let made = desk.rest("POST", "/mnm/rules", Some(rule.clone())).await;
+    assert_eq!((made.status, &made.body["result"]["duration"]), (200, &json!("5m0s")));
+    let twice = desk.rest("POST", "/mnm/rules", Some(rule.clone())).await;
+    assert_eq!(twice.body["errors"][0]["code"], 1008);
+    for (field, bad) in [
+        ("duration", json!("2m")),
+        ("name", json!("a b")),
+        ("prefixes", json!(["192.0.2.1/24"])),
+        ("bandwidth_threshold", json!(0)),
+    ] {
+        let mut broken = rule.clone();
+        broken["name"] = json!("other");
+        broken[field] = bad;
+        assert_eq!(
+            desk.rest("POST", "/mnm/rules", Some(broken)).await.status,
+            400,
+            "{field}"
+        );
+    }
+    let id = made.body["result"]["id"].as_str().unwrap();
+    let flipped = desk
+        .rest("PATCH", &format!("/mnm/rules/{id}/advertisement"), None)
+        .await;
+    assert_eq!(flipped.body["result"]["automatic_advertisement"], true);
+    assert_eq!(desk.rest("DELETE", &format!("/mnm/rules/{id}"), None).await.status, 200);
+    assert_eq!(
+        desk.rest("GET", &format!("/mnm/rules/{id}"), None).await.body["errors"][0]["code"],
+        1009
+    );
+}

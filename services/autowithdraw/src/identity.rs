@@ -1,0 +1,56 @@
+//! Which host a database belongs to. A copy that wakes up elsewhere (a restored backup, a standby)
+//! starts paused until a person confirms (rule 13): its original may still be acting.
+
+use db::{Db, DbError};
+use jiff::Timestamp;
+
+/// Name of the stored fact.
+const FACT: &str = "host";
+
+/// Who sets the pause.
+const ACTOR: &str = "autowithdraw";
+
+/// What the comparison found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// First start on this file, or the same host as before.
+    Same,
+    /// The file came from another host; automation was paused.
+    Moved {
+        /// The host it came from.
+        from: String,
+    },
+}
+
+/// The host's identity: its machine id, else its name.
+pub fn of_host() -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let id = id.trim();
+    if !id.is_empty() {
+        return id.to_owned();
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("name:{}", name.trim())
+}
+
+/// Compares the stored host with this one and pauses automation when they differ.
+///
+/// # Errors
+/// Those of the database.
+pub async fn check(db: &Db, host: String, now: Timestamp) -> Result<Home, DbError> {
+    db.write("identity.check", move |tx| match db::leases::fact(tx, FACT)? {
+        Some(known) if known != host => {
+            let reason = "the database came from another host, whose daemon may still act; \
+                          make sure that it does not, then release this pause";
+            db::holds::set(tx, None, ACTOR, reason, None, now)?;
+            db::leases::set_fact(tx, FACT, &host, now)?;
+            Ok(Home::Moved { from: known })
+        }
+        Some(_) => Ok(Home::Same),
+        None => {
+            db::leases::set_fact(tx, FACT, &host, now)?;
+            Ok(Home::Same)
+        }
+    })
+    .await
+}
