@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use store::{BudgetStore, BudgetStoreError, MemoryStore, Usage};
-pub use window::{Admit, Bucket, CallKind, Limits, Window};
+pub use window::{Admit, Bucket, CallKind, Limits, Remaining, Window};
 
 /// How old our knowledge of the other services' calls, and theirs of ours, may become.
 const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
@@ -187,7 +187,7 @@ impl fmt::Debug for RateBudget {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// Calls left, from a rate-limit header.
-    pub(crate) remaining: Option<u32>,
+    pub(crate) remaining: Option<Remaining>,
     /// Send nothing for so long.
     pub(crate) lock_for: Option<Duration>,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
-use crate::budget::{Admit, Bucket, CallKind, RateBudget, Told};
+use crate::budget::{Admit, Bucket, CallKind, RateBudget, Remaining, Told};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::error::{CfError, ErrorClass};
 use crate::rate_headers;
@@ -274,12 +274,16 @@ impl CloudflareClient {
     }
 
     /// A 429 to a read means the user is over the limit: silence for everybody. A 429 to a change
-    /// may be a cool-down of that one prefix, so it silences nobody; if it was the limit after
-    /// all, the next read says so.
-    fn learn(&self, bucket: Bucket, incoming: &Incoming, remaining: Option<u32>) {
-        let lock_for = (incoming.status == 429 && !incoming.changes)
-            .then(|| incoming.retry_after.unwrap_or(rate_headers::DEFAULT_WAIT));
-        self.shared.budget.learn(bucket, Told { remaining, lock_for });
+    /// may be a cool-down of that one prefix, so nothing is concluded from it; if it was the limit
+    /// after all, the next read says so.
+    fn learn(&self, bucket: Bucket, incoming: &Incoming, remaining: Option<Remaining>) {
+        let is_limited = incoming.status == 429;
+        if is_limited && incoming.changes {
+            return;
+        }
+        let lock_for = is_limited.then(|| incoming.retry_after.unwrap_or(rate_headers::DEFAULT_WAIT));
+        let told = Told { remaining, lock_for };
+        self.shared.budget.learn(bucket, told);
     }
 
     fn url(&self, path: &str) -> Url {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::HeaderMap;
 
+use crate::budget::Remaining;
 use crate::outside_text::clean;
 
 /// The silence kept after a 429 that names no time. Cloudflare documents a lock-out of five
@@ -34,15 +35,24 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(wait.min(MAX_WAIT))
 }
 
-/// Calls left: `x-ratelimit-remaining: 17`, or `Ratelimit: "default";r=17;t=30`.
-pub(crate) fn remaining(headers: &HeaderMap) -> Option<u32> {
-    if let Some(left) = text(headers, "x-ratelimit-remaining").and_then(|t| t.parse().ok()) {
-        return Some(left);
+/// Calls left: `x-ratelimit-remaining: 17` of `x-ratelimit-limit: 100`, or
+/// `Ratelimit: "default";r=17;t=30` of `Ratelimit-Policy: "default";q=100;w=60`.
+pub(crate) fn remaining(headers: &HeaderMap) -> Option<Remaining> {
+    if let Some(calls) = text(headers, "x-ratelimit-remaining").and_then(|t| t.parse().ok()) {
+        let of = text(headers, "x-ratelimit-limit").and_then(|t| t.parse().ok());
+        return Some(Remaining { calls, of });
     }
-    text(headers, "ratelimit")?
+    Some(Remaining {
+        calls: parameter(headers, "ratelimit", &["r", "remaining"])?,
+        of: parameter(headers, "ratelimit-policy", &["q"]).or_else(|| parameter(headers, "ratelimit", &["limit"])),
+    })
+}
+
+fn parameter(headers: &HeaderMap, name: &str, keys: &[&str]) -> Option<u32> {
+    text(headers, name)?
         .split([';', ','])
         .filter_map(|part| part.trim().split_once('='))
-        .find(|(key, _)| matches!(key.trim(), "r" | "remaining"))
+        .find(|(key, _)| keys.contains(&key.trim()))
         .and_then(|(_, value)| value.trim().parse().ok())
 }
 
@@ -83,12 +93,25 @@ mod tests {
 
     #[test]
     fn remaining_in_both_generations() {
-        assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "17")])), Some(17));
-        assert_eq!(remaining(&headers(&[("ratelimit", "\"default\";r=50;t=30")])), Some(50));
+        let left =
+            |pairs: &[(&'static str, &'static str)]| remaining(&headers(pairs)).map(|left| (left.calls, left.of));
+        assert_eq!(left(&[("x-ratelimit-remaining", "17")]), Some((17, None)));
         assert_eq!(
-            remaining(&headers(&[("ratelimit", "limit=100, remaining=5, reset=3")])),
-            Some(5)
+            left(&[("x-ratelimit-remaining", "17"), ("x-ratelimit-limit", "1200")]),
+            Some((17, Some(1_200)))
         );
-        assert_eq!(remaining(&headers(&[("ratelimit", "nonsense")])), None);
+        assert_eq!(
+            left(&[
+                ("ratelimit", "\"default\";r=50;t=30"),
+                ("ratelimit-policy", "\"default\";q=100;w=60")
+            ]),
+            Some((50, Some(100)))
+        );
+        assert_eq!(
+            left(&[("ratelimit", "limit=100, remaining=5, reset=3")]),
+            Some((5, Some(100)))
+        );
+        assert_eq!(left(&[("ratelimit", "nonsense")]), None);
+        assert_eq!(left(&[("x-ratelimit-remaining", "-1")]), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What must hold:
 //! - A host whose IPv6 is dead (SYN dropped, or TCP accepted and TLS silent) costs a fraction of a
-//!   second, because addresses are raced up to and including the TLS handshake ([`race`]).
+//!   second, because addresses are raced up to and including the TLS handshake (see `race`).
 //! - A request is never sent twice: the race is over before the first byte of a request is written,
 //!   and the client's own retries and redirects are off.
 //! - Proxies of the environment are ignored; only a configured one is used.

@@ -192,3 +192,23 @@ async fn many_requests_at_once_each_arrive_once() {
     }
     assert_eq!(alive.requests(), 20);
 }
+
+#[tokio::test]
+async fn a_configured_proxy_is_used_and_its_password_not_shown() {
+    let (_v6, v4, port) = both_families().await;
+    let proxy = serve(v4, None, NO_DELAY);
+    let transport = Transport::new(TransportConfig {
+        proxy: Some(format!("http://127.0.0.1:{port}").into()),
+        ..TransportConfig::default()
+    });
+    let (from, _) = get(&transport, "http://nowhere.invalid/").await;
+    assert_eq!((from.as_str(), proxy.requests()), ("127.0.0.1", 1));
+
+    let config = TransportConfig {
+        proxy: Some("http://user:canary@[bad".to_owned().into()),
+        ..TransportConfig::default()
+    };
+    assert!(!format!("{config:?}").contains("canary"));
+    let error = Transport::new(config).client().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}

@@ -3,6 +3,9 @@
 //! Must hold: WATCHDOG=1 is sent only at moments at which every registered loop has made progress within its own limit,
 //! and never when no loop is registered, because then nothing proves that work is done. A stall is logged once when it
 //! begins and once when it ends, also where no service manager watches.
+//!
+//! The one exception is the drain after the stop signal: its loops end one by one, systemd goes on watching (seen with
+//! version 252), and a kill in the middle of it would cut off what it is there to finish. It has its own limit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,13 +34,19 @@ pub(crate) async fn watch(frame: Frame) {
     let mut warned = false;
     loop {
         turns.tick().await;
+        if frame.shutdown().is_triggered() {
+            if limit.is_some() {
+                frame.notifier().watchdog();
+            }
+            continue;
+        }
         let states = frame.progress().survey();
         if stalls.note(&states) && !states.is_empty() {
             if limit.is_some() {
                 frame.notifier().watchdog();
             }
             warned = false;
-        } else if states.is_empty() && frame.is_ready() && !warned && !frame.shutdown().is_triggered() {
+        } else if states.is_empty() && frame.is_ready() && !warned {
             warned = true;
             tracing::warn!(event = "watchdog.nothing_registered");
         }

@@ -126,6 +126,21 @@ fn what_does_not_stop_is_named_at_the_end_of_the_drain() {
 }
 
 #[test]
+fn the_drain_is_not_cut_short_by_the_watchdog() {
+    let site = Site::new(ANYWHERE);
+    let mut process = Process::of(site.command("stall").env("PROBE_DRAIN_MS", "600000"));
+    site.messages_until("READY=1");
+    process.signal("TERM");
+    site.messages_until("STOPPING=1");
+    // The loop that does not end is past its limit of 400 ms after the eighth of these, at 50 ms each.
+    for _ in 0..16 {
+        site.messages_until("WATCHDOG=1");
+    }
+    process.signal("TERM");
+    assert_eq!(process.code(), Some(1));
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let site = Site::new(ANYWHERE);
     let mut process = Process::of(site.command("deaf").env("PROBE_DRAIN_MS", "600000"));
@@ -138,7 +153,10 @@ fn a_second_signal_ends_at_once() {
     assert!(log.contains("event=process.stop.forced"), "{log}");
     let end = log.lines().last().expect("a line");
     // The service's own part may still be closing its database at that moment.
-    assert!(end.contains("event=process.failed") && end.contains("forced=true not_stopped="), "{end}");
+    assert!(
+        end.contains("event=process.failed") && end.contains("forced=true not_stopped="),
+        "{end}"
+    );
     assert!(end.contains("deaf"), "{end}");
 }
 

@@ -20,7 +20,7 @@ pub(crate) const LATEST: i64 = 2;
 fn steps() -> Vec<M<'static>> {
     vec![
         // 0001_predecessor_tables.sql, with the rows of a file that the predecessor left.
-        M::up_with_hook("", |tx| adopt::adopt(tx).map_err(hook_error)),
+        M::up_with_hook("", adopt::adopt),
         M::up(include_str!("../migrations/0002_own_tables.sql")),
     ]
 }
@@ -44,21 +44,18 @@ fn apply(conn: &mut Connection, steps: Vec<M<'static>>) -> Result<(), DbError> {
 }
 
 /// The columns that a table has in a new file.
-fn newest_columns(table: &str) -> Result<Vec<String>, DbError> {
+fn newest_columns(table: &str) -> Result<Vec<String>, HookError> {
     let mut fresh = Connection::open_in_memory()?;
-    to_latest(&mut fresh)?;
+    to_latest(&mut fresh).map_err(|error| HookError::Hook(crate::error::chain(&error)))?;
     let mut list = fresh.prepare("SELECT lower(name) FROM pragma_table_xinfo(?1)")?;
     let names = list.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-fn hook_error(error: DbError) -> HookError {
-    HookError::Hook(crate::error::chain(&error))
-}
-
 fn classify(error: rusqlite_migration::Error) -> DbError {
     match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
+        rusqlite_migration::Error::Hook(text) => DbError::Sql(Cause::text(text)),
         other => DbError::Sql(Cause::text(other.to_string())),
     }
 }

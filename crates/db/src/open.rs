@@ -133,12 +133,15 @@ fn prepare(path: &Path, limit: Duration) -> Result<Connection, OpenError> {
                 Some(backup::before_migration(path, &conn)?)
             };
             switch_to_wal(path, &conn)?;
-            migrate::to_latest(&mut conn).map_err(|error| OpenError::MigrationFailed {
-                path: path.to_path_buf(),
-                from: state.version,
-                to: migrate::LATEST,
-                copy: copy.clone(),
-                source: Cause::text(crate::error::chain(&error)),
+            migrate::to_latest(&mut conn).map_err(|error| match error {
+                DbError::DiskFull(_) | DbError::Busy(_) => OpenError::from_sqlite(path, &error),
+                error => OpenError::MigrationFailed {
+                    path: path.to_path_buf(),
+                    from: state.version,
+                    to: migrate::LATEST,
+                    copy: copy.clone(),
+                    source: Cause::text(crate::error::chain(&error)),
+                },
             })?;
             connection::set_up_writer(&conn).map_err(|e| OpenError::from_sqlite(path, &e.into()))?;
             let copy = copy.map_or_else(|| "none".into(), |c| c.display().to_string());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Phase};
+use crate::alert::{Alert, AlertKind, Phase};
 use crate::ids::IncidentId;
 use crate::prefix::Prefix;
 use crate::time::{minus, plus};
@@ -110,6 +110,8 @@ pub fn extend(span: Option<Span>, alert: &Alert) -> Span {
     span.began_at = span.began_at.min(start);
     match alert.phase {
         Phase::End => span.ended_at = Some(span.ended_at.map_or(at, |known| known.max(at))),
+        // Cloudflare's announcement of a prefix may come late and is no sign of traffic.
+        _ if alert.kind == AlertKind::AutoAdvertisement => {}
         // A START or update after the END means that it goes on.
         Phase::Start | Phase::Update => span.ended_at = span.ended_at.filter(|ended| at <= *ended),
     }

@@ -138,7 +138,7 @@ pub(crate) fn read_document(
     })
 }
 
-pub(crate) fn unreadable_remedy(error: &io::Error) -> String {
+fn unreadable_remedy(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::PermissionDenied {
         "let the service read it: chown root:cloudflare-mt and chmod 640 it".to_owned()
     } else {

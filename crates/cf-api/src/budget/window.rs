@@ -2,7 +2,9 @@
 //!
 //! Invariants (property-tested): never more than the limit is granted in any five minutes of a
 //! forward-running clock; ordinary calls leave the reserve untouched; nothing is granted under a
-//! lock; the wait that a refusal names is enough if nobody else calls meanwhile.
+//! lock; the wait that a refusal names is enough if nobody else calls meanwhile. The one exception
+//! is an advertise: it is counted and never refused, because protection must not wait for our own
+//! bookkeeping. Cloudflare's answer decides.
 //! A clock that steps back shortens nothing: counts from the "future" are moved to the present.
 
 use std::time::Duration;
@@ -56,8 +58,10 @@ impl Bucket {
 /// What a call is for, which decides how much of the limit it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
-    /// Changes an advertisement. May use everything.
-    BgpChange,
+    /// Advertises a prefix. Never refused.
+    Advertise,
+    /// Withdraws a prefix. May use everything.
+    Withdraw,
     /// Reads advertisement state for a decision. Leaves a little for changes.
     BgpRead,
     /// Any other REST call. Leaves the reserve.
@@ -72,7 +76,7 @@ impl CallKind {
     /// Which limit it counts against.
     pub fn bucket(self) -> Bucket {
         match self {
-            Self::BgpChange | Self::BgpRead | Self::Rest => Bucket::Rest,
+            Self::Advertise | Self::Withdraw | Self::BgpRead | Self::Rest => Bucket::Rest,
             Self::Evidence | Self::Analytics => Bucket::Graphql,
         }
     }
@@ -111,14 +115,14 @@ impl Limits {
         }
     }
 
-    /// Calls that `kind` must leave free.
-    fn floor(&self, kind: CallKind) -> u32 {
+    /// Calls of `limit` that `kind` must leave free.
+    fn floor(&self, kind: CallKind, limit: u32) -> u32 {
         let percent = match kind {
-            CallKind::BgpChange | CallKind::Evidence => return 0,
+            CallKind::Advertise | CallKind::Withdraw | CallKind::Evidence => return 0,
             CallKind::BgpRead => self.change_percent,
             CallKind::Rest | CallKind::Analytics => self.reserve_percent,
         };
-        let part = u64::from(self.of(kind.bucket())) * u64::from(percent.min(100));
+        let part = u64::from(limit) * u64::from(percent.min(100));
         u32::try_from(part.div_ceil(100)).unwrap_or(u32::MAX)
     }
 }
@@ -132,10 +136,18 @@ pub enum Admit {
     Wait(Duration),
 }
 
-/// A rate-limit header's word on what is left.
+/// What a rate-limit header says. It may be about a limit of one endpoint only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining {
+    /// Calls left.
+    pub calls: u32,
+    /// Out of how many, if told.
+    pub of: Option<u32>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Hint {
-    remaining: u32,
+    remaining: Remaining,
     until: Timestamp,
 }
 
@@ -173,25 +185,37 @@ impl Window {
     /// Grants and counts one call of `kind`, or says how long to wait.
     pub fn admit(&mut self, kind: CallKind, now: Timestamp) -> Admit {
         self.tidy(now);
-        let bucket = kind.bucket();
-        let index = bucket.index();
-        if let Some(wait) = self.locked_for(bucket, now) {
-            return Admit::Wait(wait);
+        if kind != CallKind::Advertise
+            && let Some(wait) = self.must_wait(kind, now)
+        {
+            return Admit::Wait(at_least_a_second(wait));
         }
-        let floor = self.limits.floor(kind);
-        let allowed = self.limits.of(bucket).saturating_sub(floor);
-        if self.used(bucket, now) >= allowed {
-            return Admit::Wait(self.wait_until_below(bucket, allowed, now));
-        }
+        let index = kind.bucket().index();
         if let Some(hint) = &mut self.hints[index] {
-            if hint.remaining <= floor {
-                return Admit::Wait(at_least_a_second(since(hint.until, now)));
-            }
-            hint.remaining -= 1;
+            hint.remaining.calls = hint.remaining.calls.saturating_sub(1);
         }
         let calls = &mut self.own.slots.entry(slot_of(now)).or_default()[index];
         *calls = calls.saturating_add(1);
         Admit::Granted
+    }
+
+    fn must_wait(&self, kind: CallKind, now: Timestamp) -> Option<Duration> {
+        let bucket = kind.bucket();
+        if let Some(wait) = self.locked_for(bucket, now) {
+            return Some(wait);
+        }
+        let limit = self.limits.of(bucket);
+        let allowed = limit.saturating_sub(self.limits.floor(kind, limit));
+        if self.used(bucket, now) >= allowed {
+            return Some(self.wait_until_below(bucket, allowed, now));
+        }
+        let hint = self.hints[bucket.index()]?;
+        let floor = match kind {
+            // An endpoint's own limit is no reason to keep protection waiting before it is reached.
+            CallKind::Rest | CallKind::Analytics => self.limits.floor(kind, hint.remaining.of.unwrap_or(limit)),
+            _ => 0,
+        };
+        (hint.remaining.calls <= floor).then(|| since(hint.until, now))
     }
 
     /// Nothing is granted in `bucket` for `wait` (at most 15 minutes).
@@ -201,8 +225,8 @@ impl Window {
         *locked = (*locked).max(Some(until));
     }
 
-    /// A header said that `remaining` calls are left.
-    pub fn observe_remaining(&mut self, bucket: Bucket, remaining: u32, now: Timestamp) {
+    /// A header said how many calls are left.
+    pub fn observe_remaining(&mut self, bucket: Bucket, remaining: Remaining, now: Timestamp) {
         self.hints[bucket.index()] = Some(Hint {
             remaining,
             until: plus(now, HINT_FOR),
@@ -241,7 +265,7 @@ impl Window {
         let until = self.own.locked_until[index].max(self.others.locked_until[index])?;
         // A lock from a clock that ran ahead is no longer than any other.
         let until = until.min(plus(now, MAX_LOCK));
-        (until > now).then(|| at_least_a_second(since(until, now)))
+        (until > now).then(|| since(until, now))
     }
 
     /// How long until fewer than `allowed` calls count, if none is added.
@@ -258,7 +282,7 @@ impl Window {
             }
         }
         let free_at = Timestamp::from_second(free_at).unwrap_or(Timestamp::MAX);
-        at_least_a_second(since(free_at, now))
+        since(free_at, now)
     }
 
     fn tidy(&mut self, now: Timestamp) {
@@ -309,7 +333,10 @@ mod tests {
         let mut window = Window::new(Limits::default());
         assert_eq!(fill(&mut window, CallKind::Rest, at(0)), 960);
         assert_eq!(fill(&mut window, CallKind::BgpRead, at(1)), 204);
-        assert_eq!(fill(&mut window, CallKind::BgpChange, at(2)), 36);
+        assert_eq!(fill(&mut window, CallKind::Withdraw, at(2)), 36);
+        for _ in 0..10 {
+            assert_eq!(window.admit(CallKind::Advertise, at(2)), Admit::Granted);
+        }
         assert_eq!(fill(&mut window, CallKind::Analytics, at(2)), 240);
         assert_eq!(fill(&mut window, CallKind::Evidence, at(2)), 60);
     }
@@ -333,20 +360,31 @@ mod tests {
     #[test]
     fn a_header_that_says_less_is_left_is_believed_for_a_minute() {
         let mut window = Window::new(Limits::default());
-        window.observe_remaining(Bucket::Rest, 1, at(0));
-        assert!(matches!(window.admit(CallKind::Rest, at(0)), Admit::Wait(_)));
-        assert_eq!(window.admit(CallKind::BgpChange, at(0)), Admit::Granted);
-        assert!(matches!(window.admit(CallKind::BgpChange, at(0)), Admit::Wait(_)));
-        assert_eq!(window.admit(CallKind::Rest, at(61)), Admit::Granted);
+        let waits = |window: &mut Window, kind, second| window.admit(kind, at(second)) != Admit::Granted;
+        let two_left = Remaining { calls: 2, of: None };
+        window.observe_remaining(Bucket::Rest, two_left, at(0));
+        assert!(waits(&mut window, CallKind::Rest, 0));
+        assert!(!waits(&mut window, CallKind::BgpRead, 0));
+        assert!(!waits(&mut window, CallKind::Withdraw, 0));
+        assert!(waits(&mut window, CallKind::BgpRead, 0));
+        assert!(waits(&mut window, CallKind::Withdraw, 0));
+        assert!(!waits(&mut window, CallKind::Advertise, 0));
+        assert!(!waits(&mut window, CallKind::Rest, 61));
+
+        // 30 of 100 is plenty, 30 of 1,200 is not.
+        for (of, ordinary_waits) in [(Some(100), false), (Some(1_200), true), (None, true)] {
+            window.observe_remaining(Bucket::Rest, Remaining { calls: 30, of }, at(70));
+            assert_eq!(waits(&mut window, CallKind::Rest, 70), ordinary_waits, "{of:?}");
+        }
     }
 
     #[test]
     fn an_absurd_lock_is_shortened() {
         let mut window = Window::new(Limits::default());
         window.lock(Bucket::Rest, Duration::from_secs(86_400), at(0));
-        assert_eq!(window.admit(CallKind::BgpChange, at(0)), Admit::Wait(MAX_LOCK));
+        assert_eq!(window.admit(CallKind::Withdraw, at(0)), Admit::Wait(MAX_LOCK));
         // Even when the clock is set back by a day.
-        assert_eq!(window.admit(CallKind::BgpChange, at(-86_400)), Admit::Wait(MAX_LOCK));
-        assert_eq!(window.admit(CallKind::BgpChange, at(-86_400 + 901)), Admit::Granted);
+        assert_eq!(window.admit(CallKind::Withdraw, at(-86_400)), Admit::Wait(MAX_LOCK));
+        assert_eq!(window.admit(CallKind::Withdraw, at(-86_400 + 901)), Admit::Granted);
     }
 }

@@ -13,7 +13,10 @@ use crate::error::{ApiMessage, CfError, ErrorClass, classify};
 use crate::outside_text::clean;
 
 #[derive(Debug, Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
 struct Envelope<T> {
+    /// The attribute makes an absent key an error even where null would be read as "none".
+    #[serde(deserialize_with = "T::deserialize")]
     result: T,
     #[serde(default)]
     result_info: Option<ResultInfo>,

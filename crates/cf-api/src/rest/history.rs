@@ -107,9 +107,8 @@ impl CloudflareClient {
             ("before", domain::time::rfc3339_seconds(request.before)),
         ];
         let incoming = self.send(outgoing).await?;
-        let (wire, info): (Option<Vec<Wire>>, _) = self.result(&incoming)?;
+        let (wire, info): (Vec<Wire>, _) = self.result(&incoming)?;
         let items = wire
-            .unwrap_or_default()
             .into_iter()
             .map(|item| {
                 let sent_at = domain::time::from_text(&item.sent).ok_or_else(|| {

@@ -199,17 +199,17 @@ impl CloudflareClient {
         advertised: bool,
     ) -> Result<BgpPrefix, CfError> {
         let AdvertisePermit { _made_here: () } = permit;
-        let call = if advertised {
-            "advertise prefix"
+        let (call, kind) = if advertised {
+            ("advertise prefix", CallKind::Advertise)
         } else {
-            "withdraw prefix"
+            ("withdraw prefix", CallKind::Withdraw)
         };
         let path = self.bgp_path(call, parent, Some(id))?;
         let body = serde_json::json!({ "on_demand": { "advertised": advertised } });
         let incoming = self
             .send(Outgoing {
                 call,
-                kind: CallKind::BgpChange,
+                kind,
                 method: Method::PATCH,
                 path,
                 query: Vec::new(),

@@ -1,7 +1,8 @@
 //! Which events are let through: `info`, or `info,hyper=debug,webhook=debug`.
 //!
 //! Stricter than tracing's own reader in two places where a slip would silence the log: a word that is no level is an
-//! error instead of the name of a target, and what is not named keeps `info` instead of being switched off.
+//! error instead of the name of a target, and what is not named keeps `info` instead of being switched off. Libraries
+//! that chat are kept at `warn` unless they are named, so that `debug` shows our own events and not every packet.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,22 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The default when nothing is said.
 const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
+
+/// Libraries of which only warnings are of interest, unless somebody names them. Whatever is not here is shown.
+const CHATTY: [&str; 9] = [
+    "h2",
+    "hickory_proto",
+    "hickory_resolver",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rusqlite_migration",
+    "rustls",
+    "teloxide",
+];
+
+/// The level for chatty libraries.
+const CHATTY_LEVEL: LevelFilter = LevelFilter::WARN;
 
 /// A checked filter text.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +56,20 @@ impl LogFilter {
 
 impl Default for LogFilter {
     fn default() -> Self {
+        Self::combine("info", DEFAULT_LEVEL, &[])
+    }
+}
+
+impl LogFilter {
+    fn combine(text: &str, everything: LevelFilter, named: &[(&str, LevelFilter)]) -> Self {
+        // Later entries win over earlier ones of the same name; `off` for everything is `off` for libraries, too.
+        let chatty = CHATTY.map(|library| (library, CHATTY_LEVEL.min(everything)));
         Self {
-            text: "info".to_owned(),
-            targets: Targets::new().with_default(DEFAULT_LEVEL),
+            text: text.to_owned(),
+            targets: Targets::new()
+                .with_default(everything)
+                .with_targets(chatty)
+                .with_targets(named.iter().copied()),
         }
     }
 }
@@ -50,24 +78,22 @@ impl FromStr for LogFilter {
     type Err = LogFilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut targets = Targets::new().with_default(DEFAULT_LEVEL);
         let level = |word: &str| {
             word.parse::<LevelFilter>()
                 .map_err(|_| LogFilterError::NotALevel(word.to_owned()))
         };
+        let mut everything = DEFAULT_LEVEL;
+        let mut named = Vec::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            targets = match part.split_once('=') {
-                None => targets.with_default(level(part)?),
+            match part.split_once('=') {
+                None => everything = level(part)?,
                 Some((target, _)) if target.trim().is_empty() => {
                     return Err(LogFilterError::NoTarget(part.to_owned()));
                 }
-                Some((target, word)) => targets.with_target(target.trim(), level(word.trim())?),
-            };
+                Some((target, word)) => named.push((target.trim(), level(word.trim())?)),
+            }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            targets,
-        })
+        Ok(Self::combine(text, everything, &named))
     }
 }
 
@@ -102,6 +128,21 @@ mod tests {
         assert!(both.would_enable("webhook::store", &Level::DEBUG));
         assert!(!both.would_enable("webhook::noise", &Level::ERROR));
         assert!(!both.would_enable("db", &Level::INFO));
+    }
+
+    #[test]
+    fn chatty_libraries_are_quiet_unless_named() {
+        for text in ["info", "debug", "trace"] {
+            assert!(!filter(text).would_enable("hyper::proto", &Level::INFO), "{text}");
+            assert!(filter(text).would_enable("hyper::proto", &Level::WARN), "{text}");
+            assert!(
+                filter(text).would_enable("r2d2", &Level::INFO),
+                "{text}: not on the list"
+            );
+        }
+        assert!(!filter("off").would_enable("hyper::proto", &Level::ERROR));
+        assert!(filter("warn,hyper=trace").would_enable("hyper::proto", &Level::TRACE));
+        assert!(filter("hyper::proto=debug").would_enable("hyper::proto::h1", &Level::DEBUG));
     }
 
     #[test]

@@ -7,9 +7,9 @@
 //! Columns and plain indexes that somebody added by hand are kept.
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite_migration::HookError;
 
 use crate::connection::APPLICATION_ID;
-use crate::error::{Cause, DbError};
 
 const SQL: &str = include_str!("../../migrations/0001_predecessor_tables.sql");
 
@@ -31,7 +31,7 @@ pub(crate) fn is_predecessor_table(name: &str) -> bool {
 }
 
 /// The whole of migration 1, for new files and for the predecessor's.
-pub(super) fn adopt(tx: &Transaction<'_>) -> Result<(), DbError> {
+pub(super) fn adopt(tx: &Transaction<'_>) -> Result<(), HookError> {
     // Renaming must not follow references in views and triggers: they mean the table of that name, which will be the new one.
     tx.pragma_update(None, "legacy_alter_table", true)?;
     let mut old = Vec::new();
@@ -78,7 +78,7 @@ struct Extra {
 
 impl OldTable {
     /// Renames the table out of the way and drops its indexes and triggers. `None` if there is no such table.
-    fn set_aside(tx: &Connection, name: &'static str) -> Result<Option<Self>, DbError> {
+    fn set_aside(tx: &Connection, name: &'static str) -> Result<Option<Self>, HookError> {
         let found: Option<String> = tx
             .query_row(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
@@ -120,7 +120,7 @@ impl OldTable {
         }))
     }
 
-    fn move_rows(&self, tx: &Connection) -> Result<(), DbError> {
+    fn move_rows(&self, tx: &Connection) -> Result<(), HookError> {
         let (new, aside) = (self.name, format!("{ASIDE}{}", self.name));
         let known = columns(tx, new)?;
         let (mut into, mut from) = (Vec::new(), Vec::new());
@@ -180,13 +180,13 @@ impl OldTable {
             [],
         )?;
         let left = self.keep_leftovers(tx, &aside)?;
-        if i64::try_from(moved + left).unwrap_or(i64::MAX) != self.rows
-            || count(tx, new)? + i64::try_from(left).unwrap_or(0) != self.rows
-        {
-            return Err(DbError::Sql(Cause::text(format!(
+        let arrived = count(tx, new)?.saturating_add(i64::try_from(left).unwrap_or(i64::MAX));
+        if arrived != self.rows {
+            let text = format!(
                 "table {new} holds {} rows, but {moved} were moved and {left} kept aside",
                 self.rows
-            ))));
+            );
+            return Err(HookError::Hook(text));
         }
         if left > 0 {
             tracing::warn!(event = "db.adopt.leftovers", table = new, rows = left);
@@ -197,7 +197,7 @@ impl OldTable {
     }
 
     /// Rows that the new table refused, as JSON.
-    fn keep_leftovers(&self, tx: &Connection, aside: &str) -> Result<usize, DbError> {
+    fn keep_leftovers(&self, tx: &Connection, aside: &str) -> Result<usize, HookError> {
         let Some(id) = self.id else { return Ok(0) };
         let mut pairs = Vec::new();
         for column in &self.columns {
@@ -216,7 +216,7 @@ impl OldTable {
     }
 
     /// Puts back what somebody had added by hand: triggers, and indexes that are not the same as one of ours.
-    fn restore_extras(&self, tx: &Connection) -> Result<(), DbError> {
+    fn restore_extras(&self, tx: &Connection) -> Result<(), HookError> {
         let ours = extras(tx, self.name)?;
         for extra in &self.extras {
             let same = ours
@@ -244,7 +244,7 @@ impl OldTable {
 }
 
 /// True if the old `id` can go on being the id: a whole number in every row, each once.
-fn usable_id(tx: &Connection, table: &str, columns: &[Column]) -> Result<bool, DbError> {
+fn usable_id(tx: &Connection, table: &str, columns: &[Column]) -> Result<bool, HookError> {
     if !columns.iter().any(|c| c.name == "id") {
         return Ok(false);
     }
@@ -256,7 +256,7 @@ fn usable_id(tx: &Connection, table: &str, columns: &[Column]) -> Result<bool, D
 }
 
 /// The stored columns, without generated ones. Names in lower case: SQLite does not tell them apart by case.
-fn columns(tx: &Connection, table: &str) -> Result<Vec<Column>, DbError> {
+fn columns(tx: &Connection, table: &str) -> Result<Vec<Column>, HookError> {
     let mut list =
         tx.prepare("SELECT lower(name), type, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")?;
     let rows = list.query_map([table], |row| {
@@ -269,7 +269,7 @@ fn columns(tx: &Connection, table: &str) -> Result<Vec<Column>, DbError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn extras(tx: &Connection, table: &str) -> Result<Vec<Extra>, DbError> {
+fn extras(tx: &Connection, table: &str) -> Result<Vec<Extra>, HookError> {
     let mut list = tx.prepare(
         "SELECT m.name, m.sql, COALESCE(i.\"unique\", 0) FROM sqlite_master m LEFT JOIN pragma_index_list(?1) i ON i.name = m.name \
          WHERE m.tbl_name = ?1 COLLATE NOCASE AND m.type IN ('index', 'trigger') AND m.sql IS NOT NULL ORDER BY m.type, m.name",
@@ -294,11 +294,11 @@ fn essence(sql: &str) -> String {
         .collect()
 }
 
-fn count(tx: &Connection, table: &str) -> Result<i64, DbError> {
+fn count(tx: &Connection, table: &str) -> Result<i64, HookError> {
     Ok(tx.query_row(&format!("SELECT count(*) FROM {}", quoted(table)), [], |row| row.get(0))?)
 }
 
-fn sequence(tx: &Connection, table: &str) -> Result<Option<i64>, DbError> {
+fn sequence(tx: &Connection, table: &str) -> Result<Option<i64>, HookError> {
     let there: bool = tx.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence')",
         [],
@@ -314,7 +314,7 @@ fn sequence(tx: &Connection, table: &str) -> Result<Option<i64>, DbError> {
     )
 }
 
-fn keep_sequence(tx: &Connection, table: &str, least: i64) -> Result<(), DbError> {
+fn keep_sequence(tx: &Connection, table: &str, least: i64) -> Result<(), HookError> {
     match sequence(tx, table)? {
         Some(now) if now >= least => {}
         Some(_) => drop(tx.execute("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1", (table, least))?),

@@ -53,6 +53,7 @@ pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp
     tx.conn()
         .prepare_cached(
             "UPDATE incidents SET began_at = ?2, ended_at = ?3, last_sign_at = ?4, updated_at = ?5,
+               title = CASE WHEN vector IS NULL AND ?6 IS NOT NULL THEN ?6 ELSE title END,
                vector = COALESCE(vector, ?6),
                peak_pps = CASE WHEN ?7 IS NULL THEN peak_pps ELSE max(COALESCE(peak_pps, 0), ?7) END,
                peak_bps = CASE WHEN ?8 IS NULL THEN peak_bps ELSE max(COALESCE(peak_bps, 0), ?8) END

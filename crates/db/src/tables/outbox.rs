@@ -15,8 +15,10 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 pub use channel::{Channel, channel, set_channel};
-pub use claim::{Claim, Grouping, Look, Outcome, Pace, Slot, Step, Terms, claim, look, note, record, take_slot};
-pub use expiry::{Summary, expire, suppress_unsendable, summarise_expired};
+pub use claim::{
+    Claim, Grouping, LONGEST_WAIT, Look, Outcome, Pace, Slot, Step, Terms, claim, look, note, record, take_slot,
+};
+pub use expiry::{Summary, expire, summarise_expired, suppress_unsendable};
 
 use super::column::{at, json, read_at, read_json, read_opt_at};
 use crate::error::DbError;

@@ -1,0 +1,484 @@
+//! Taking rows out of the queue under a lease, at a pace that all processes share, and recording what became of them.
+//!
+//! What must hold: a row is with one owner at a time; a request to the chat is made only after its `started` attempt is
+//! committed, so the pace counts requests of all processes; a row that cannot be read is set aside instead of standing in
+//! front of all others; a clock that was stepped back delays nothing for longer than [`LONGEST_WAIT`].
+
+use std::time::Duration;
+
+use domain::ids::NotificationId;
+use domain::notice::Priority;
+use domain::time::{minus, plus};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::channel::channel;
+use super::{Notification, get};
+use crate::error::DbError;
+use crate::tables::column::{at, opt_at, read_at};
+use crate::tx::{ReadTx, WriteTx};
+
+/// Nothing is ever put off for longer than this at once. An instant further ahead was written by a clock that has been
+/// stepped back since, and is taken as past.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// How far ahead of ours an attempt of another process may lie and still count for the pace.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// Rows that cannot be read are set aside at most this many at a time.
+const MOST_UNREADABLE: usize = 100;
+
+/// How fast a chat may be written to. Source: Telegram's published limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Sends within `window`.
+    pub per_window: u32,
+    /// Of these, how many only critical notices may use, so that a storm of others never makes them wait.
+    pub reserve: u32,
+    /// The time over which sends are counted.
+    pub window: Duration,
+    /// Shortest distance of two sends to one chat.
+    pub gap: Duration,
+}
+
+/// When several notifications become one message. Critical ones never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grouping {
+    /// As many due with the same group key are sent as one.
+    pub same_group: u32,
+    /// As many due at all are sent as one, whatever their group.
+    pub storm: u32,
+    /// Most in one message.
+    pub most: u32,
+}
+
+/// Under which terms a process takes rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Names this run of this process; no other run may have the same name.
+    pub owner: String,
+    /// The chat as configured.
+    pub chat_id: String,
+    /// The chat's pace.
+    pub pace: Pace,
+    /// How long a row is kept from others.
+    pub lease: Duration,
+    /// What is merged.
+    pub grouping: Grouping,
+}
+
+/// What waits for this chat, without taking anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Something is due and may be sent now.
+    Due(NotificationId),
+    /// Something is due, but not before this instant (pace or a blocked channel).
+    Wait(Timestamp),
+    /// Nothing is due.
+    Idle {
+        /// When something will be: a retry's time or the end of somebody's lease.
+        next: Option<Timestamp>,
+    },
+}
+
+/// Looks for due rows, all of them or only those at least as urgent as `only`. Writes nothing.
+///
+/// # Errors
+/// Those of the database.
+pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timestamp) -> Result<Look, DbError> {
+    let most_rank = only.map_or(i64::MAX, Priority::rank);
+    let due = tx
+        .conn()
+        .prepare_cached(&format!(
+            "SELECT id, priority FROM notifications WHERE {DUE} ORDER BY priority, id LIMIT 1"
+        ))?
+        .query_row(
+            params![at(now), most_rank, at(plus(now, LONGEST_WAIT)), terms.owner],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )
+        .optional()?;
+    let Some((id, rank)) = due else {
+        return Ok(Look::Idle {
+            next: next_due(tx, most_rank)?,
+        });
+    };
+    match held_back(tx, terms, rank, now)? {
+        Some(until) => Ok(Look::Wait(until)),
+        None => Ok(Look::Due(NotificationId(id))),
+    }
+}
+
+/// Condition for a row that may be sent now: `?1` now, `?2` least urgent rank, `?3` too far ahead to be true, `?4` owner.
+/// A row never tried is due at once: nothing is entered for later. A lease of our own is left over from an answer that
+/// was lost, because a process works on one row at a time.
+const DUE: &str = "state = 'queued' AND priority <= ?2
+  AND (attempts = 0 OR not_before <= ?1 OR not_before > ?3)
+  AND (lease_until IS NULL OR lease_until <= ?1 OR lease_until > ?3 OR lease_owner = ?4)";
+
+fn next_due(tx: &ReadTx<'_>, most_rank: i64) -> Result<Option<Timestamp>, DbError> {
+    let text: Option<String> = tx
+        .conn()
+        .prepare_cached(
+            "SELECT min(max(not_before, COALESCE(lease_until, not_before))) FROM notifications
+             WHERE state = 'queued' AND priority <= ?1",
+        )?
+        .query_row([most_rank], |row| row.get(0))?;
+    Ok(text.as_deref().and_then(domain::time::from_text))
+}
+
+/// Until when pace or channel forbid a send of this rank.
+fn held_back(tx: &ReadTx<'_>, terms: &Terms, rank: i64, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    let far = plus(now, LONGEST_WAIT);
+    let blocked = channel(tx, &terms.chat_id)?.blocked_until;
+    if let Some(until) = blocked.filter(|until| *until > now && *until <= far) {
+        return Ok(Some(until));
+    }
+    pace_frees(tx, terms, rank, now)
+}
+
+fn pace_frees(tx: &ReadTx<'_>, terms: &Terms, rank: i64, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    let pace = terms.pace;
+    let reserve = if rank == Priority::Critical.rank() {
+        0
+    } else {
+        pace.reserve
+    };
+    let budget = pace.per_window.saturating_sub(reserve).max(1);
+    let starts: Vec<Timestamp> = tx
+        .conn()
+        .prepare_cached(
+            "SELECT id, at FROM notification_attempts
+             WHERE chat_id = ?1 AND at > ?2 AND at <= ?3 AND outcome = 'started' ORDER BY at DESC LIMIT ?4",
+        )?
+        .query_and_then(
+            params![
+                terms.chat_id,
+                at(minus(now, pace.window)),
+                at(plus(now, CLOCK_TOLERANCE)),
+                budget
+            ],
+            |row| read_at(row, "notification_attempts", "at"),
+        )?
+        .collect::<Result<_, DbError>>()?;
+    let gap_ends = starts.first().map(|last| plus(*last, pace.gap));
+    let full = u32::try_from(starts.len()).is_ok_and(|count| count >= budget);
+    let window_frees = starts.last().filter(|_| full).map(|oldest| plus(*oldest, pace.window));
+    Ok(gap_ends.max(window_frees).filter(|free_at| *free_at > now))
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// Send this; the lease and a started attempt are recorded.
+    Send(Box<Notification>),
+    /// Send these as one message, most urgent first; the leases and one started attempt are recorded.
+    Digest(Vec<Notification>),
+    /// Something is due, but not before this instant (pace or a blocked channel).
+    Wait(Timestamp),
+    /// Nothing is due; when something will be.
+    Idle {
+        /// See [`Look::Idle`].
+        next: Option<Timestamp>,
+    },
+}
+
+/// Takes the most urgent due notification under a lease, if the chat's pace allows, and with it what is to be merged.
+/// The pace is judged over the attempts of all processes, because all of them share one chat.
+///
+/// # Errors
+/// Those of the database.
+pub fn claim(tx: &WriteTx<'_>, terms: &Terms, only: Option<Priority>, now: Timestamp) -> Result<Claim, DbError> {
+    for _ in 0..MOST_UNREADABLE {
+        let head = match look(tx, terms, only, now)? {
+            Look::Due(id) => id,
+            Look::Wait(until) => return Ok(Claim::Wait(until)),
+            Look::Idle { next } => return Ok(Claim::Idle { next }),
+        };
+        let Some(head) = readable(tx, head)? else { continue };
+        let mut rows = Vec::new();
+        for id in merged(tx, terms, &head, now)? {
+            rows.extend(readable(tx, id)?);
+        }
+        if rows.len() < 2 {
+            rows = vec![head];
+        }
+        let mut outcome = "started";
+        for row in &mut rows {
+            lease(tx, terms, row.id, now)?;
+            row.attempts = row.attempts.saturating_add(1);
+            log(tx, terms, row.id, outcome, "", None, now)?;
+            // One request is made for all of them, so one start counts.
+            outcome = "merged";
+        }
+        return Ok(match <[Notification; 1]>::try_from(rows) {
+            Ok([row]) => Claim::Send(Box::new(row)),
+            Err(rows) => Claim::Digest(rows),
+        });
+    }
+    Ok(Claim::Idle { next: None })
+}
+
+/// The row, or `None` after it was set aside because it cannot be read.
+fn readable(tx: &WriteTx<'_>, id: NotificationId) -> Result<Option<Notification>, DbError> {
+    match get(tx, id) {
+        Err(DbError::BadRow { what, .. }) => {
+            tx.conn()
+                .prepare_cached("UPDATE notifications SET state = 'failed', reason = ?2 WHERE id = ?1")?
+                .execute(params![id.0, format!("the row cannot be read: {what}")])?;
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// What is sent together with `head`, itself included; empty when it goes alone.
+fn merged(tx: &ReadTx<'_>, terms: &Terms, head: &Notification, now: Timestamp) -> Result<Vec<NotificationId>, DbError> {
+    if head.priority == Priority::Critical {
+        return Ok(Vec::new());
+    }
+    let due = |condition: &str, group: Option<&str>| -> Result<Vec<NotificationId>, DbError> {
+        let most = terms.grouping.most.max(2);
+        tx.conn()
+            .prepare_cached(&format!(
+                "SELECT id FROM notifications WHERE {DUE} AND priority > ?5 AND {condition} ORDER BY priority, id LIMIT ?7"
+            ))?
+            .query_and_then(
+                params![
+                    at(now),
+                    i64::MAX,
+                    at(plus(now, LONGEST_WAIT)),
+                    terms.owner,
+                    Priority::Critical.rank(),
+                    group,
+                    most
+                ],
+                |row| Ok(NotificationId(row.get(0)?)),
+            )?
+            .collect()
+    };
+    let enough = |ids: &[NotificationId], least: u32| ids.len() >= usize::try_from(least.max(2)).unwrap_or(usize::MAX);
+    if let Some(group) = &head.group {
+        let same = due("group_key = ?6", Some(group))?;
+        if enough(&same, terms.grouping.same_group) {
+            return Ok(same);
+        }
+    }
+    let all = due("?6 IS NULL", None)?;
+    Ok(if enough(&all, terms.grouping.storm) {
+        all
+    } else {
+        Vec::new()
+    })
+}
+
+fn lease(tx: &WriteTx<'_>, terms: &Terms, id: NotificationId, now: Timestamp) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached(
+            "UPDATE notifications SET lease_owner = ?2, lease_until = ?3, attempts = attempts + 1 WHERE id = ?1",
+        )?
+        .execute(params![id.0, terms.owner, at(plus(now, terms.lease))])?;
+    Ok(())
+}
+
+fn log(
+    tx: &WriteTx<'_>,
+    terms: &Terms,
+    id: NotificationId,
+    outcome: &str,
+    words: &str,
+    retry_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached(
+            "INSERT INTO notification_attempts (notification_id, at, owner, chat_id, outcome, words, retry_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            id.0,
+            at(now),
+            terms.owner,
+            terms.chat_id,
+            outcome,
+            words,
+            opt_at(retry_at)
+        ])?;
+    Ok(())
+}
+
+/// Whether a further request for rows in hand may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Yes; a started attempt is recorded and the lease runs anew.
+    Go,
+    /// Not before this instant; the lease runs anew.
+    Wait(Timestamp),
+    /// The rows are somebody else's by now.
+    Lost,
+}
+
+/// Asks for one more request on behalf of rows already claimed: the next part of a long message, or the same message
+/// in another form.
+///
+/// # Errors
+/// Those of the database.
+pub fn take_slot(
+    tx: &WriteTx<'_>,
+    terms: &Terms,
+    ids: &[NotificationId],
+    priority: Priority,
+    now: Timestamp,
+) -> Result<Slot, DbError> {
+    let mut kept = None;
+    for id in ids {
+        let renewed = tx
+            .conn()
+            .prepare_cached(
+                "UPDATE notifications SET lease_until = ?3 WHERE id = ?1 AND lease_owner = ?2 AND state = 'queued'",
+            )?
+            .execute(params![id.0, terms.owner, at(plus(now, terms.lease))])?;
+        if renewed > 0 {
+            kept = kept.or(Some(*id));
+        }
+    }
+    let Some(first) = kept else {
+        return Ok(Slot::Lost);
+    };
+    if let Some(until) = held_back(tx, terms, priority.rank(), now)? {
+        return Ok(Slot::Wait(until));
+    }
+    log(tx, terms, first, "started", "", None, now)?;
+    Ok(Slot::Go)
+}
+
+/// What happened to rows that stay in hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Markup was refused: from now on without.
+    Plain {
+        /// Telegram's words.
+        words: String,
+    },
+    /// A part of a long message arrived.
+    Part {
+        /// `1 of 3`, with the message's id.
+        words: String,
+    },
+    /// The chat moved, its topic is gone, or it asked to wait between two parts.
+    Moved {
+        /// What was said.
+        words: String,
+    },
+}
+
+/// Records a step without giving the rows back.
+///
+/// # Errors
+/// Those of the database.
+pub fn note(
+    tx: &WriteTx<'_>,
+    terms: &Terms,
+    ids: &[NotificationId],
+    step: &Step,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (word, words) = match step {
+        Step::Plain { words } => ("plain", words),
+        Step::Part { words } => ("part", words),
+        Step::Moved { words } => ("moved", words),
+    };
+    for id in ids {
+        if matches!(step, Step::Plain { .. }) {
+            tx.conn()
+                .prepare_cached("UPDATE notifications SET plain = 1 WHERE id = ?1 AND lease_owner = ?2")?
+                .execute(params![id.0, terms.owner])?;
+        }
+        log(tx, terms, *id, word, words, None, now)?;
+    }
+    Ok(())
+}
+
+/// What became of rows that were in hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent.
+    Sent {
+        /// Telegram's message id, when the answer held one; of the first part of a long message.
+        message_id: Option<i64>,
+        /// Such as `in a digest of 12`; may be empty.
+        words: String,
+    },
+    /// Try again then; counts as an attempt.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        words: String,
+    },
+    /// Try again then; does not count, because nothing was wrong with the message.
+    Later {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        words: String,
+    },
+    /// Never.
+    Failed {
+        /// Why.
+        words: String,
+    },
+}
+
+/// Records the outcome under the caller's lease and gives the rows back.
+///
+/// # Errors
+/// [`DbError::Conflict`] when the lease of all of them was lost meanwhile (they are then somebody else's).
+pub fn record(
+    tx: &WriteTx<'_>,
+    terms: &Terms,
+    ids: &[NotificationId],
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (state, word, words, retry_at, message_id) = match outcome {
+        Outcome::Sent { message_id, words } => ("sent", "sent", words, None, *message_id),
+        Outcome::Retry { at, words } => ("queued", "retry", words, Some(*at), None),
+        Outcome::Later { at, words } => ("queued", "later", words, Some(*at), None),
+        Outcome::Failed { words } => ("failed", "failed", words, None, None),
+    };
+    let mut kept = false;
+    for id in ids {
+        let changed = tx
+            .conn()
+            .prepare_cached(
+                "UPDATE notifications SET state = ?3, reason = CASE WHEN ?3 = 'sent' THEN NULL ELSE ?4 END,
+                   not_before = COALESCE(?5, not_before), message_id = COALESCE(?6, message_id),
+                   attempts = CASE WHEN ?7 = 'later' THEN max(attempts - 1, 0) ELSE attempts END,
+                   chat_id = ?8, sent_at = CASE WHEN ?3 = 'sent' THEN ?9 ELSE NULL END,
+                   lease_owner = NULL, lease_until = NULL
+                 WHERE id = ?1 AND lease_owner = ?2 AND state = 'queued'",
+            )?
+            .execute(params![
+                id.0,
+                terms.owner,
+                state,
+                words,
+                opt_at(retry_at),
+                message_id,
+                word,
+                terms.chat_id,
+                at(now),
+            ])?;
+        if changed > 0 {
+            kept = true;
+            log(tx, terms, *id, word, words, retry_at, now)?;
+        }
+    }
+    if kept {
+        Ok(())
+    } else {
+        Err(DbError::Conflict {
+            what: format!("the notifications are not leased by {} any more", terms.owner),
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What every handler works with: configuration, database, the shared picture, the live streams.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use daemon::Frame;
+use db::Db;
+use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use settings::Settings;
+
+use crate::accounts::cookie::CookieStyle;
+use crate::accounts::password::Hasher;
+use crate::live::Live;
+use crate::picture::Pictures;
+
+/// A handle; clones are the same application.
+#[derive(Clone)]
+pub(crate) struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    frame: Frame,
+    settings: Settings,
+    db: Db,
+    cookie: CookieStyle,
+    hasher: Hasher,
+    pictures: Pictures,
+    live: Live,
+    counters: Counters,
+}
+
+impl App {
+    pub(crate) fn new(frame: Frame, settings: Settings, db: Db, cookie: CookieStyle) -> Self {
+        let counters = Counters::register(&frame);
+        let inner = Inner {
+            settings,
+            db,
+            cookie,
+            hasher: Hasher::new(),
+            pictures: Pictures::new(),
+            live: Live::new(),
+            counters,
+            frame,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Clock, stop signal, health.
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.inner.frame
+    }
+
+    /// Now, by the wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.frame.clock().now()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// How the session cookie is written.
+    pub(crate) fn cookie(&self) -> CookieStyle {
+        self.inner.cookie
+    }
+
+    pub(crate) fn hasher(&self) -> &Hasher {
+        &self.inner.hasher
+    }
+
+    /// What was last read of everything the pages show.
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.inner.pictures
+    }
+
+    /// The open streams to browsers.
+    pub(crate) fn live(&self) -> &Live {
+        &self.inner.live
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// Something was changed through this process: the next page shows it at once.
+    pub(crate) fn changed(&self) {
+        self.inner.pictures.changed();
+    }
+}
+
+/// What is counted for Prometheus, besides what every listener counts.
+pub(crate) struct Counters {
+    /// Clients outside `allowed_networks`.
+    pub(crate) refused_clients: Counter<u64, AtomicU64>,
+    /// Changes from foreign pages or without the session's secret.
+    pub(crate) refused_changes: Counter<u64, AtomicU64>,
+    /// Logins with a wrong name or password.
+    pub(crate) failed_logins: Counter<u64, AtomicU64>,
+    /// Logins that had to wait.
+    pub(crate) throttled_logins: Counter<u64, AtomicU64>,
+    /// Open live streams.
+    pub(crate) streams: Gauge,
+}
+
+impl Counters {
+    fn register(frame: &Frame) -> Self {
+        let counters = Self {
+            refused_clients: Counter::default(),
+            refused_changes: Counter::default(),
+            failed_logins: Counter::default(),
+            throttled_logins: Counter::default(),
+            streams: Gauge::default(),
+        };
+        frame.metrics().register(|registry| {
+            let own = registry.sub_registry_with_prefix("dashboard");
+            own.register("refused_clients", "Requests from networks that are not allowed", counters.refused_clients.clone());
+            own.register(
+                "refused_changes",
+                "Changes from foreign pages or without the session's secret",
+                counters.refused_changes.clone(),
+            );
+            own.register("failed_logins", "Logins with a wrong name or password", counters.failed_logins.clone());
+            own.register("throttled_logins", "Logins refused because of earlier failures", counters.throttled_logins.clone());
+            own.register("live_streams", "Open streams of live changes", counters.streams.clone());
+        });
+        counters
+    }
+}

@@ -1,0 +1,124 @@
+//! The service: parts from settings, loops into the frame, READY when a delivery can be stored.
+
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon::{Frame, HttpLimits, PreboundListener, Weight};
+use db::Db;
+use domain::notice::{Facts, Notice};
+use settings::Settings;
+use tokio::time::MissedTickBehavior;
+
+use crate::gate::Gate;
+use crate::networks::Networks;
+use crate::routes::{Counts, Receiver, router};
+
+/// How often health looks at the writer.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Requests at the same time. Cloudflare sends few; a flood waits in the kernel's queue.
+const CONNECTIONS: usize = 512;
+
+/// Runs the receiver until shutdown.
+///
+/// # Errors
+/// What prevented the start, or a part that ended by itself.
+pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -> anyhow::Result<()> {
+    let db = assembly::parts::database(&settings).await?;
+    let transport = assembly::parts::transport();
+    let owner = assembly::parts::owner(&frame);
+    let mut configured = settings.managed_prefixes();
+    configured.extend(settings.my_prefixes());
+    let networks = Networks::new(configured);
+    networks.refresh(&db).await.context("the known prefixes cannot be read")?;
+    let receiver = Arc::new(Receiver {
+        db: db.clone(),
+        clock: frame.clock().clone(),
+        gate: RwLock::new(Arc::new(gate(&settings))),
+        networks: networks.clone(),
+        max_body: settings.webhook.max_body,
+        counts: Counts::default(),
+    });
+    announce_start(&db, &frame).await?;
+    networks.keep_fresh(&frame, &db);
+    watch_writer(&frame, &receiver);
+    let routes = router(Arc::clone(&receiver))
+        .merge(daemon::health::routes(&frame))
+        .merge(daemon::health::health_alias(&frame, "/mt-health"));
+    let limits = HttpLimits {
+        max_connections: CONNECTIONS,
+        ..HttpLimits::default()
+    };
+    daemon::http::serve(&frame, "webhook", listener, routes, limits);
+    assembly::outbox::start(&frame, &db, &settings, &transport, &owner);
+    assembly::life::start(&frame, &db);
+    frame.status("receiving");
+    frame.ready();
+    frame.shutdown().triggered().await;
+    assembly::life::farewell(&frame, &db).await;
+    Ok(())
+}
+
+/// The gate as configured.
+pub fn gate(settings: &Settings) -> Gate {
+    Gate::new(
+        &settings.cloudflare.webhook_secret,
+        settings.webhook.allow_without_secret,
+        settings.webhook.allowed_sources.clone(),
+        settings.webhook.trusted_proxies.clone(),
+    )
+}
+
+/// Health of what the receiver promises: that the next delivery can be stored.
+fn watch_writer(frame: &Frame, receiver: &Arc<Receiver>) {
+    let check = frame.health().check("storage", Weight::Vital, LOOK_EVERY * 6);
+    let (receiver, inner) = (Arc::clone(receiver), frame.clone());
+    let facts = Arc::clone(&receiver);
+    frame.health().add_facts(move || {
+        let stats = facts.db.writer_stats();
+        serde_json::json!({
+            "database_writable": stats.last_error.is_none(),
+            "queue_depth": stats.queued,
+            "stored": facts.counts.stored.load(std::sync::atomic::Ordering::Relaxed),
+            "duplicates": facts.counts.duplicates.load(std::sync::atomic::Ordering::Relaxed),
+            "unreadable": facts.counts.unreadable.load(std::sync::atomic::Ordering::Relaxed),
+            "refused": facts.counts.refused.load(std::sync::atomic::Ordering::Relaxed),
+            "failed": facts.counts.failed.load(std::sync::atomic::Ordering::Relaxed),
+        })
+    });
+    frame.spawn_loop("storage", LOOK_EVERY * 6, |turn| async move {
+        let mut turns = tokio::time::interval(LOOK_EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = std::pin::pin!(inner.shutdown().triggered());
+        loop {
+            tokio::select! {
+                _ = &mut stop => return Ok(()),
+                _ = turns.tick() => {}
+            }
+            turn.tick();
+            match receiver.db.read("last_delivery", db::deliveries::last_received).await {
+                Ok(Some(at)) => {
+                    let text = format!("last delivery {}", domain::time::for_people_seconds(at));
+                    inner.status(format!("receiving; {text}"));
+                    check.ok(text);
+                }
+                Ok(None) => check.ok("no delivery yet"),
+                Err(error) => check.failing(error.to_string()),
+            }
+        }
+    });
+}
+
+async fn announce_start(db: &Db, frame: &Frame) -> anyhow::Result<()> {
+    let facts = Facts::ServiceStarted {
+        service: frame.service().to_owned(),
+        version: daemon::args::version().to_owned(),
+        lines: Vec::new(),
+    };
+    let now = frame.clock().now();
+    db.write("service.started", move |tx| db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop))
+        .await
+        .context("the start could not be recorded")
+}
