@@ -384,14 +384,6 @@ async fn answers_that_are_not_the_documented_shape() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let sim = sim().await;
-    let client = client_of(&sim);
-    answer_rest(&sim, 302, json!({}));
-    assert_eq!(failure(client.list_prefixes().await).class, ErrorClass::Malformed);
-}
-
-#[tokio::test]
 async fn a_rate_limit_on_a_read_silences_everything_but_an_advertise() {
     let sim = sim().await;
     let client = client_of(&sim);

@@ -199,3 +199,31 @@ async fn a_global_key_works_and_is_not_shown() {
     assert!(!shown(&error).contains("ca4a"), "{error}");
     assert!(shown(&error).contains("[secret]"));
 }
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_so_the_key_goes_nowhere_else() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = elsewhere.local_addr().unwrap();
+    let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", front.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = front.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!(
+                "HTTP/1.1 307 Moved\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+    });
+    let sim = sim().await;
+    let errors = every_call(&client_at(&base, &sim)).await;
+    assert_eq!(errors.len(), 8);
+    for error in errors {
+        assert_eq!(error.class, cf_api::ErrorClass::Malformed, "{error}");
+        assert_eq!(error.status, Some(307));
+    }
+    let followed = tokio::time::timeout(std::time::Duration::from_millis(200), elsewhere.accept());
+    assert!(followed.await.is_err(), "nobody came");
+}

@@ -1,7 +1,7 @@
 //! What every part of a running process shares: clock, stop signal, health, metrics, progress, the way to systemd.
 //!
 //! A [`Frame`] is a cheap handle. Nothing in it touches the process as a whole, so a test makes as many as it likes, each
-//! with its own clock and stop signal, and runs a service under [`crate::supervise`]. Environment, signals and logging
+//! with its own clock and stop signal, and runs a service under [`crate::supervise::supervise`]. Environment, signals and logging
 //! are claimed by [`crate::service`] alone.
 
 use std::sync::atomic::{AtomicBool, Ordering};

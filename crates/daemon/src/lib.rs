@@ -2,46 +2,51 @@
 //!
 //! A service calls [`service::run_service`] from `main` and gets a [`Frame`]; its tests run the same code under
 //! [`supervise::supervise`]. A command uses [`args`], [`config`] and [`cli`]. Nothing here knows what the work is.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`mod@args`] | arguments common to all programs, help and version |
+//! | [`mod@cli`] | the frame of a command: Ctrl-C, closed pipes, exit codes |
+//! | [`mod@clock`] | time as a value that is passed in |
+//! | [`mod@config`] | loading the configuration, `--check-config`, `--print-config` |
+//! | [`mod@events`] | every event name with its meaning, and the page made from it |
+//! | [`mod@exit`] | exit codes and the report about an end |
+//! | [`mod@frame`] | what the parts of a running process share |
+//! | [`mod@health`] | checks, `/health` and `/metrics` |
+//! | [`mod@heartbeat`] | signs of life for the other services |
+//! | [`mod@http`] | listeners and the HTTP accept loop |
+//! | [`mod@logging`] | events to the journal or to stderr |
+//! | [`mod@metrics`] | numbers for Prometheus |
+//! | [`mod@output`] | writing to stdout and stderr outside the log |
+//! | [`mod@progress`] | loops and when each last made progress |
+//! | [`mod@readiness`] | the way to the service manager |
+//! | [`mod@service`] | a service from its command line to its exit code |
+//! | [`mod@shutdown`] | the signal to finish |
+//! | [`mod@streak`] | when repeated failures are worth a line |
+//! | [`mod@supervise`] | running a service within its frame, up to the bounded drain |
+//!
+//! Inside: `signals` (what a signal does), `tasks` (what runs and what failed first), `watchdog` (fed by progress).
 
 #![forbid(unsafe_code)]
 
-/// Arguments common to all programs, help and version.
 pub mod args;
-/// The frame of a command: Ctrl-C, closed pipes, exit codes.
 pub mod cli;
-/// Time as a value that is passed in.
 pub mod clock;
-/// Loading the configuration, `--check-config`, `--print-config`.
 pub mod config;
-/// Every event name with its meaning, and the page made from it.
 pub mod events;
-/// Exit codes and the report about an end.
 pub mod exit;
-/// What the parts of a running process share.
 pub mod frame;
-/// Checks, `/health` and `/metrics`.
 pub mod health;
-/// Signs of life for the other services.
 pub mod heartbeat;
-/// Listeners and the HTTP accept loop.
 pub mod http;
-/// Events to the journal or to stderr.
 pub mod logging;
-/// Numbers for Prometheus.
 pub mod metrics;
-/// Writing to stdout and stderr outside the log.
 pub mod output;
-/// Loops and when each last made progress.
 pub mod progress;
-/// The way to the service manager.
 pub mod readiness;
-/// A service from its command line to its exit code.
 pub mod service;
-/// The signal to finish.
 pub mod shutdown;
-/// When repeated failures are worth a line.
 pub mod streak;
-/// Running a service within its frame, up to the bounded drain.
 pub mod supervise;
 
 mod signals;

@@ -1,7 +1,7 @@
 //! Which loops a process runs and when each last made progress.
 //!
 //! A loop says itself how long it may stay silent; its silence, not a timer, decides about the watchdog, the heartbeat
-//! and `/health`. All times are monotonic. Nothing here acts on a stalled loop; see [`crate::watchdog`].
+//! and `/health`. All times are monotonic. Nothing here acts on a stalled loop; see `watchdog.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What systemd is told about us: READY, STATUS, WATCHDOG, RELOADING, STOPPING (sd_notify(3)).
 //!
 //! Outside systemd there is no socket and every call does nothing. A message that cannot be delivered is logged by
-//! streak and never stops the work. When to say READY or feed the watchdog is decided elsewhere ([`crate::watchdog`]).
+//! streak and never stops the work. When to say READY or feed the watchdog is decided elsewhere (`watchdog.rs`).
 //!
 //! The socket is our own instead of sd-notify's, for abstract addresses (`@name`, which that crate takes for a file), a
 //! deadline, and tests that hand in their own; the wording of the messages is the crate's.

@@ -1,7 +1,7 @@
 //! A service from the command line to its exit code. What `main` of every service calls.
 //!
 //! Claims what exists once per process: arguments, logging, signals, the runtime, the way to systemd. Everything after
-//! that is [`crate::supervise`], which tests use without any of this.
+//! that is [`crate::supervise::supervise`], which tests use without any of this.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -2,11 +2,14 @@
 //!
 //! Shapes: Cloudflare API, `addressing/prefixes/{id}/bgp/prefixes/{id}`, object `on_demand`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BgpPrefixId, PrefixId};
 use crate::prefix::Prefix;
+use crate::time::floor_to;
 
 /// One advertisement period, named by the instant Cloudflare says it began
 /// (`on_demand.advertised_modified_at`). Evidence of one epoch never counts in another.
@@ -38,7 +41,8 @@ impl BgpState {
     /// The current epoch: only a prefix that is advertised since a known instant has one.
     pub fn epoch(&self) -> Option<Epoch> {
         match (self.advertised, self.advertised_modified_at) {
-            (Some(true), Some(since)) => Some(Epoch(since)),
+            // To the microsecond, as the database keeps it: an epoch must equal itself read back.
+            (Some(true), Some(since)) => Some(Epoch(floor_to(since, Duration::from_micros(1)))),
             _ => None,
         }
     }

@@ -63,6 +63,14 @@ impl TrafficPolicy {
         })
     }
 
+    /// Length of the summed window: the look-back in whole buckets. A look-back that is no multiple
+    /// of the bucket begins or ends inside one, and what cannot be told apart counts.
+    fn window(&self, bucket: Duration) -> Duration {
+        let bucket = bucket.max(Duration::from_millis(1));
+        let buckets = self.lookback.as_nanos().div_ceil(bucket.as_nanos()).max(1);
+        bucket.saturating_mul(u32::try_from(buckets).unwrap_or(u32::MAX))
+    }
+
     fn is_excess(&self, sum: &Dropped) -> bool {
         sum.packets > self.min_packets && sum.bits > self.min_bits
     }
@@ -98,12 +106,16 @@ impl CalmTrack {
     }
 
     /// Where the next query must begin for this prefix: early enough that the first window after
-    /// `calm_since` is complete, no earlier than the epoch and than `depth` before `now`.
+    /// `calm_since` is complete, but no earlier than the epoch, nor than what one calm period and
+    /// one look-back before the earliest possible `settled_until` need.
     pub fn read_from(&self, policy: &TrafficPolicy, calm_period: Duration, now: Timestamp) -> Timestamp {
-        let depth = calm_period + policy.lookback + policy.lookback;
-        let earliest = minus(minus(now, policy.settle), depth);
-        let wanted = minus(self.calm_since.min(self.verified_until), policy.lookback);
-        floor_to(wanted.max(earliest).max(self.epoch.0), policy.bucket())
+        let bucket = policy.bucket();
+        let window = policy.window(bucket);
+        // The newest row may be this old before it is stale; flooring costs a bucket at either end.
+        let settled_at_least = minus(now, policy.settle + policy.stale_after() + bucket);
+        let earliest = minus(settled_at_least, calm_period + window + bucket);
+        let wanted = minus(self.calm_since.min(self.verified_until), window);
+        floor_to(wanted.max(earliest).max(self.epoch.0), bucket)
     }
 }
 
@@ -194,7 +206,8 @@ pub struct TrafficReading {
     pub track: CalmTrack,
     /// Data counts as complete up to here; `None` when nothing can be said.
     pub settled_until: Option<Timestamp>,
-    /// The newest complete window.
+    /// The newest window that is over, though its last minutes may not have settled; the default
+    /// when there is none.
     pub latest: WindowSum,
     /// The largest window that was an attack in this reading.
     pub peak: Option<WindowSum>,
@@ -213,7 +226,7 @@ pub fn read_traffic(
 ) -> TrafficReading {
     let epoch_start = previous.epoch.0;
     let mut track = previous.clone();
-    track.saw_rows |= traffic.saw_rows;
+    track.saw_rows |= shows_rows_of_epoch(traffic, epoch_start, now);
 
     let windows = look_back_windows(traffic, policy, epoch_start, now);
     let attacks = || windows.iter().filter(|w| is_attack(w, policy));
@@ -231,7 +244,7 @@ pub fn read_traffic(
     let mut reading = TrafficReading {
         answer: TrafficAnswer::Quiet { noise },
         settled_until: None,
-        latest: windows.last().copied().unwrap_or_default(),
+        latest: windows.iter().rfind(|w| w.ends_at <= now).copied().unwrap_or_default(),
         peak,
         first_attack_end: attacks().map(|w| w.ends_at).min(),
         last_attack_end,
@@ -255,20 +268,43 @@ pub fn read_traffic(
         reading.answer = TrafficAnswer::Attack;
     }
     if let Some(unknown) = incomplete(traffic, &reading.track, policy) {
+        if unknown == TrafficUnknown::NoRowsForPrefix {
+            // Reading these minutes again later shows nothing new about them: that other minutes
+            // have rows does not turn these into calm ones.
+            reading.track.calm_since = reading.track.calm_since.max(settled_until);
+        }
         if reading.answer != TrafficAnswer::Attack {
             reading.answer = TrafficAnswer::Unknown(unknown);
         }
         return reading;
     }
 
-    // A stretch that no cycle could read may hide an attack, and every look-back window that
-    // reaches into it proves nothing.
-    if traffic.from > reading.track.verified_until {
-        let first_whole_window = plus(traffic.from, policy.lookback);
-        reading.track.calm_since = reading.track.calm_since.max(first_whole_window);
+    // The first window after `verified_until` ends a bucket later. If the answer begins after that
+    // window does (and after the epoch), a part of it was never read together with the rest and may
+    // hide an attack: calm begins with the first whole window of this answer.
+    let window = policy.window(traffic.bucket);
+    let needed = minus(
+        plus(floor_to(reading.track.verified_until, traffic.bucket), traffic.bucket),
+        window,
+    );
+    if traffic.from > needed.max(floor_to(epoch_start, traffic.bucket)) {
+        reading.track.calm_since = reading.track.calm_since.max(plus(traffic.from, window));
     }
     reading.track.verified_until = reading.track.verified_until.max(settled_until);
     reading
+}
+
+/// Whether a row, passed or dropped, shows that the prefix carries traffic in this epoch. Passed
+/// rows carry no instant: they count when the whole window lies within the epoch.
+fn shows_rows_of_epoch(traffic: &PrefixTraffic, epoch_start: Timestamp, now: Timestamp) -> bool {
+    let begins = floor_to(epoch_start, traffic.bucket);
+    let not_after = plus(now, FUTURE_TOLERANCE);
+    let dropped = traffic
+        .drops
+        .range(begins..)
+        .next()
+        .is_some_and(|(at, _)| *at <= not_after);
+    dropped || (traffic.saw_rows && traffic.from >= begins)
 }
 
 fn is_attack(window: &WindowSum, policy: &TrafficPolicy) -> bool {
@@ -333,27 +369,29 @@ fn look_back_windows(
     now: Timestamp,
 ) -> Vec<WindowSum> {
     let bucket = traffic.bucket.max(Duration::from_millis(1));
-    let start = floor_to(traffic.from.max(floor_to(epoch_start, bucket)), bucket);
+    let length = policy.window(bucket);
+    let start = floor_to(traffic.from.max(epoch_start), bucket);
     let end = traffic.to.min(plus(floor_to(now, bucket), bucket));
     let mut windows = Vec::new();
     // Wide sums: hostile or broken counters near u64::MAX must not wrap or saturate, because
     // they are subtracted again when they leave the window.
     let (mut packets, mut bits, mut samples) = (0u128, 0u128, 0u128);
-    let at = |start: Timestamp| traffic.drops.get(&start).copied().unwrap_or_default();
     let clamp = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
+    let mut entering = traffic.drops.range(start..).peekable();
+    let mut leaving = traffic.drops.range(start..).peekable();
     let mut ends_at = start;
     while ends_at < end {
-        let entering = at(ends_at);
-        packets += u128::from(entering.packets.0);
-        bits += u128::from(entering.bits.0);
-        samples += u128::from(entering.samples);
         ends_at = plus(ends_at, bucket);
-        let leaves = minus(ends_at, policy.lookback + bucket);
-        if leaves >= start {
-            let leaving = at(leaves);
-            packets -= u128::from(leaving.packets.0);
-            bits -= u128::from(leaving.bits.0);
-            samples -= u128::from(leaving.samples);
+        while let Some((_, drop)) = entering.next_if(|(at, _)| **at < ends_at) {
+            packets += u128::from(drop.packets.0);
+            bits += u128::from(drop.bits.0);
+            samples += u128::from(drop.samples);
+        }
+        let begins_at = minus(ends_at, length);
+        while let Some((_, drop)) = leaving.next_if(|(at, _)| **at < begins_at) {
+            packets -= u128::from(drop.packets.0);
+            bits -= u128::from(drop.bits.0);
+            samples -= u128::from(drop.samples);
         }
         let (packets, bits) = (Packets(clamp(packets)), Bits(clamp(bits)));
         windows.push(WindowSum {
@@ -361,8 +399,8 @@ fn look_back_windows(
             packets,
             bits,
             samples: clamp(samples),
-            packet_rate: packets.per(policy.lookback),
-            bit_rate: bits.per(policy.lookback),
+            packet_rate: packets.per(length),
+            bit_rate: bits.per(length),
         });
     }
     windows

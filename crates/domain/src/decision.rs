@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::OpenAlert;
 use crate::bgp::{BgpState, Epoch, NotControllable};
 use crate::brakes;
-use crate::calm::{CalmTrack, TrafficAnswer, TrafficPolicy, TrafficUnknown, WindowSum, read_traffic};
+use crate::calm::{CalmTrack, FUTURE_TOLERANCE, TrafficAnswer, TrafficPolicy, TrafficUnknown, WindowSum, read_traffic};
 use crate::duration::human;
 use crate::evidence::{Observed, PrefixTraffic};
 use crate::hold::Hold;
@@ -503,10 +503,13 @@ pub struct Decision {
     pub calm_period: Duration,
     /// Data counts as complete up to here.
     pub settled_until: Option<Timestamp>,
-    /// The newest look-back window.
+    /// The newest look-back window that is over; `None` when no traffic was read.
     pub latest: Option<WindowSum>,
     /// An excess rests on too few samples.
     pub noise: bool,
+    /// When it was decided, by our clock.
+    #[serde(default)]
+    pub decided_at: Timestamp,
 }
 
 /// Decides for one prefix.
@@ -526,16 +529,22 @@ pub fn decide(previous: &PrefixState, inputs: &Inputs, policy: &Policy) -> Decis
         settled_until: None,
         latest: None,
         noise: false,
+        decided_at: inputs.now,
     };
     let mut verdict = judge(&mut decision, inputs, policy);
     if let Verdict::Unknown { since, .. } = &mut verdict {
         *since = previous.unknown_since.unwrap_or(inputs.now).min(inputs.now);
     }
-    settle_memory(&mut decision, &verdict, inputs, policy);
     if !matches!(verdict, Verdict::Withdraw) {
         decision.effects.push(Effect::CancelIntent { because: verdict.key() });
+    } else if previous.calm.as_ref().map(|track| track.epoch) != decision.state.calm.as_ref().map(|track| track.epoch) {
+        // What was intended for an earlier epoch goes before this one's intent is filed.
+        decision.effects.push(Effect::CancelIntent {
+            because: "epoch_changed".into(),
+        });
     }
-    decision.next = next_action(&verdict, &decision, inputs);
+    decision.next = next_action(&verdict, &decision, &not_managed_because(inputs));
+    settle_memory(&mut decision, &verdict, inputs, policy);
     decision.state.last_verdict = verdict.key();
     decision.verdict = verdict;
     decision
@@ -550,11 +559,10 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
         Observed::Unavailable { reason } => {
             return unknown(Unknown::Bgp { reason: reason.clone() });
         }
-        Observed::Known { at, .. } if since(inputs.now, *at) > policy.max_reading_age => {
-            let reason = format!("the last reading is {} old", human(since(inputs.now, *at)));
-            return unknown(Unknown::Bgp { reason });
-        }
-        Observed::Known { value, .. } => value,
+        Observed::Known { value, at } => match not_current(*at, inputs.now, policy.max_reading_age) {
+            Some(reason) => return unknown(Unknown::Bgp { reason }),
+            None => value,
+        },
     };
     notice_change(decision, bgp);
     let epoch = match (bgp.advertised, bgp.epoch()) {
@@ -566,7 +574,7 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
         _ if !bgp.on_demand_enabled || bgp.bgp_signalled => return Verdict::NotManaged,
         _ => return unknown(Unknown::BgpIncomplete),
     };
-    if epoch.0 > plus(inputs.now, crate::calm::FUTURE_TOLERANCE) {
+    if epoch.0 > plus(inputs.now, FUTURE_TOLERANCE) {
         return unknown(Unknown::BgpIncomplete);
     }
     if decision.state.calm.as_ref().is_none_or(|track| track.epoch != epoch) {
@@ -581,11 +589,10 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     decision.blocks = blocks(inputs, policy, bgp, epoch);
 
     let traffic = match &inputs.traffic {
-        Observed::Known { value, at } if since(inputs.now, *at) <= policy.max_reading_age => value,
-        Observed::Known { at, .. } => {
-            let reason = format!("the last reading is {} old", human(since(inputs.now, *at)));
-            return managed_or(inputs, bgp, unknown(Unknown::Traffic { reason }));
-        }
+        Observed::Known { value, at } => match not_current(*at, inputs.now, policy.max_reading_age) {
+            Some(reason) => return managed_or(inputs, bgp, unknown(Unknown::Traffic { reason })),
+            None => value,
+        },
         Observed::Unavailable { reason } => {
             let reason = reason.clone();
             return managed_or(inputs, bgp, unknown(Unknown::Traffic { reason }));
@@ -594,23 +601,48 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     let reading = read_traffic(traffic, &track, &policy.traffic, inputs.now);
     remember_attack(decision, &reading, traffic, inputs);
     decision.settled_until = reading.settled_until;
-    decision.latest = Some(reading.latest);
+    decision.latest = Some(reading.latest).filter(|window| *window != WindowSum::default());
     decision.state.calm = Some(reading.track.clone());
     let verdict = match reading.answer {
         TrafficAnswer::Attack => Verdict::Attack,
+        // The first rows of an advertisement that still spreads come minutes later: no blindness.
+        TrafficAnswer::Unknown(TrafficUnknown::NoRowsForPrefix) if inputs.now < propagated(epoch, policy) => {
+            Verdict::Propagating {
+                until: propagated(epoch, policy),
+            }
+        }
         TrafficAnswer::Unknown(because) => unknown(Unknown::Data(because)),
         TrafficAnswer::Quiet { noise } => {
             decision.noise = noise;
-            calm_verdict(decision, &reading.track, inputs, policy)
+            let settled = reading.settled_until.unwrap_or(Timestamp::MIN);
+            calm_verdict(decision, &reading.track, settled, inputs, policy)
         }
     };
     managed_or(inputs, bgp, verdict)
 }
 
+/// Why a reading made at `at` says nothing about `now`; `None` when it is current. One from the
+/// future was made before our clock was set back, and its true age is not known.
+fn not_current(at: Timestamp, now: Timestamp, max_age: Duration) -> Option<String> {
+    if at > plus(now, FUTURE_TOLERANCE) {
+        let ahead = human(since(at, now));
+        Some(format!("the last reading lies {ahead} in the future; check the clock"))
+    } else if since(now, at) > max_age {
+        Some(format!("the last reading is {} old", human(since(now, at))))
+    } else {
+        None
+    }
+}
+
+/// End of the time in which the epoch's announcement still spreads.
+fn propagated(epoch: Epoch, policy: &Policy) -> Timestamp {
+    plus(epoch.0, policy.traffic.propagation)
+}
+
 /// Automation does not touch what is not listed or cannot be controlled, but an attack on it is
 /// an attack all the same.
 fn managed_or(inputs: &Inputs, bgp: &BgpState, verdict: Verdict) -> Verdict {
-    let ours = inputs.managed == Managed::Yes && bgp.on_demand_enabled && !bgp.bgp_signalled;
+    let ours = inputs.managed == Managed::Yes && bgp.refuses_control().is_none();
     if ours || verdict == Verdict::Attack {
         verdict
     } else {
@@ -618,12 +650,20 @@ fn managed_or(inputs: &Inputs, bgp: &BgpState, verdict: Verdict) -> Verdict {
     }
 }
 
-fn calm_verdict(decision: &mut Decision, track: &CalmTrack, inputs: &Inputs, policy: &Policy) -> Verdict {
-    let propagated = plus(track.epoch.0, policy.traffic.propagation);
+/// `settled_until` is this cycle's: data that is gone again (a clock set back, a dataset that lost
+/// rows) proves nothing, although it was verified once.
+fn calm_verdict(
+    decision: &mut Decision,
+    track: &CalmTrack,
+    settled_until: Timestamp,
+    inputs: &Inputs,
+    policy: &Policy,
+) -> Verdict {
+    let propagated = propagated(track.epoch, policy);
     if inputs.now < propagated {
         return Verdict::Propagating { until: propagated };
     }
-    if track.proven() < decision.calm_period {
+    if track.proven().min(since(settled_until, track.calm_since)) < decision.calm_period {
         let due = plus(plus(track.calm_since, decision.calm_period), policy.traffic.settle);
         return Verdict::Calm {
             since: track.calm_since,
@@ -631,9 +671,13 @@ fn calm_verdict(decision: &mut Decision, track: &CalmTrack, inputs: &Inputs, pol
         };
     }
     // An unread ledger could hide an open alert; calm is proven, but nothing may follow from it.
-    if let Observed::Unavailable { reason } = &inputs.alerts {
+    let alerts_unknown = match &inputs.alerts {
+        Observed::Unavailable { reason } => Some(reason.clone()),
+        Observed::Known { at, .. } => not_current(*at, inputs.now, policy.max_reading_age),
+    };
+    if let Some(reason) = alerts_unknown {
         return Verdict::Unknown {
-            because: Unknown::Alerts { reason: reason.clone() },
+            because: Unknown::Alerts { reason },
             since: inputs.now,
         };
     }
@@ -687,10 +731,12 @@ fn blocks(inputs: &Inputs, policy: &Policy, bgp: &BgpState, epoch: Epoch) -> Vec
     }
     match &inputs.direct_route {
         DirectRoute::AlwaysAnnounced => {}
-        DirectRoute::Checked { at } if since(now, *at) <= ROUTE_CHECK_AGE => {}
-        DirectRoute::Checked { at } => blocks.push(Block::NoDirectRoute {
-            reason: format!("the last good check is {} old", human(since(now, *at))),
-        }),
+        DirectRoute::Checked { at } => {
+            if let Some(why) = not_current(*at, now, ROUTE_CHECK_AGE) {
+                let reason = format!("of the checks that succeeded, {why}");
+                blocks.push(Block::NoDirectRoute { reason });
+            }
+        }
         DirectRoute::NotDeclared => blocks.push(Block::NoDirectRoute {
             reason: "nobody has stated one; set autowithdraw.direct_route".into(),
         }),
@@ -738,16 +784,18 @@ fn remember_attack(
     let Some(peak) = reading.peak else {
         return;
     };
-    if state.attack_since.is_none() {
-        state.attack_since = reading.first_attack_end;
-        if let Some(withdrawn_at) = inputs.own_withdrawals.last()
-            && since(inputs.now, *withdrawn_at) <= REATTACK_WINDOW
-        {
-            decision.effects.push(Effect::AnnounceReattack {
-                withdrawn_at: *withdrawn_at,
-            });
-        }
+    let began = reading.first_attack_end.unwrap_or(peak.ends_at);
+    if state.attack_since.is_none()
+        && let Some(withdrawn_at) = inputs.own_withdrawals.iter().max()
+        // In the time of the data: how late we get to see the attack does not matter.
+        && since(began, *withdrawn_at) <= REATTACK_WINDOW
+    {
+        decision.effects.push(Effect::AnnounceReattack {
+            withdrawn_at: *withdrawn_at,
+        });
     }
+    // Rows that come late can show that it began earlier.
+    state.attack_since = Some(state.attack_since.map_or(began, |known| known.min(began)));
     state.last_attack_end = state.last_attack_end.max(reading.last_attack_end);
     state.systems.extend(traffic.systems.iter().cloned());
     state.peak = Some(match state.peak {
@@ -806,6 +854,13 @@ fn settle_memory(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs, po
     if matches!(verdict, Verdict::Attack) {
         state.after_blindness = false;
     }
+    if !decision
+        .blocks
+        .iter()
+        .any(|block| matches!(block, Block::HourlyLimit { .. }))
+    {
+        state.limit_announced = false;
+    }
     let calm_s = state.calm.as_ref().map_or(0, |track| track.proven().as_secs());
     match verdict {
         Verdict::Withdraw => {
@@ -850,7 +905,7 @@ fn announce_overdue(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs,
     };
     if due && inputs.managed == Managed::Yes && !matches!(verdict, Verdict::Direct) {
         state.overdue_announced_at = Some(now);
-        let because = reason_for(verdict, &decision.blocks);
+        let because = decision.next.because.clone();
         decision.effects.push(Effect::AnnounceOverdue {
             since: epoch.0,
             because,
@@ -858,52 +913,55 @@ fn announce_overdue(decision: &mut Decision, verdict: &Verdict, inputs: &Inputs,
     }
 }
 
-fn reason_for(verdict: &Verdict, blocks: &[Block]) -> String {
-    let blocked = || blocks.iter().map(Block::explain).collect::<Vec<_>>().join("; ");
-    match verdict {
-        Verdict::Direct => "it is not advertised".into(),
-        Verdict::NotManaged => "automation does not manage it".into(),
-        Verdict::Unknown { because, .. } => because.explain(),
-        Verdict::Propagating { .. } => "the announcement still spreads".into(),
-        Verdict::Attack => "the attack goes on".into(),
-        Verdict::Calm { .. } => "calm is not proven for long enough yet".into(),
-        Verdict::Blocked { .. } => blocked(),
-        Verdict::Withdraw => "calm is proven".into(),
+/// Why automation leaves the prefix alone: it is not listed, or Cloudflare would refuse.
+fn not_managed_because(inputs: &Inputs) -> String {
+    let refusal = inputs.bgp.value().and_then(BgpState::refuses_control);
+    match (&inputs.managed, refusal) {
+        (Managed::NotListed, _) => "automation does not manage it: it is not listed".into(),
+        (Managed::Yes, Some(why)) => format!("automation does not manage it: {}", why.explain()),
+        (Managed::Yes, None) => "automation does not manage it".into(),
     }
 }
 
-fn next_action(verdict: &Verdict, decision: &Decision, inputs: &Inputs) -> NextAction {
-    let blocks_until = decision.blocks.iter().filter_map(Block::until).max();
-    let open_ended = decision.blocks.iter().any(|block| block.until().is_none());
-    let (action, not_before): (&str, Option<Timestamp>) = match verdict {
-        Verdict::Direct => ("nothing", None),
-        Verdict::NotManaged => ("nothing", None),
-        Verdict::Unknown { .. } => ("hold the advertisement", None),
-        Verdict::Attack => ("hold the advertisement", None),
-        Verdict::Propagating { until } => ("start the calm clock", Some(*until)),
-        Verdict::Calm { .. } if open_ended => ("hold the advertisement", None),
-        Verdict::Calm { due, .. } => ("withdraw", Some(blocks_until.map_or(*due, |until| until.max(*due)))),
-        Verdict::Blocked { .. } if open_ended => ("hold the advertisement", None),
-        Verdict::Blocked { .. } => ("withdraw", blocks_until),
-        Verdict::Withdraw => ("withdraw", Some(inputs.now)),
+/// Why the verdict is what it is, with everything that holds the prefix.
+fn reason_for(verdict: &Verdict, decision: &Decision, not_managed: &str) -> String {
+    let with_blocks = |reason: String| {
+        let blocks = decision.blocks.iter().map(Block::explain);
+        std::iter::once(reason).chain(blocks).collect::<Vec<_>>().join("; ")
     };
-    let mut because = reason_for(verdict, &decision.blocks);
-    if let Verdict::Calm { since: calm_since, .. } = verdict {
-        because = format!(
+    match verdict {
+        Verdict::Direct => "it is not advertised".into(),
+        Verdict::NotManaged => not_managed.to_owned(),
+        Verdict::Unknown { because, .. } => because.explain(),
+        Verdict::Propagating { .. } => "the announcement still spreads".into(),
+        Verdict::Attack => "the attack goes on".into(),
+        Verdict::Calm { since: calm_since, .. } => with_blocks(format!(
             "calm since {}, {} of {} proven",
             for_people(*calm_since),
             human(decision.state.calm.as_ref().map_or(Duration::ZERO, CalmTrack::proven)),
             human(decision.calm_period),
-        );
-        if !decision.blocks.is_empty() {
-            let blocked: Vec<String> = decision.blocks.iter().map(Block::explain).collect();
-            because = format!("{because}; {}", blocked.join("; "));
-        }
+        )),
+        Verdict::Blocked { by } => by.iter().map(Block::explain).collect::<Vec<_>>().join("; "),
+        Verdict::Withdraw => "calm is proven".into(),
     }
+}
+
+fn next_action(verdict: &Verdict, decision: &Decision, not_managed: &str) -> NextAction {
+    let blocks_until = decision.blocks.iter().filter_map(Block::until).max();
+    let open_ended = decision.blocks.iter().any(|block| block.until().is_none());
+    let (action, not_before): (&str, Option<Timestamp>) = match verdict {
+        Verdict::Direct | Verdict::NotManaged => ("nothing", None),
+        Verdict::Unknown { .. } | Verdict::Attack => ("hold the advertisement", None),
+        Verdict::Propagating { until } => ("start the calm clock", Some(*until)),
+        Verdict::Calm { .. } | Verdict::Blocked { .. } if open_ended => ("hold the advertisement", None),
+        Verdict::Calm { due, .. } => ("withdraw", Some(blocks_until.map_or(*due, |until| until.max(*due)))),
+        Verdict::Blocked { .. } => ("withdraw", blocks_until),
+        Verdict::Withdraw => ("withdraw", Some(decision.decided_at)),
+    };
     NextAction {
         action: action.to_owned(),
         not_before,
-        because,
+        because: reason_for(verdict, decision, not_managed),
     }
 }
 
@@ -941,15 +999,17 @@ pub fn apply_mass_calm_brake(decisions: &mut [(Prefix, bool, Decision)]) -> Vec<
             track.calm_since = track.calm_since.max(track.verified_until);
             decision.verdict = Verdict::Calm {
                 since: track.calm_since,
-                due: plus(track.calm_since, decision.calm_period),
+                // The data lags behind our clock now as it will then.
+                due: plus(decision.decided_at, decision.calm_period),
             };
         }
-        decision.next = NextAction {
-            action: "withdraw".into(),
-            not_before: None,
-            because: "several prefixes turned calm at once after analytics were blind; their calm starts anew".into(),
-        };
         state.last_verdict = decision.verdict.key();
+        let mut next = next_action(&decision.verdict, decision, "");
+        next.because = format!(
+            "several prefixes turned calm at once after analytics were blind, so calm starts anew; {}",
+            next.because
+        );
+        decision.next = next;
     }
     restarted
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::prefix::{Prefix, PrefixMap, owners_of};
+use crate::time::floor_to;
 use crate::units::{Bits, Packets};
 
 /// A value with the instant it was read, or the reason there is none.
@@ -156,7 +157,7 @@ pub struct PrefixTraffic {
 }
 
 /// Deals the rows of a window out to their owners: the most specific *advertised* prefix that
-/// contains a row's subnet, else every advertised prefix inside it (rule 5).
+/// contains a row's subnet, and every advertised prefix inside it (rule 5, [`owners_of`]).
 ///
 /// `systems` limits which mitigation systems count as attack; empty counts all. Rows of other
 /// systems still prove that the prefix has traffic.
@@ -181,11 +182,16 @@ pub fn assign(
             if !row.system.is_empty() {
                 share.systems.insert(row.system.clone());
             }
-            share.drops.entry(row.at).or_default().add(Dropped {
-                packets: row.packets,
-                bits: row.bits,
-                samples: row.packets.0.div_ceil(row.sample_interval.max(1)),
-            });
+            // Rows of a finer time dimension than the bucket belong to the bucket they lie in.
+            share
+                .drops
+                .entry(floor_to(row.at, window.bucket))
+                .or_default()
+                .add(Dropped {
+                    packets: row.packets,
+                    bits: row.bits,
+                    samples: row.packets.0.div_ceil(row.sample_interval.max(1)),
+                });
         }
     }
     for row in &window.passed {

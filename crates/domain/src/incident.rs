@@ -98,22 +98,30 @@ pub struct Span {
 }
 
 /// Extends `span` (of the incident so far) by an alert. An END that arrives before its START, a
-/// START that is older than a known END and repeated deliveries all lead to the same span.
+/// START that is older than a known END, an END that is older than a known START and repeated
+/// deliveries all lead to the same span.
+///
+/// Cloudflare's announcement of a prefix may come late and is no sign of traffic: it can open an
+/// incident, but neither continues nor ends one.
 pub fn extend(span: Option<Span>, alert: &Alert) -> Span {
     let at = alert.at();
     let start = alert.started_at.map_or(at, |started| started.min(at));
+    let is_known = span.is_some();
     let mut span = span.unwrap_or(Span {
         began_at: start,
         ended_at: None,
         last_sign_at: at,
     });
     span.began_at = span.began_at.min(start);
+    if is_known && alert.kind == AlertKind::AutoAdvertisement {
+        return span;
+    }
+    // The attack has ended when its last sign is an END, whatever arrived first; of two signs of
+    // the same instant the END is the later one.
     match alert.phase {
-        Phase::End => span.ended_at = Some(span.ended_at.map_or(at, |known| known.max(at))),
-        // Cloudflare's announcement of a prefix may come late and is no sign of traffic.
-        _ if alert.kind == AlertKind::AutoAdvertisement => {}
-        // A START or update after the END means that it goes on.
-        Phase::Start | Phase::Update => span.ended_at = span.ended_at.filter(|ended| at <= *ended),
+        Phase::End if at >= span.last_sign_at => span.ended_at = Some(at),
+        Phase::Start | Phase::Update if at > span.last_sign_at => span.ended_at = None,
+        _ => {}
     }
     span.last_sign_at = span.last_sign_at.max(at);
     span

@@ -200,18 +200,15 @@ impl<T: fmt::Debug> fmt::Debug for PrefixMap<T> {
 }
 
 /// Which of `owners` traffic towards `subnet` belongs to: the most specific owner that contains
-/// it, else every owner that lies inside it (a /24 row says nothing about which /25 was meant, so
+/// it, and every owner that lies inside it (a /24 row says nothing about which /25 was meant, so
 /// it counts for each). Sorted; empty when nothing overlaps.
 pub fn owners_of(owners: &PrefixMap<()>, subnet: Prefix) -> Vec<Prefix> {
-    if let Some((owner, ())) = owners.longest_match(subnet) {
-        return vec![owner];
-    }
-    let mut inside: Vec<Prefix> = owners
-        .iter()
-        .filter_map(|(owner, ())| subnet.contains(owner).then_some(owner))
-        .collect();
-    inside.sort();
-    inside
+    let around = owners.longest_match(subnet).map(|(owner, ())| owner);
+    let inside = owners.map.children(&subnet.0).map(|(net, ())| Prefix(net));
+    let mut found: Vec<Prefix> = around.into_iter().chain(inside).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! `DOMAIN_SIM_CASES` sets the number of histories (default 400), `DOMAIN_SIM_SEED` the first seed;
 //! a failure names its seed.
 
+#![allow(missing_docs)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -19,11 +21,17 @@ use support::rng::Rng;
 use support::{advertised, at, secs, withdrawn};
 
 fn cases() -> u64 {
-    std::env::var("DOMAIN_SIM_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+    std::env::var("DOMAIN_SIM_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400)
 }
 
 fn first_seed() -> u64 {
-    std::env::var("DOMAIN_SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    std::env::var("DOMAIN_SIM_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
 }
 
 /// What a run met, so that the simulation cannot pass by doing nothing.
@@ -70,16 +78,26 @@ struct OurClock {
 
 fn run(seed: u64, met: &mut Met) {
     let mut rng = Rng::new(seed);
-    let mut clock = OurClock { ahead_s: 0, steps: rng.chance(300) };
-    let shape = Shape { late_rows: !clock.steps, silences: true, calm_tail_s: *rng.pick(&[0, 3_600]) };
+    let mut clock = OurClock {
+        ahead_s: 0,
+        steps: rng.chance(300),
+    };
+    let shape = Shape {
+        late_rows: !clock.steps,
+        silences: true,
+        calm_tail_s: *rng.pick(&[0, 3_600]),
+    };
     let history = History::draw(&mut rng, shape);
     let mut policy = history.policy.clone();
     // Not what is tested here, and a hold of it would hide what is.
     policy.max_withdrawals_per_hour = 1_000;
 
     let mut daemon = Daemon::default();
-    let mut epochs: BTreeMap<Prefix, Option<i64>> =
-        history.prefixes.iter().map(|prefix| (*prefix, Some(rng.range(-3_600, 1_200)))).collect();
+    let mut epochs: BTreeMap<Prefix, Option<i64>> = history
+        .prefixes
+        .iter()
+        .map(|prefix| (*prefix, Some(rng.range(-3_600, 1_200))))
+        .collect();
     let mut trouble = (Trouble::None, 0);
     let mut was_in_trouble = false;
     let mut now_s = rng.range(0, 1_200);
@@ -87,7 +105,10 @@ fn run(seed: u64, met: &mut Met) {
         if now_s >= trouble.1 {
             trouble = (Trouble::None, 0);
             if rng.chance(30) {
-                trouble = (draw_trouble(&mut rng, now_s, &clock), now_s + rng.range(1, 50) * rng.range(1, 60));
+                trouble = (
+                    draw_trouble(&mut rng, now_s, &clock),
+                    now_s + rng.range(1, 50) * rng.range(1, 60),
+                );
                 was_in_trouble = true;
             }
         }
@@ -97,7 +118,11 @@ fn run(seed: u64, met: &mut Met) {
         if rng.chance(5) {
             // Somebody withdraws or advertises by hand.
             let prefix = *rng.pick(&history.prefixes);
-            let next = if rng.chance(500) { Some(now_s - rng.range(0, 20)) } else { None };
+            let next = if rng.chance(500) {
+                Some(now_s - rng.range(0, 20))
+            } else {
+                None
+            };
             epochs.insert(prefix, next);
         }
         let now = at(now_s + clock.ahead_s);
@@ -124,7 +149,11 @@ fn run(seed: u64, met: &mut Met) {
         let traffic = match trouble.0 {
             Trouble::TrafficUnavailable => Observed::unavailable("timed out"),
             other => {
-                let flaw = if let Trouble::Flaw(flaw) = other { Some(flaw) } else { None };
+                let flaw = if let Trouble::Flaw(flaw) = other {
+                    Some(flaw)
+                } else {
+                    None
+                };
                 let mut from = daemon.read_from(&readings, &policy);
                 if rng.chance(100) {
                     from = at(secs(from) - rng.range(0, 3_600));
@@ -140,8 +169,11 @@ fn run(seed: u64, met: &mut Met) {
         let (decisions, restarted) = daemon.cycle(&readings, traffic, &policy);
         met.brakes += restarted.len() as u64;
 
-        let announced: Vec<Prefix> =
-            epochs.iter().filter(|(_, epoch)| epoch.is_some()).map(|(prefix, _)| *prefix).collect();
+        let announced: Vec<Prefix> = epochs
+            .iter()
+            .filter(|(_, epoch)| epoch.is_some())
+            .map(|(prefix, _)| *prefix)
+            .collect();
         for (prefix, decision) in &decisions {
             let story = || {
                 format!(
@@ -149,11 +181,20 @@ fn run(seed: u64, met: &mut Met) {
                     clock.ahead_s, decision.verdict, decision.state
                 )
             };
-            let intends =
-                decision.effects.iter().any(|effect| matches!(effect, Effect::IntendWithdrawal { .. }));
-            let cancels = decision.effects.iter().any(|effect| matches!(effect, Effect::CancelIntent { .. }));
+            let intends = decision
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::IntendWithdrawal { .. }));
+            let cancels = decision
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::CancelIntent { .. }));
             assert_eq!(intends, decision.verdict == Verdict::Withdraw, "{}", story());
-            assert!(cancels || intends, "a verdict that neither intends nor cancels: {}", story());
+            assert!(
+                cancels || intends,
+                "a verdict that neither intends nor cancels: {}",
+                story()
+            );
             if let Some(settled) = decision.settled_until {
                 assert!(Some(settled) <= newest && settled <= at(secs(now) - policy.traffic.settle.as_secs() as i64));
             }
@@ -223,7 +264,10 @@ fn rules_1_to_5_no_withdrawal_unless_the_calm_period_was_truly_calm() {
     }
     println!("{} histories: {met:?}", cases());
     if cases() >= 200 {
-        assert!(met.withdrawals > 100 && met.after_trouble > 50 && met.attacks > 1_000, "{met:?}");
+        assert!(
+            met.withdrawals > 100 && met.after_trouble > 50 && met.attacks > 1_000,
+            "{met:?}"
+        );
         assert!(met.unknown > 1_000 && met.restarts > 100, "{met:?}");
     }
 }
@@ -232,7 +276,11 @@ fn rules_1_to_5_no_withdrawal_unless_the_calm_period_was_truly_calm() {
 fn rule_3_with_healthy_data_the_withdrawal_follows_the_attack_in_time() {
     for seed in first_seed()..first_seed() + cases() {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let shape = Shape { late_rows: rng.chance(500), silences: false, calm_tail_s: 4 * 3_600 };
+        let shape = Shape {
+            late_rows: rng.chance(500),
+            silences: false,
+            calm_tail_s: 4 * 3_600,
+        };
         let history = History::draw(&mut rng, shape);
         let prefix = history.prefixes[0];
         let policy = &history.policy;
@@ -246,7 +294,10 @@ fn rule_3_with_healthy_data_the_withdrawal_follows_the_attack_in_time() {
         let period = domain::brakes::calm_period(policy.calm_period, &daemon.of(prefix), at(0));
         let epoch = rng.range(0, 300);
         let begins = (epoch + policy.traffic.propagation.as_secs() as i64)
-            .max(epoch + policy.min_advertised.as_secs() as i64 - (period.as_secs() + policy.traffic.settle.as_secs()) as i64)
+            .max(
+                epoch + policy.min_advertised.as_secs() as i64
+                    - (period.as_secs() + policy.traffic.settle.as_secs()) as i64,
+            )
             .max(history.last_drop_end + history.window_s());
         let due = begins + (period + policy.traffic.settle).as_secs() as i64 + history.bucket_s + 2 * cycle_s;
         let mut now_s = epoch + 30;

@@ -14,9 +14,6 @@ use jiff::Timestamp;
 /// Limit for what has no limit of its own, in characters.
 const ANY: usize = 600;
 
-/// Limit of one line of a longer text from outside.
-const FREE_LINE: usize = 1_000;
-
 /// Combining marks that may stand on one character; more are decoration that covers the lines above.
 const MOST_MARKS: usize = 3;
 
@@ -49,7 +46,7 @@ impl Words {
             if left == 0 {
                 break;
             }
-            let words = Self::outside(line, left.min(FREE_LINE));
+            let words = Self::outside(line, left);
             if !words.is_empty() {
                 left = left.saturating_sub(words.0.chars().count());
                 lines.push(words);

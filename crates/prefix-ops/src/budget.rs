@@ -27,7 +27,9 @@ impl BudgetStore for SharedBudget {
         let owner = owner.to_owned();
         let others = self
             .db
-            .write_blocking("budget.exchange", move |tx| db::budget::exchange(tx, &owner, &mine, now))
+            .write_blocking("budget.exchange", move |tx| {
+                db::budget::exchange(tx, &owner, &mine, now)
+            })
             .map_err(|error| BudgetStoreError(error.to_string()))?;
         let mut sum = Usage::default();
         for counts in others {

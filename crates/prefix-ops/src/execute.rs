@@ -90,7 +90,9 @@ pub struct PrefixOps {
 
 impl fmt::Debug for PrefixOps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrefixOps").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("PrefixOps")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +135,13 @@ impl PrefixOps {
             return Ok(Step::NotOurs);
         };
         if intent.origin.is_automatic() && actor.is_none() {
-            return self.rest(&intent, plus(now, self.limits.read_back_every), "only the daemon executes it").await;
+            return self
+                .rest(
+                    &intent,
+                    plus(now, self.limits.read_back_every),
+                    "only the daemon executes it",
+                )
+                .await;
         }
         match intent.state {
             IntentState::Planned => self.start(intent, actor, clock).await,
@@ -152,7 +160,11 @@ impl PrefixOps {
     ) -> Result<Step, DbError> {
         let seen = match self.api.get_bgp_prefix(&intent.prefix_id, &intent.bgp_prefix_id).await {
             Ok(seen) => seen,
-            Err(error) => return self.refused_for_now(intent, IntentState::Planned, "recheck", &error, clock()).await,
+            Err(error) => {
+                return self
+                    .refused_for_now(intent, IntentState::Planned, "recheck", &error, clock())
+                    .await;
+            }
         };
         let read_at = clock();
         if seen.prefix != intent.prefix {
@@ -164,7 +176,9 @@ impl PrefixOps {
             return self.close(intent, seen, true, read_at).await;
         }
         if let Some(why) = seen.state.refuses_control() {
-            return self.refuse(intent, "recheck", "not_controllable", why.explain(), read_at).await;
+            return self
+                .refuse(intent, "recheck", "not_controllable", why.explain(), read_at)
+                .await;
         }
         if intent.act == Act::Withdraw && seen.state.epoch().is_none() {
             let words = "Cloudflare does not say since when it is advertised";
@@ -209,7 +223,9 @@ impl PrefixOps {
         let stalled = automatic && actor.is_none_or(|actor| actor.since_bump() > self.limits.bump_age);
         if stalled {
             // Marked but provably not sent: our loop stood still, somebody else may act already.
-            return self.unmark(intent, "the decision loop stood still before the call", clock()).await;
+            return self
+                .unmark(intent, "the decision loop stood still before the call", clock())
+                .await;
         }
         self.call(intent, clock).await
     }
@@ -237,12 +253,18 @@ impl PrefixOps {
             ..intent
         };
         match answer {
-            Ok(_) => self.verify(intent, "accepted", "Cloudflare registered the request", clock).await,
+            Ok(_) => {
+                self.verify(intent, "accepted", "Cloudflare registered the request", clock)
+                    .await
+            }
             Err(error) if error.outcome_unknown() => {
                 tracing::warn!(event = "intent.answer_lost", intent = intent.id.0, prefix = %intent.prefix, error = %error);
                 self.verify(intent, "answer_lost", &error.to_string(), clock).await
             }
-            Err(error) if may_pass(&error) => self.refused_for_now(intent, IntentState::Sending, "patch", &error, now).await,
+            Err(error) if may_pass(&error) => {
+                self.refused_for_now(intent, IntentState::Sending, "patch", &error, now)
+                    .await
+            }
             Err(error) => {
                 let class = error.class.as_str();
                 self.refuse(intent, "patch", class, &error.to_string(), now).await
@@ -253,7 +275,13 @@ impl PrefixOps {
     /// A crash between mark and answer: whether the call was made is not known. Read, never repeat.
     async fn recover(&self, intent: Intent, clock: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Step, DbError> {
         tracing::warn!(event = "intent.recovered", intent = intent.id.0, prefix = %intent.prefix);
-        self.verify(intent, "recovered", "found marked as sending; nobody recorded an answer", clock).await
+        self.verify(
+            intent,
+            "recovered",
+            "found marked as sending; nobody recorded an answer",
+            clock,
+        )
+        .await
     }
 
     async fn verify(
@@ -328,7 +356,9 @@ impl PrefixOps {
         );
         let owner = self.owner.clone();
         self.db
-            .write("intent.done", move |tx| record::done(tx, &intent, &owner, &seen, was_there, now))
+            .write("intent.done", move |tx| {
+                record::done(tx, &intent, &owner, &seen, was_there, now)
+            })
             .await?;
         Ok(Step::Closed(IntentState::Done))
     }
@@ -351,7 +381,10 @@ impl PrefixOps {
         );
         let (owner, class, words) = (self.owner.clone(), class.to_owned(), words.to_owned());
         // Automation goes on wanting it as long as calm holds; it just does not hammer.
-        let retry_at = intent.origin.is_automatic().then(|| plus(now, self.limits.retry_after * 16));
+        let retry_at = intent
+            .origin
+            .is_automatic()
+            .then(|| plus(now, self.limits.retry_after * 16));
         let state = intent.state;
         self.db
             .write("intent.refused", move |tx| {
@@ -389,7 +422,9 @@ impl PrefixOps {
         now: Timestamp,
     ) -> Result<Step, DbError> {
         if !may_pass(error) {
-            return self.refuse(intent, step, error.class.as_str(), &error.to_string(), now).await;
+            return self
+                .refuse(intent, step, error.class.as_str(), &error.to_string(), now)
+                .await;
         }
         tracing::warn!(event = "intent.postponed", intent = intent.id.0, prefix = %intent.prefix, step, error = %error);
         let (owner, class, words) = (self.owner.clone(), error.class.as_str().to_owned(), error.to_string());
@@ -419,7 +454,11 @@ impl PrefixOps {
     }
 
     async fn unmark(&self, intent: Intent, because: &str, now: Timestamp) -> Result<Step, DbError> {
-        let (owner, words, at) = (self.owner.clone(), because.to_owned(), plus(now, self.limits.read_back_every));
+        let (owner, words, at) = (
+            self.owner.clone(),
+            because.to_owned(),
+            plus(now, self.limits.read_back_every),
+        );
         let intent = Intent {
             state: IntentState::Sending,
             ..intent

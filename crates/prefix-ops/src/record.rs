@@ -24,7 +24,11 @@ pub fn done(
     was_there: bool,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    let outcome = if was_there { ("already", "it was so already") } else { ("done", "read back") };
+    let outcome = if was_there {
+        ("already", "it was so already")
+    } else {
+        ("done", "read back")
+    };
     let change = Change {
         outcome: Some(outcome),
         release: true,
@@ -105,7 +109,13 @@ pub fn announce_refusal(
         return Ok(());
     }
     db::intents::refusal_announced(tx, intent.id, class)?;
-    note(tx, intent, "refused", format!("{} of {} refused: {words}", intent.act, intent.prefix), now)?;
+    note(
+        tx,
+        intent,
+        "refused",
+        format!("{} of {} refused: {words}", intent.act, intent.prefix),
+        now,
+    )?;
     let facts = Facts::ActRefused {
         act: intent.act,
         prefix: intent.prefix,
@@ -220,7 +230,9 @@ fn withdrawal_of(intent: &Intent, withdrawn_at: Timestamp) -> Withdrawal {
     let calm = intent
         .calm_s
         .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or_else(String::new, |seconds| format!("calm {}; ", human(Duration::from_secs(seconds))));
+        .map_or_else(String::new, |seconds| {
+            format!("calm {}; ", human(Duration::from_secs(seconds)))
+        });
     let peak = intent.peak.map_or_else(
         || "no attack window in this epoch".to_owned(),
         |peak| format!("peak {} / {} over the look-back", peak.bit_rate, peak.packet_rate),

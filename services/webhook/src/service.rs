@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -78,15 +79,20 @@ fn watch_writer(frame: &Frame, receiver: &Arc<Receiver>) {
     let facts = Arc::clone(&receiver);
     frame.health().add_facts(move || {
         let stats = facts.db.writer_stats();
-        serde_json::json!({
-            "database_writable": stats.last_error.is_none(),
-            "queue_depth": stats.queued,
-            "stored": facts.counts.stored.load(std::sync::atomic::Ordering::Relaxed),
-            "duplicates": facts.counts.duplicates.load(std::sync::atomic::Ordering::Relaxed),
-            "unreadable": facts.counts.unreadable.load(std::sync::atomic::Ordering::Relaxed),
-            "refused": facts.counts.refused.load(std::sync::atomic::Ordering::Relaxed),
-            "failed": facts.counts.failed.load(std::sync::atomic::Ordering::Relaxed),
-        })
+        let count = |counter: &AtomicU64| serde_json::Value::from(counter.load(Ordering::Relaxed));
+        let counts = &facts.counts;
+        [
+            ("database_writable", serde_json::Value::from(stats.failing_streak == 0)),
+            ("queue_depth", serde_json::Value::from(stats.queue)),
+            ("stored", count(&counts.stored)),
+            ("duplicates", count(&counts.duplicates)),
+            ("unreadable", count(&counts.unreadable)),
+            ("refused", count(&counts.refused)),
+            ("failed", count(&counts.failed)),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
     });
     frame.spawn_loop("storage", LOOK_EVERY * 6, |turn| async move {
         let mut turns = tokio::time::interval(LOOK_EVERY);

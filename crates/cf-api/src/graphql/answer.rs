@@ -75,7 +75,7 @@ impl Incoming {
             let detail = format!("{field} is no instant: '{text}'");
             return Err(self.error(ErrorClass::Malformed, detail));
         };
-        if false {
+        if at > domain::time::plus(now, MAX_AHEAD) {
             let detail = format!("{field} {text} is in the future; check the clock of this host");
             return Err(self.error(ErrorClass::Malformed, detail));
         }

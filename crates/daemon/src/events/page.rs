@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{EVENTS, EventDef};
+use super::{EventDef, all};
 
 /// The text of `docs/50-log-events.md`.
 pub fn page() -> String {
     let mut text = String::from(
         "# Log events\n\n\
-         <!-- Made from crates/daemon/src/events/table.rs. Do not edit; run `UPDATE_GENERATED=1 cargo test -p daemon`. -->\n\n\
+         <!-- Made from crates/daemon/src/events/table/*.rs. Do not edit; run `UPDATE_GENERATED=1 cargo test -p daemon`. -->\n\n\
          Every line of the log begins with the name of its event; alerts and searches should use these names.\n\
          Under systemd each field is a field of the journal as well:\n\n\
          ```\n\
@@ -28,7 +28,9 @@ pub fn page() -> String {
          `--log-level` (or `CLOUDFLARE_MT_LOG`) takes a level, or levels per part: `info,hyper=debug`.\n",
     );
     let mut area = "";
-    for event in EVENTS {
+    let mut events: Vec<&EventDef> = all().collect();
+    events.sort_unstable_by_key(|event| event.name);
+    for event in events {
         let of_event = event.name.split('.').next().unwrap_or_default();
         if of_event != area {
             area = of_event;

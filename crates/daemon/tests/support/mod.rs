@@ -4,22 +4,39 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Nothing here takes a second; this only keeps a defect from hanging the tests.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where cargo put the example; it builds examples together with the tests of the package.
+/// Where cargo put the example. It is built with all tests of the package, but not with a single one (`--test process`),
+/// so an old one is refused instead of tested.
 pub fn probe_binary() -> PathBuf {
     let test = std::env::current_exe().expect("our own path");
     let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
     let binary = profile.join("examples/frame_probe");
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = newest(&package.join("src")).max(newest(&package.join("examples")));
     assert!(
-        binary.exists(),
-        "run `cargo test -p daemon`, which builds {}",
+        changed(&binary) >= sources,
+        "run `cargo test -p daemon` without choosing a test: it builds {} anew",
         binary.display()
     );
     binary
+}
+
+/// When the newest file in `dir` was changed, files of unit tests apart: the example is not built of them.
+fn newest(dir: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(dir).expect("a readable directory");
+    let built = entries
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.file_name() != "tests.rs");
+    let times = built.map(|entry| match entry.file_type().expect("a type").is_dir() {
+        true => newest(&entry.path()),
+        false => entry.metadata().and_then(|metadata| metadata.modified()).ok(),
+    });
+    times.max().flatten()
 }
 
 /// A directory with a configuration, a notify socket and the process's stderr.

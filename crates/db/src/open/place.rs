@@ -68,10 +68,11 @@ fn give_to_owner_of_directory(path: &Path, file: &File) {
     let (Ok(made), Ok(dir)) = (file.metadata(), fs::metadata(dir_of(path))) else {
         return;
     };
-    if made.uid() == 0 && dir.uid() != 0 {
-        if let Err(error) = std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid())) {
-            tracing::warn!(event = "db.owner.unchanged", path = %path.display(), error = %error);
-        }
+    if made.uid() == 0
+        && dir.uid() != 0
+        && let Err(error) = std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))
+    {
+        tracing::warn!(event = "db.owner.unchanged", path = %path.display(), error = %error);
     }
 }
 

@@ -32,9 +32,19 @@ pub enum Traffic {
     Unavailable,
     Aged,
     /// What a healthy dataset answers to the right question.
-    Healthy { drops: Vec<Drop> },
+    Healthy {
+        drops: Vec<Drop>,
+    },
     /// Any answer to any question.
-    Odd { from_back: i64, to_back: i64, newest_back: Option<i64>, drops: Vec<Drop>, saw_rows: bool, truncated: bool, interval: u64 },
+    Odd {
+        from_back: i64,
+        to_back: i64,
+        newest_back: Option<i64>,
+        drops: Vec<Drop>,
+        saw_rows: bool,
+        truncated: bool,
+        interval: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -84,9 +94,22 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Bgp::Incomplete),
         1 => Just(Bgp::Aged),
     ];
-    (pass, bgp, traffic(), prop::bool::weighted(0.95), prop::bool::weighted(0.05), prop::bool::weighted(0.05)).prop_map(
-        |(pass_s, bgp, traffic, alerts, open_alert, hold)| Step { pass_s, bgp, traffic, alerts, open_alert, hold },
+    (
+        pass,
+        bgp,
+        traffic(),
+        prop::bool::weighted(0.95),
+        prop::bool::weighted(0.05),
+        prop::bool::weighted(0.05),
     )
+        .prop_map(|(pass_s, bgp, traffic, alerts, open_alert, hold)| Step {
+            pass_s,
+            bgp,
+            traffic,
+            alerts,
+            open_alert,
+            hold,
+        })
 }
 
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -181,7 +204,15 @@ pub fn run(steps: &[Step], policy: &Policy) -> Vec<Cycle> {
                 let from = secs(track.read_from(&policy.traffic, period, at(now)));
                 Observed::known(answer(from, now, drops), at(now))
             }
-            Traffic::Odd { from_back, to_back, newest_back, drops, saw_rows, truncated, interval } => {
+            Traffic::Odd {
+                from_back,
+                to_back,
+                newest_back,
+                drops,
+                saw_rows,
+                truncated,
+                interval,
+            } => {
                 let mut share = answer(now - from_back, now - to_back, drops);
                 share.newest_row = newest_back.map(|back| at(now - back));
                 share.saw_rows = *saw_rows;
@@ -199,7 +230,11 @@ pub fn run(steps: &[Step], policy: &Policy) -> Vec<Cycle> {
         };
         cycle_inputs.hold = step.hold.then(|| hold(None));
         let decision = decide(&state, &cycle_inputs, policy);
-        cycles.push(Cycle { before: state, inputs: cycle_inputs, decision: decision.clone() });
+        cycles.push(Cycle {
+            before: state,
+            inputs: cycle_inputs,
+            decision: decision.clone(),
+        });
         state = decision.state;
     }
     cycles

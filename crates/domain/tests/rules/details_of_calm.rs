@@ -17,12 +17,18 @@ fn a_look_back_that_is_no_multiple_of_the_bucket_covers_whole_buckets_and_no_mor
     for minute in (0..60).step_by(7) {
         add_drop(&mut share, minute * MIN, 4_000, 4);
     }
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict, Verdict::Withdraw);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict,
+        Verdict::Withdraw
+    );
     // Five and a half minutes that begin and end inside buckets reach into six of them.
     let mut share = quiet(0, 60 * MIN);
     add_drop(&mut share, 54 * MIN, 4_000, 4);
     add_drop(&mut share, 59 * MIN, 4_000, 4);
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict,
+        Verdict::Attack
+    );
 }
 
 #[test]
@@ -44,7 +50,10 @@ fn an_attack_across_the_end_of_what_was_read_is_not_cut_in_two_halves() {
         }
         let second = read_traffic(&after, &first.track, &policy.traffic, at(80 * MIN));
         let calm_since = secs(second.track.calm_since);
-        assert!(calm_since >= 44 * MIN, "read from {from}: calm since {calm_since} s although a window until 44 min was an attack");
+        assert!(
+            calm_since >= 44 * MIN,
+            "read from {from}: calm since {calm_since} s although a window until 44 min was an attack"
+        );
     }
 }
 
@@ -72,7 +81,12 @@ fn the_minutes_not_settled_can_show_an_attack_and_never_calm() {
     for (now, expected) in [(26 * MIN + 59, "calm"), (27 * MIN, "withdraw")] {
         let mut share = quiet(0, now);
         share.newest_row = Some(at(now));
-        assert_eq!(decide(&PrefixState::default(), &inputs(now, share), &policy).verdict.key(), expected);
+        assert_eq!(
+            decide(&PrefixState::default(), &inputs(now, share), &policy)
+                .verdict
+                .key(),
+            expected
+        );
     }
 }
 
@@ -81,7 +95,12 @@ fn a_row_that_comes_after_it_should_have_settled_still_ends_the_calm_before_it()
     let policy = policy();
     let first = decide(&PrefixState::default(), &inputs(26 * MIN, quiet(0, 26 * MIN)), &policy);
     assert_eq!(first.verdict.key(), "calm");
-    let from = first.state.calm.as_ref().unwrap().read_from(&policy.traffic, policy.calm_period, at(27 * MIN));
+    let from = first
+        .state
+        .calm
+        .as_ref()
+        .unwrap()
+        .read_from(&policy.traffic, policy.calm_period, at(27 * MIN));
     let mut share = quiet(secs(from), 27 * MIN);
     add_drop(&mut share, 12 * MIN, 500_000, 50);
     let second = decide(&first.state, &inputs(27 * MIN, share), &policy);
@@ -113,10 +132,17 @@ fn the_question_reaches_back_over_the_whole_calm_period_even_when_the_newest_row
 fn the_question_never_begins_before_the_epoch_nor_without_bound() {
     let policy = policy();
     let track = CalmTrack::begin(Epoch(at(100 * MIN + 17)), &policy.traffic);
-    assert_eq!(track.read_from(&policy.traffic, policy.calm_period, at(103 * MIN)), at(100 * MIN));
+    assert_eq!(
+        track.read_from(&policy.traffic, policy.calm_period, at(103 * MIN)),
+        at(100 * MIN)
+    );
     let old = CalmTrack::begin(Epoch(at(-1_000_000)), &policy.traffic);
     let from = old.read_from(&policy.traffic, policy.calm_period, at(0));
-    assert!(secs(from) >= -45 * MIN, "an hour of minutes for a calm period of 15 min: {}", secs(from));
+    assert!(
+        secs(from) >= -45 * MIN,
+        "an hour of minutes for a calm period of 15 min: {}",
+        secs(from)
+    );
 }
 
 #[test]
@@ -126,7 +152,10 @@ fn broken_counters_neither_wrap_nor_panic() {
     for minute in 0..60 {
         add_drop(&mut share, minute * MIN, u64::MAX, u64::MAX / 2);
     }
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict,
+        Verdict::Attack
+    );
 }
 
 #[test]
@@ -149,6 +178,8 @@ fn before_any_window_there_is_no_newest_window_to_show() {
     assert_eq!(decide(&PrefixState::default(), &readings, &policy).latest, None);
     let mut share = quiet(0, 60 * MIN);
     add_drop(&mut share, 57 * MIN, 3_000, 3);
-    let latest = decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).latest.unwrap();
+    let latest = decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy)
+        .latest
+        .unwrap();
     assert_eq!((secs(latest.ends_at), latest.packets.0), (60 * MIN, 3_000));
 }

@@ -1,8 +1,8 @@
 //! Alerts to incidents and prefixes: the order of arrival never matters.
 
 use domain::alert::{Alert, AlertKind, Phase};
-use domain::incident::{Candidate, Span, extend, join_by_prefix};
 use domain::ids::IncidentId;
+use domain::incident::{Candidate, Span, extend, join_by_prefix};
 use domain::notice::{Facts, Mute, Notice, Plan, Priority, plan};
 use domain::prefix::{Prefix, PrefixMap};
 use proptest::prelude::*;
@@ -51,7 +51,10 @@ fn any_alert() -> impl Strategy<Value = Alert> {
 }
 
 fn span(alerts: &[Alert]) -> Span {
-    alerts.iter().fold(None, |span, alert| Some(extend(span, alert))).unwrap()
+    alerts
+        .iter()
+        .fold(None, |span, alert| Some(extend(span, alert)))
+        .unwrap()
 }
 
 proptest! {
@@ -67,6 +70,17 @@ proptest! {
         let index = again.index(twice.len());
         twice.push(twice[index].clone());
         prop_assert_eq!(span(&twice), expected);
+    }
+
+    #[test]
+    fn a_late_announcement_neither_continues_nor_ends_an_incident(
+        alerts in prop::collection::vec(any_alert(), 1..6), after in any::<prop::sample::Index>(), announced in 0_i64..10,
+    ) {
+        let mut with = alerts.clone();
+        let announcement = Alert { kind: AlertKind::AutoAdvertisement, ..alert(Phase::Start, announced) };
+        with.insert(after.index(alerts.len()) + 1, announcement);
+        let (with, without) = (span(&with), span(&alerts));
+        prop_assert_eq!((with.ended_at, with.last_sign_at), (without.ended_at, without.last_sign_at));
     }
 
     #[test]
@@ -93,29 +107,64 @@ proptest! {
 
 #[test]
 fn an_expired_mute_does_not_hide_a_running_one() {
-    let notice = Notice::about(Facts::SelfTest { actor: "ana".into(), note: String::new() });
-    let mute = |until| Mute { kind: "self_test".into(), actor: "ana".into(), until: at(until) };
-    assert!(matches!(plan(&notice, &[mute(5), mute(50)], at(10)), Plan::Suppress { .. }));
+    let notice = Notice::about(Facts::SelfTest {
+        actor: "ana".into(),
+        note: String::new(),
+    });
+    let mute = |until| Mute {
+        kind: "self_test".into(),
+        actor: "ana".into(),
+        until: at(until),
+    };
+    assert!(matches!(
+        plan(&notice, &[mute(5), mute(50)], at(10)),
+        Plan::Suppress { .. }
+    ));
 }
 
 #[test]
 fn an_alert_is_tied_to_our_prefixes_or_says_that_it_is_not() {
-    let inventory: PrefixMap<()> =
-        ["198.51.100.0/22", "198.51.101.0/24", "2001:db8:1::/48"].into_iter().map(|net| (p(net), ())).collect();
+    let inventory: PrefixMap<()> = ["198.51.100.0/22", "198.51.101.0/24", "2001:db8:1::/48"]
+        .into_iter()
+        .map(|net| (p(net), ()))
+        .collect();
     let affected = |targets: &[&str], rule: Option<&[Prefix]>| {
-        let alert = Alert { targets: targets.iter().map(|net| p(net)).collect(), ..alert(Phase::Start, 0) };
+        let alert = Alert {
+            targets: targets.iter().map(|net| p(net)).collect(),
+            ..alert(Phase::Start, 0)
+        };
         let affected = alert.affected(&inventory, rule);
-        (affected.prefixes.iter().map(Prefix::to_string).collect::<Vec<_>>().join(" "), affected.unresolved)
+        (
+            affected
+                .prefixes
+                .iter()
+                .map(Prefix::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
+            affected.unresolved,
+        )
     };
     assert_eq!(affected(&["198.51.101.9"], None), ("198.51.101.0/24".into(), false));
-    assert_eq!(affected(&["198.51.100.9", "2001:db8:1::5"], None), ("198.51.100.0/22 2001:db8:1::/48".into(), false));
+    assert_eq!(
+        affected(&["198.51.100.9", "2001:db8:1::5"], None),
+        ("198.51.100.0/22 2001:db8:1::/48".into(), false)
+    );
     // A target wider than a prefix of ours means each inside it, and the one around it.
-    assert_eq!(affected(&["198.51.100.0/23"], None), ("198.51.100.0/22 198.51.101.0/24".into(), false));
+    assert_eq!(
+        affected(&["198.51.100.0/23"], None),
+        ("198.51.100.0/22 198.51.101.0/24".into(), false)
+    );
     assert_eq!(affected(&["192.0.2.1"], None), (String::new(), true));
-    assert_eq!(affected(&["192.0.2.1", "198.51.101.9"], None), ("198.51.101.0/24".into(), true));
+    assert_eq!(
+        affected(&["192.0.2.1", "198.51.101.9"], None),
+        ("198.51.101.0/24".into(), true)
+    );
     assert_eq!(affected(&[], None), (String::new(), true));
     assert_eq!(affected(&[], Some(&[])), (String::new(), true));
-    assert_eq!(affected(&[], Some(&[p("198.51.102.0/24")])), ("198.51.100.0/22".into(), false));
+    assert_eq!(
+        affected(&[], Some(&[p("198.51.102.0/24")])),
+        ("198.51.100.0/22".into(), false)
+    );
 }
 
 #[test]
@@ -129,9 +178,17 @@ fn an_alert_without_ids_joins_the_nearest_incident_of_its_prefix_and_vector() {
         last_sign_at: at(last),
         is_test: false,
     };
-    let candidates = [known(1, 0, 600, None), known(2, 5_000, 6_000, Some("SYN Flood")), known(3, 5_000, 6_500, Some("UDP"))];
+    let candidates = [
+        known(1, 0, 600, None),
+        known(2, 5_000, 6_000, Some("SYN Flood")),
+        known(3, 5_000, 6_500, Some("UDP")),
+    ];
     let join = |sent: i64, vector: Option<&str>, is_test| {
-        let alert = Alert { vector: vector.map(str::to_owned), is_test, ..alert(Phase::Start, sent) };
+        let alert = Alert {
+            vector: vector.map(str::to_owned),
+            is_test,
+            ..alert(Phase::Start, sent)
+        };
         join_by_prefix(&alert, &[prefix], &candidates).map(|id| id.0)
     };
     assert_eq!(join(700, None, false), Some(1));

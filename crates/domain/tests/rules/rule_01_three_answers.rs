@@ -69,7 +69,10 @@ fn old_readings_are_unknown_and_so_are_readings_from_the_future() {
                 _ => shifted.alerts = Observed::known(vec![], when),
             }
             let verdict = decide(&PrefixState::default(), &shifted, &policy).verdict;
-            assert!(matches!(verdict, Verdict::Unknown { .. }), "{which} read {shift} s from now: {verdict:?}");
+            assert!(
+                matches!(verdict, Verdict::Unknown { .. }),
+                "{which} read {shift} s from now: {verdict:?}"
+            );
         }
     }
 }
@@ -79,10 +82,16 @@ fn an_attack_is_an_attack_although_the_answer_is_incomplete() {
     let mut share = quiet(0, 60 * MIN);
     add_drop(&mut share, 58 * MIN, 500_000, 50);
     share.truncated = true;
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share.clone()), &policy()).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share.clone()), &policy()).verdict,
+        Verdict::Attack
+    );
     share.truncated = false;
     share.max_sample_interval = 1_000_000;
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy()).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy()).verdict,
+        Verdict::Attack
+    );
 }
 
 #[test]
@@ -90,7 +99,13 @@ fn unknown_alerts_stop_the_act_and_not_the_calm_clock() {
     let mut blind = ready();
     blind.alerts = Observed::unavailable("no heartbeat of the receiver");
     let decision = decide(&PrefixState::default(), &blind, &policy());
-    assert!(matches!(decision.verdict, Verdict::Unknown { because: Unknown::Alerts { .. }, .. }));
+    assert!(matches!(
+        decision.verdict,
+        Verdict::Unknown {
+            because: Unknown::Alerts { .. },
+            ..
+        }
+    ));
     let seeing = decide(&PrefixState::default(), &ready(), &policy());
     assert_eq!(decision.state.calm, seeing.state.calm);
 }

@@ -18,15 +18,21 @@ fn flaw() -> impl Strategy<Value = (&'static str, PrefixTraffic)> {
         }
     };
     prop_oneof![
-        (0_i64..1).prop_map(with(|share, _| share.truncated = true)).prop_map(|share| ("traffic_truncated", share)),
-        (0_i64..1).prop_map(with(|share, _| share.newest_row = None)).prop_map(|share| ("traffic_empty", share)),
+        (0_i64..1)
+            .prop_map(with(|share, _| share.truncated = true))
+            .prop_map(|share| ("traffic_truncated", share)),
+        (0_i64..1)
+            .prop_map(with(|share, _| share.newest_row = None))
+            .prop_map(|share| ("traffic_empty", share)),
         (901_i64..100_000)
             .prop_map(with(|share, age| share.newest_row = Some(at(60 * MIN - age))))
             .prop_map(|share| ("traffic_stale", share)),
         (121_i64..100_000)
             .prop_map(with(|share, ahead| share.newest_row = Some(at(60 * MIN + ahead))))
             .prop_map(|share| ("traffic_in_future", share)),
-        (0_i64..1).prop_map(with(|share, _| share.saw_rows = false)).prop_map(|share| ("traffic_no_rows", share)),
+        (0_i64..1)
+            .prop_map(with(|share, _| share.saw_rows = false))
+            .prop_map(|share| ("traffic_no_rows", share)),
         (100_001_i64..i64::MAX)
             .prop_map(with(|share, interval| share.max_sample_interval = interval as u64))
             .prop_map(|share| ("traffic_too_coarse", share)),
@@ -98,7 +104,10 @@ fn dropped_rows_of_an_earlier_epoch_prove_nothing_either() {
     let mut readings = inputs(60 * MIN, share);
     readings.bgp = domain::evidence::Observed::known(crate::support::advertised(20 * MIN), at(60 * MIN));
     let verdict = decide(&PrefixState::default(), &readings, &policy()).verdict;
-    assert!(matches!(&verdict, Verdict::Unknown { because, .. } if because.key() == "traffic_no_rows"), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Verdict::Unknown { because, .. } if because.key() == "traffic_no_rows"),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -107,7 +116,10 @@ fn a_prefix_declared_to_carry_no_traffic_needs_no_row() {
     share.saw_rows = false;
     let mut policy = policy();
     policy.traffic.carries_no_traffic = true;
-    assert_eq!(decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict, Verdict::Withdraw);
+    assert_eq!(
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy).verdict,
+        Verdict::Withdraw
+    );
 }
 
 #[test]

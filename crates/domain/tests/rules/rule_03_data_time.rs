@@ -39,7 +39,7 @@ proptest! {
         add_drop(&mut share, start * MIN, packets, samples);
         let decision = decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy());
         // The last window that holds the minute ends one look-back after the minute's start.
-        let last_end = (start + 5).min(61) * MIN;
+        let last_end = (start + 5).min(60) * MIN;
         prop_assert_eq!(secs(decision.state.calm.unwrap().calm_since), last_end);
         prop_assert_eq!(decision.verdict == Verdict::Attack, last_end >= 55 * MIN);
         prop_assert_eq!(decision.verdict == Verdict::Withdraw, last_end <= 40 * MIN);

@@ -109,7 +109,10 @@ fn state_survives_a_restart_as_text() {
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<PrefixState>(&text).unwrap(), state);
     // A state stored by an older version lacks fields and is read all the same.
-    assert_eq!(serde_json::from_str::<PrefixState>("{}").unwrap(), PrefixState::default());
+    assert_eq!(
+        serde_json::from_str::<PrefixState>("{}").unwrap(),
+        PrefixState::default()
+    );
 }
 
 #[test]

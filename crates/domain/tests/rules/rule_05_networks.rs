@@ -26,22 +26,30 @@ fn v4_net(host: u32, length: u8) -> Prefix {
 
 /// The same network 32 bits further down, in 2001:db8::/32: containment is preserved exactly.
 fn as_v6(prefix: Prefix) -> Prefix {
-    let std::net::IpAddr::V4(address) = prefix.net().addr() else { panic!("{prefix} is not IPv4") };
+    let std::net::IpAddr::V4(address) = prefix.net().addr() else {
+        panic!("{prefix} is not IPv4")
+    };
     let bits = (u128::from(0x2001_0db8_u32) << 96) | (u128::from(u32::from(address)) << 64);
     Prefix::containing(Ipv6Net::new(Ipv6Addr::from(bits), 32 + prefix.length()).unwrap().into())
 }
 
 fn row_strategy() -> impl Strategy<Value = DropRow> {
-    (v4(), 20_i64..60, 1_u64..6, prop::sample::select(vec![1_000_u64, 10_000]), 40_u64..1_500, any::<bool>()).prop_map(
-        |(subnet, minute, samples, sample_interval, size, dosd)| DropRow {
+    (
+        v4(),
+        20_i64..60,
+        1_u64..6,
+        prop::sample::select(vec![1_000_u64, 10_000]),
+        40_u64..1_500,
+        any::<bool>(),
+    )
+        .prop_map(|(subnet, minute, samples, sample_interval, size, dosd)| DropRow {
             at: at(minute * MIN),
             subnet,
             system: if dosd { "dosd".into() } else { "flowtrackd".into() },
             sample_interval,
             packets: Packets(samples * sample_interval),
             bits: Bits(samples * sample_interval * size * 8),
-        },
-    )
+        })
 }
 
 fn window(drops: Vec<DropRow>, passed: &[Prefix]) -> TrafficWindow {
@@ -54,7 +62,12 @@ fn window(drops: Vec<DropRow>, passed: &[Prefix]) -> TrafficWindow {
         drops_truncated: false,
         passed: passed
             .iter()
-            .map(|subnet| PassedRow { subnet: *subnet, sample_interval: 10_000, packets: Packets(10_000), bits: Bits(1) })
+            .map(|subnet| PassedRow {
+                subnet: *subnet,
+                sample_interval: 10_000,
+                packets: Packets(10_000),
+                bits: Bits(1),
+            })
             .collect(),
         passed_truncated: false,
     }
@@ -70,7 +83,11 @@ fn verdicts(window: &TrafficWindow, advertised: &[Prefix]) -> Vec<(String, i64, 
             readings.prefix = *prefix;
             let decision = decide(&PrefixState::default(), &readings, &policy());
             let track = decision.state.calm.unwrap();
-            (decision.verdict.key(), crate::support::secs(track.calm_since), track.proven().as_secs())
+            (
+                decision.verdict.key(),
+                crate::support::secs(track.calm_since),
+                track.proven().as_secs(),
+            )
         })
         .collect()
 }
@@ -186,6 +203,10 @@ fn rows_off_the_bucket_border_count() {
         })
         .collect();
     let shares = assign(&window(rows, &[prefix]), &[prefix], &BTreeSet::new());
-    let decision = decide(&PrefixState::default(), &inputs(60 * MIN, shares[&prefix].clone()), &policy());
+    let decision = decide(
+        &PrefixState::default(),
+        &inputs(60 * MIN, shares[&prefix].clone()),
+        &policy(),
+    );
     assert_eq!(decision.verdict, Verdict::Attack);
 }

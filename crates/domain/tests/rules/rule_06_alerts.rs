@@ -67,7 +67,10 @@ proptest! {
 
 #[test]
 fn an_alert_for_a_part_or_a_whole_of_the_prefix_concerns_it() {
-    let alert = |named: &str| OpenAlert { prefixes: vec![p(named)], ..open_alert(0) };
+    let alert = |named: &str| OpenAlert {
+        prefixes: vec![p(named)],
+        ..open_alert(0)
+    };
     let prefix: Prefix = p("198.51.100.0/22");
     assert!(alert("198.51.101.0/24").concerns(prefix));
     assert!(alert("198.51.96.0/20").concerns(prefix));
@@ -81,7 +84,13 @@ fn an_open_alert_does_not_hide_an_attack() {
     add_drop(&mut share, 58 * MIN, 500_000, 50);
     let mut readings = inputs(60 * MIN, share);
     readings.alerts = Observed::known(vec![open_alert(59 * MIN)], readings.now);
-    assert_eq!(decide(&PrefixState::default(), &readings, &policy()).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &readings, &policy()).verdict,
+        Verdict::Attack
+    );
     readings.alerts = Observed::unavailable("no heartbeat");
-    assert_eq!(decide(&PrefixState::default(), &readings, &policy()).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &readings, &policy()).verdict,
+        Verdict::Attack
+    );
 }

@@ -9,7 +9,13 @@ use crate::chaos::{hold, quick_policy, run, steps};
 use crate::support::{at, p, policy, ready};
 
 fn any_hold() -> impl Strategy<Value = Hold> {
-    let nets = vec![None, Some("203.0.113.0/24"), Some("203.0.112.0/22"), Some("203.0.113.128/25"), Some("2001:db8::/32")];
+    let nets = vec![
+        None,
+        Some("203.0.113.0/24"),
+        Some("203.0.112.0/22"),
+        Some("203.0.113.128/25"),
+        Some("2001:db8::/32"),
+    ];
     (prop::sample::select(nets), prop::option::of(0_i64..100)).prop_map(|(net, until)| Hold {
         prefix: net.map(p),
         ..hold(until)
@@ -58,8 +64,14 @@ fn who_why_and_until_are_said() {
     for word in ["ana@noc", "maintenance", "05/01/2026 01:30 UTC"] {
         assert!(decision.next.because.contains(word), "{}", decision.next.because);
     }
-    readings.hold = Some(Hold { prefix: None, ..hold(None) });
+    readings.hold = Some(Hold {
+        prefix: None,
+        ..hold(None)
+    });
     let decision = decide(&PrefixState::default(), &readings, &policy());
-    assert_eq!((decision.next.action.as_str(), decision.next.not_before), ("hold the advertisement", None));
+    assert_eq!(
+        (decision.next.action.as_str(), decision.next.not_before),
+        ("hold the advertisement", None)
+    );
     assert!(decision.next.because.contains("all automation is paused"));
 }

@@ -121,7 +121,10 @@ fn reaching_the_limit_is_announced_once_per_wait() {
     let mut readings = ready();
     readings.all_withdrawals = vec![at(50 * MIN); 10];
     let announced = |decision: &Decision| {
-        decision.effects.iter().any(|effect| matches!(effect, Effect::AnnounceLimit { until } if *until == at(110 * MIN)))
+        decision
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::AnnounceLimit { until } if *until == at(110 * MIN)))
     };
     let first = decide(&PrefixState::default(), &readings, &policy);
     assert!(announced(&first));
@@ -130,17 +133,28 @@ fn reaching_the_limit_is_announced_once_per_wait() {
     // The wait ends and another begins within the same epoch.
     let freed = decide(&second.state, &ready(), &policy);
     assert_eq!(freed.verdict, Verdict::Withdraw);
-    assert!(announced(&decide(&freed.state, &readings, &policy)), "the next wait is another");
+    assert!(
+        announced(&decide(&freed.state, &readings, &policy)),
+        "the next wait is another"
+    );
 }
 
 #[test]
 fn young_advertisements_and_open_intents_of_others_wait() {
     let mut policy = policy();
     policy.min_advertised = dur(120 * MIN);
-    assert_eq!(decide(&PrefixState::default(), &ready(), &policy).verdict.key(), "blocked:min_advertised");
+    assert_eq!(
+        decide(&PrefixState::default(), &ready(), &policy).verdict.key(),
+        "blocked:min_advertised"
+    );
     let mut readings = ready();
     readings.other_intent_open = true;
-    assert_eq!(decide(&PrefixState::default(), &readings, &crate::support::policy()).verdict.key(), "blocked:one_at_a_time");
+    assert_eq!(
+        decide(&PrefixState::default(), &readings, &crate::support::policy())
+            .verdict
+            .key(),
+        "blocked:one_at_a_time"
+    );
 }
 
 #[test]

@@ -43,13 +43,18 @@ fn an_attack_on_what_is_not_managed_is_an_attack() {
     add_drop(&mut share, 58 * MIN, 500_000, 50);
     let mut readings = inputs(60 * MIN, share);
     readings.managed = Managed::NotListed;
-    assert_eq!(decide(&PrefixState::default(), &readings, &policy()).verdict, Verdict::Attack);
+    assert_eq!(
+        decide(&PrefixState::default(), &readings, &policy()).verdict,
+        Verdict::Attack
+    );
 }
 
 #[test]
 fn a_failed_route_check_holds() {
     let mut readings = ready();
-    readings.direct_route = DirectRoute::NotProven { reason: "the looking glass shows no route".into() };
+    readings.direct_route = DirectRoute::NotProven {
+        reason: "the looking glass shows no route".into(),
+    };
     let decision = decide(&PrefixState::default(), &readings, &policy());
     assert_eq!(decision.verdict.key(), "blocked:no_direct_route");
     assert!(decision.next.because.contains("the looking glass shows no route"));

@@ -13,23 +13,45 @@ fn obstacles() -> Vec<(&'static str, Inputs, Policy)> {
     type Change = fn(&mut Inputs, &mut Policy);
     let changes: [(&str, Change); 16] = [
         ("hold", |readings, _| readings.hold = Some(hold(None))),
-        ("expired hold passed in", |readings, _| readings.hold = Some(hold(Some(0)))),
+        ("expired hold passed in", |readings, _| {
+            readings.hold = Some(hold(Some(0)))
+        }),
         ("dry run", |_, policy| policy.mode = Mode::DryRun),
         ("paused", |_, policy| policy.mode = Mode::Paused),
-        ("alert", |readings, _| readings.alerts = Observed::known(vec![open_alert(50 * MIN)], readings.now)),
+        ("alert", |readings, _| {
+            readings.alerts = Observed::known(vec![open_alert(50 * MIN)], readings.now)
+        }),
         ("unresolved alert", |readings, _| {
-            let alert = OpenAlert { prefixes: vec![], unresolved: true, ..open_alert(50 * MIN) };
+            let alert = OpenAlert {
+                prefixes: vec![],
+                unresolved: true,
+                ..open_alert(50 * MIN)
+            };
             readings.alerts = Observed::known(vec![alert], readings.now);
         }),
-        ("alerts unknown", |readings, _| readings.alerts = Observed::unavailable("no heartbeat")),
-        ("too soon", |_, policy| policy.min_advertised = crate::support::dur(3_601)),
-        ("hourly limit", |readings, _| readings.all_withdrawals = vec![at(59 * MIN); 10]),
+        ("alerts unknown", |readings, _| {
+            readings.alerts = Observed::unavailable("no heartbeat")
+        }),
+        ("too soon", |_, policy| {
+            policy.min_advertised = crate::support::dur(3_601)
+        }),
+        ("hourly limit", |readings, _| {
+            readings.all_withdrawals = vec![at(59 * MIN); 10]
+        }),
         ("one at a time", |readings, _| readings.other_intent_open = true),
-        ("route", |readings, _| readings.direct_route = DirectRoute::NotProven { reason: "gone".into() }),
+        ("route", |readings, _| {
+            readings.direct_route = DirectRoute::NotProven { reason: "gone".into() }
+        }),
         ("not listed", |readings, _| readings.managed = Managed::NotListed),
-        ("bgp unknown", |readings, _| readings.bgp = Observed::unavailable("refused")),
-        ("traffic unknown", |readings, _| readings.traffic = Observed::unavailable("refused")),
-        ("withdrawn", |readings, _| readings.bgp = Observed::known(withdrawn(0), readings.now)),
+        ("bgp unknown", |readings, _| {
+            readings.bgp = Observed::unavailable("refused")
+        }),
+        ("traffic unknown", |readings, _| {
+            readings.traffic = Observed::unavailable("refused")
+        }),
+        ("withdrawn", |readings, _| {
+            readings.bgp = Observed::known(withdrawn(0), readings.now)
+        }),
         ("attack", |readings, _| {
             let mut share = quiet(0, 60 * MIN);
             add_drop(&mut share, 59 * MIN, 500_000, 50);
@@ -83,7 +105,13 @@ fn any_single_obstacle_prevents_and_cancels_a_withdrawal() {
                 _ => None,
             });
             assert_eq!(cancel, Some(decision.verdict.key()), "{name}");
-            assert!(!decision.effects.iter().any(|effect| matches!(effect, Effect::IntendWithdrawal { .. })), "{name}");
+            assert!(
+                !decision
+                    .effects
+                    .iter()
+                    .any(|effect| matches!(effect, Effect::IntendWithdrawal { .. })),
+                "{name}"
+            );
             assert!(!decision.next.because.is_empty(), "{name} has a reason");
         }
     }
@@ -100,10 +128,17 @@ fn obstacles_add_up_and_each_is_named() {
     assert_eq!(decision.verdict.key(), "blocked:held+dry_run+open_alert+hourly_limit");
     let calm_running = decide(
         &PrefixState::default(),
-        &Inputs { hold: readings.hold.clone(), ..inputs(20 * MIN, quiet(0, 20 * MIN)) },
+        &Inputs {
+            hold: readings.hold.clone(),
+            ..inputs(20 * MIN, quiet(0, 20 * MIN))
+        },
         &policy,
     );
     assert_eq!(calm_running.verdict.key(), "calm");
     assert_eq!(calm_running.next.action, "hold the advertisement");
-    assert!(calm_running.next.because.contains("ana@noc"), "{}", calm_running.next.because);
+    assert!(
+        calm_running.next.because.contains("ana@noc"),
+        "{}",
+        calm_running.next.because
+    );
 }

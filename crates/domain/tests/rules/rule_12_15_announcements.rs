@@ -46,7 +46,7 @@ proptest! {
         let mut state = PrefixState::default();
         let mut announced = Vec::new();
         let mut now = 60;
-        while now < 75 * 3_600 {
+        while now < 76 * 3_600 {
             let mut readings = inputs(now, quiet((now - 1_800).max(0), now));
             readings.hold = held.then(|| hold(None));
             if blind && now > 3_600 {
@@ -128,7 +128,11 @@ fn rule_15_calm_that_is_held_back_is_told_with_its_hold() {
     readings.hold = Some(hold(None));
     let decision = decide(&PrefixState::default(), &readings, &policy());
     assert_eq!(decision.verdict.key(), "calm");
-    assert!(overdue(&decision).unwrap().contains("ana@noc"), "{:?}", overdue(&decision));
+    assert!(
+        overdue(&decision).unwrap().contains("ana@noc"),
+        "{:?}",
+        overdue(&decision)
+    );
 }
 
 #[test]
@@ -159,7 +163,10 @@ fn rule_14_every_change_of_the_advertisement_is_told_with_before_and_after() {
         change(&mut after);
         let mut readings = ready();
         readings.bgp = Observed::known(after.clone(), readings.now);
-        assert_eq!(changes(&decide(&first.state, &readings, &policy)), [(Some(advertised(0)), after)]);
+        assert_eq!(
+            changes(&decide(&first.state, &readings, &policy)),
+            [(Some(advertised(0)), after)]
+        );
     }
     // A failed read is no change.
     let mut readings = ready();
@@ -174,7 +181,10 @@ fn a_dry_run_tells_once_per_epoch_what_it_would_do() {
     let mut policy = policy();
     policy.mode = Mode::DryRun;
     let told = |decision: &Decision| {
-        decision.effects.iter().any(|effect| matches!(effect, Effect::AnnounceWouldWithdraw { calm_s } if *calm_s >= 900))
+        decision
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::AnnounceWouldWithdraw { calm_s } if *calm_s >= 900))
     };
     let first = decide(&PrefixState::default(), &ready(), &policy);
     assert_eq!(first.verdict.key(), "blocked:dry_run");

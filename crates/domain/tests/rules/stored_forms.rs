@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use domain::alert::Phase;
 use domain::bgp::NotControllable;
+use domain::calm::TrafficUnknown;
 use domain::decision::{Block, Decision, Inputs, PrefixState, Unknown, Verdict, decide};
 use domain::evidence::Observed;
-use domain::calm::TrafficUnknown;
 use domain::intent::{Act, Origin};
 use domain::notice::{Facts, Notice};
 use proptest::prelude::*;
@@ -27,7 +27,10 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
 fn parses_back<T: Serialize + DeserializeOwned>(value: &T) {
     let text = serde_json::to_string(value).unwrap();
     let back: T = serde_json::from_str(&text).unwrap();
-    assert_eq!(serde_json::to_value(&back).unwrap()["verdict"], serde_json::to_value(value).unwrap()["verdict"]);
+    assert_eq!(
+        serde_json::to_value(&back).unwrap()["verdict"],
+        serde_json::to_value(value).unwrap()["verdict"]
+    );
 }
 
 proptest! {
@@ -48,8 +51,17 @@ fn every_block_and_unknown_reads_back() {
     for block in [
         Block::ModePaused,
         Block::DryRun,
-        Block::Held { by: "ana".into(), reason: "why".into(), until: None, everywhere: true },
-        Block::OpenAlert { event: 3, until: when, unresolved: true },
+        Block::Held {
+            by: "ana".into(),
+            reason: "why".into(),
+            until: None,
+            everywhere: true,
+        },
+        Block::OpenAlert {
+            event: 3,
+            until: when,
+            unresolved: true,
+        },
         Block::TooSoon { until: when },
         Block::HourlyLimit { until: when },
         Block::OneAtATime,
@@ -103,10 +115,21 @@ fn a_locked_prefix_is_recorded_like_any_other() {
 fn every_kind_of_notice_reads_back() {
     let (prefix, when) = (p("203.0.113.0/24"), at(5));
     let text = || "text".to_owned();
-    let person = || Origin::Person { actor: "ana".into(), via: "dashboard".into() };
+    let person = || Origin::Person {
+        actor: "ana".into(),
+        via: "dashboard".into(),
+    };
     let all = [
-        Facts::Alert { alert: Box::new(alert(Phase::Start, 5)), prefixes: vec![prefix], unresolved: true },
-        Facts::UnreadableAlert { size: 5, head: text(), problem: text() },
+        Facts::Alert {
+            alert: Box::new(alert(Phase::Start, 5)),
+            prefixes: vec![prefix],
+            unresolved: true,
+        },
+        Facts::UnreadableAlert {
+            size: 5,
+            head: text(),
+            problem: text(),
+        },
         Facts::Acted {
             act: Act::Withdraw,
             prefix,
@@ -119,23 +142,76 @@ fn every_kind_of_notice_reads_back() {
             peak: None,
             systems: vec![text()],
         },
-        Facts::ActRefused { act: Act::Advertise, prefix, origin: person(), class: text(), words: text(), retry_at: None },
-        Facts::ActUnresolved { act: Act::Withdraw, prefix, origin: person(), last_read: text(), sent_at: when },
-        Facts::AutomationBlind { prefix, because: text(), since: when },
+        Facts::ActRefused {
+            act: Act::Advertise,
+            prefix,
+            origin: person(),
+            class: text(),
+            words: text(),
+            retry_at: None,
+        },
+        Facts::ActUnresolved {
+            act: Act::Withdraw,
+            prefix,
+            origin: person(),
+            last_read: text(),
+            sent_at: when,
+        },
+        Facts::AutomationBlind {
+            prefix,
+            because: text(),
+            since: when,
+        },
         Facts::AutomationSighted { prefix, since: when },
         Facts::WouldWithdraw { prefix, calm_s: 900 },
-        Facts::Overdue { prefix, since: when, because: text() },
+        Facts::Overdue {
+            prefix,
+            since: when,
+            because: text(),
+        },
         Facts::LimitReached { prefix, until: when },
         Facts::MassCalm { prefixes: vec![prefix] },
-        Facts::ForeignChange { prefix, before: advertised(0), after: withdrawn(5) },
-        Facts::Reattack { prefix, withdrawn_at: when },
-        Facts::HoldEnding { prefix: None, actor: text(), reason: text(), until: when },
-        Facts::ServiceStarted { service: text(), version: text(), lines: vec![(text(), text())] },
-        Facts::ServiceStopped { service: text(), lines: vec![] },
-        Facts::ServiceSilent { service: text(), since: when },
-        Facts::ServiceBack { service: text(), since: when },
-        Facts::FeedBlind { feed: text(), because: text(), since: when },
-        Facts::FeedRestored { feed: text(), since: when },
+        Facts::ForeignChange {
+            prefix,
+            before: advertised(0),
+            after: withdrawn(5),
+        },
+        Facts::Reattack {
+            prefix,
+            withdrawn_at: when,
+        },
+        Facts::HoldEnding {
+            prefix: None,
+            actor: text(),
+            reason: text(),
+            until: when,
+        },
+        Facts::ServiceStarted {
+            service: text(),
+            version: text(),
+            lines: vec![(text(), text())],
+        },
+        Facts::ServiceStopped {
+            service: text(),
+            lines: vec![],
+        },
+        Facts::ServiceSilent {
+            service: text(),
+            since: when,
+        },
+        Facts::ServiceBack {
+            service: text(),
+            since: when,
+        },
+        Facts::FeedBlind {
+            feed: text(),
+            because: text(),
+            since: when,
+        },
+        Facts::FeedRestored {
+            feed: text(),
+            since: when,
+        },
         Facts::Mitigation {
             attack_id: None,
             vectors: vec![],
@@ -151,8 +227,15 @@ fn every_kind_of_notice_reads_back() {
             spoofed_sources: 5,
             sample_interval: 6,
         },
-        Facts::SelfTest { actor: text(), note: text() },
-        Facts::Raised { title: text(), text: text(), priority: domain::notice::Priority::High },
+        Facts::SelfTest {
+            actor: text(),
+            note: text(),
+        },
+        Facts::Raised {
+            title: text(),
+            text: text(),
+            priority: domain::notice::Priority::High,
+        },
     ];
     for facts in all {
         assert!(!facts.kind().is_empty());

@@ -38,9 +38,15 @@ pub struct Daemon {
 impl Daemon {
     /// The process ends and another reads what was stored.
     pub fn restart(&mut self) {
-        let stored: Vec<(Prefix, String)> =
-            self.states.iter().map(|(prefix, state)| (*prefix, serde_json::to_string(state).unwrap())).collect();
-        self.states = stored.iter().map(|(prefix, text)| (*prefix, serde_json::from_str(text).unwrap())).collect();
+        let stored: Vec<(Prefix, String)> = self
+            .states
+            .iter()
+            .map(|(prefix, state)| (*prefix, serde_json::to_string(state).unwrap()))
+            .collect();
+        self.states = stored
+            .iter()
+            .map(|(prefix, text)| (*prefix, serde_json::from_str(text).unwrap()))
+            .collect();
     }
 
     /// Where this cycle's query must begin so that every prefix gets what its track asks for.
@@ -60,7 +66,11 @@ impl Daemon {
 
     /// Automatic withdrawals of one prefix, oldest first.
     pub fn of(&self, prefix: Prefix) -> Vec<Timestamp> {
-        self.withdrawals.iter().filter(|(which, _)| *which == prefix).map(|(_, when)| *when).collect()
+        self.withdrawals
+            .iter()
+            .filter(|(which, _)| *which == prefix)
+            .map(|(_, when)| *when)
+            .collect()
     }
 
     /// Decides for every prefix and keeps what is to be remembered. Returns the decisions and the
@@ -82,9 +92,10 @@ impl Daemon {
         for (prefix, bgp) in &readings.bgp {
             let previous = self.states.get(prefix).cloned().unwrap_or_default();
             let share = match &shares {
-                Observed::Known { value, at } => value
-                    .get(prefix)
-                    .map_or_else(|| Observed::unavailable("not asked for"), |share| Observed::known(share.clone(), *at)),
+                Observed::Known { value, at } => value.get(prefix).map_or_else(
+                    || Observed::unavailable("not asked for"),
+                    |share| Observed::known(share.clone(), *at),
+                ),
                 Observed::Unavailable { reason } => Observed::unavailable(reason.clone()),
             };
             let inputs = Inputs {
@@ -117,7 +128,13 @@ impl Daemon {
                 }
             }
         }
-        (decided.into_iter().map(|(prefix, _, decision)| (prefix, decision)).collect(), restarted)
+        (
+            decided
+                .into_iter()
+                .map(|(prefix, _, decision)| (prefix, decision))
+                .collect(),
+            restarted,
+        )
     }
 
     /// The open intent of `prefix` was carried out.

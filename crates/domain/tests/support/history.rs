@@ -52,20 +52,31 @@ impl History {
         let policy = draw_policy(rng);
         let bucket_s = policy.traffic.bucket().as_secs() as i64;
         let slot_s = bucket_s / 2;
-        let quiet_after = if bucket_s == 60 { rng.range(60, 300) * 60 } else { rng.range(30, 80) * 60 };
+        let quiet_after = if bucket_s == 60 {
+            rng.range(60, 300) * 60
+        } else {
+            rng.range(30, 80) * 60
+        };
         let length_s = quiet_after + shape.calm_tail_s;
         let settle_s = policy.traffic.settle.as_secs() as i64;
         let delay_s = rng.range(10, settle_s - bucket_s);
         let (prefixes, nets) = draw_prefixes(rng);
         let mut rows = Vec::new();
         let visible_at = |rng: &mut Rng, slot_end: i64| {
-            let spare = if shape.late_rows && rng.chance(300) { settle_s - delay_s } else { 0 };
+            let spare = if shape.late_rows && rng.chance(300) {
+                settle_s - delay_s
+            } else {
+                0
+            };
             slot_end + delay_s + rng.range(0, spare)
         };
         let mut subnets = Vec::new();
         let mut last_drop_end = 0;
         for net in nets {
-            let mut subnet = Subnet { net, buckets: vec![Truth::default(); (length_s / bucket_s + 2) as usize] };
+            let mut subnet = Subnet {
+                net,
+                buckets: vec![Truth::default(); (length_s / bucket_s + 2) as usize],
+            };
             for (start, packets, bits, interval) in draw_drops(rng, &policy.traffic, slot_s, quiet_after) {
                 let bucket = &mut subnet.buckets[(start / bucket_s) as usize];
                 bucket.packets += packets;
@@ -97,14 +108,23 @@ impl History {
             }
         }
         if shape.silences && rng.chance(300) {
-            // The feed of the whole account dies and comes back later, with everything in it.
-            let begin = rng.range(0, length_s);
-            let end = begin + rng.range(1, 60) * 60;
-            for row in rows.iter_mut().filter(|row| (begin..end).contains(&row.visible_at)) {
-                row.visible_at = end;
+            // The account's feed stops at one row and comes back later, with everything in it. What
+            // is older than that row still comes, late as ever.
+            let stops_at = rng.range(0, length_s);
+            let back_at = stops_at + delay_s + rng.range(1, 60) * 60;
+            for row in rows.iter_mut().filter(|row| row.at >= stops_at) {
+                row.visible_at = row.visible_at.max(back_at);
             }
         }
-        Self { policy, prefixes, subnets, dataset: Dataset::new(rows), bucket_s, length_s, last_drop_end }
+        Self {
+            policy,
+            prefixes,
+            subnets,
+            dataset: Dataset::new(rows),
+            bucket_s,
+            length_s,
+            last_drop_end,
+        }
     }
 
     /// Whole buckets of one look-back: a look-back that ends inside a bucket counts all of it.
@@ -116,11 +136,15 @@ impl History {
     /// Whether the look-back window that ends at `end` was truly an attack on `prefix`, whose
     /// epoch began at `epoch`, while `advertised` were at Cloudflare.
     pub fn was_attack(&self, prefix: Prefix, advertised: &[Prefix], epoch: i64, end: i64) -> bool {
-        let begin = (end - self.window_s()).max(epoch.div_euclid(self.bucket_s) * self.bucket_s).max(0);
+        let begin = (end - self.window_s())
+            .max(epoch.div_euclid(self.bucket_s) * self.bucket_s)
+            .max(0);
         let mut sum = Truth::default();
         for subnet in &self.subnets {
-            let owner =
-                advertised.iter().filter(|owner| owner.contains(subnet.net)).max_by_key(|owner| owner.length());
+            let owner = advertised
+                .iter()
+                .filter(|owner| owner.contains(subnet.net))
+                .max_by_key(|owner| owner.length());
             if owner != Some(&prefix) {
                 continue;
             }

@@ -2,7 +2,7 @@
 //! dataset with ingest delay, and a daemon that runs cycle after cycle.
 //!
 //! Test binaries use different parts of it, so unused parts are no mistake.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod daemon;
 pub mod dataset;
@@ -84,7 +84,10 @@ pub fn advertised(since: i64) -> BgpState {
 
 /// The same prefix, withdrawn since `since`.
 pub fn withdrawn(since: i64) -> BgpState {
-    BgpState { advertised: Some(false), ..advertised(since) }
+    BgpState {
+        advertised: Some(false),
+        ..advertised(since)
+    }
 }
 
 /// A complete, fresh answer for the minutes from `from` to `now` in which nothing was dropped.
