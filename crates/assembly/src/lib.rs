@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`parts`] | the database, the HTTP transport and the Cloudflare client from settings |
 //! | [`life`] | heartbeat, vigil over the others, integrity check after the start, orderly end |
+//! | [`vigil`] | a service's own beat, and the silence of the others |
 //! | [`outbox`] | the loop with which every service drains the outbox |
 
 pub mod life;
 pub mod outbox;
 pub mod parts;
+pub mod vigil;

@@ -33,7 +33,7 @@ pub fn start(frame: &Frame, db: &Db) {
                 state: beat.health.as_str().to_owned(),
                 status: beat.status,
             };
-            Ok(notify::vigil::beat(&db, beat).await?)
+            Ok(crate::vigil::beat(&db, beat).await?)
         }
     });
     watch(frame, db.clone());
@@ -54,7 +54,7 @@ fn watch(frame: &Frame, db: Db) {
             }
             turn.tick();
             let now = inner.clock().monotonic();
-            match notify::vigil::watch(&db, inner.clock().now()).await {
+            match crate::vigil::watch(&db, inner.clock().now()).await {
                 Ok(silent) => {
                     if silent > 0 {
                         tracing::error!(event = "vigil.service_silent", services = silent);
@@ -100,7 +100,7 @@ pub async fn farewell(frame: &Frame, db: &Db) {
         state: "stopped".into(),
         status: String::new(),
     };
-    let said = notify::vigil::stopped(db, last, frame.clock().now());
+    let said = crate::vigil::stopped(db, last, frame.clock().now());
     match tokio::time::timeout(LAST_WORDS, said).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(event = "process.farewell_failed", error = %error),

@@ -12,7 +12,7 @@ use crate::error::{Cause, DbError};
 use crate::open::{self, Access, OpenError, OpenOptions};
 use crate::readers::Readers;
 use crate::tx::{ReadTx, WriteTx};
-use crate::writer::{CloseReport, Writer, WriterLimits, WriterStats};
+use crate::writer::{BATCH_TIME, CloseReport, Writer, WriterLimits, WriterStats};
 
 /// The open database. Cloning is cheap; the writer thread ends when the last clone is gone or after [`Db::close`].
 #[derive(Clone)]
@@ -37,13 +37,19 @@ impl Db {
     /// # Errors
     /// See [`OpenError`]; every variant says what failed, what it means and what to do.
     pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), &options, BATCH_TIME)
+    }
+
+    /// [`Db::open`] with another time for one batch, for tests in which several writes must meet in one.
+    pub(crate) fn open_with(path: &Path, options: &OpenOptions, batch: Duration) -> Result<Self, OpenError> {
         let opened = match options.access {
-            Access::ReadWrite => open::read_write(path.as_ref(), &options)?,
-            Access::ReadOnly => open::read_only(path.as_ref())?,
+            Access::ReadWrite => open::read_write(path, options)?,
+            Access::ReadOnly => open::read_only(path)?,
         };
         let limits = WriterLimits {
             queue: options.queue,
             turn: options.write_limit,
+            batch,
         };
         let writer = match opened.writer {
             Some(conn) => {

@@ -47,6 +47,8 @@ pub(crate) struct WriterLimits {
     pub(crate) queue: usize,
     /// How long a write may wait for its turn (queue and lock) before it is refused with [`DbError::Busy`].
     pub(crate) turn: Duration,
+    /// How long one transaction takes new writes in: [`BATCH_TIME`] except in tests.
+    pub(crate) batch: Duration,
 }
 
 /// How a close ended.

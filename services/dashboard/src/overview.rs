@@ -143,6 +143,7 @@ impl Overview {
             now,
             automation: automation_service,
             holds: &holds,
+            holds_are_known: picture.holds.is_ok(),
             alerts,
             believed_for,
             advertisement_spreads: settings.autowithdraw.propagation,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::job::Queued;
-use super::{BATCH_JOBS, BATCH_TIME, CloseReport, FileIdentity, Thread};
+use super::{BATCH_JOBS, CloseReport, FileIdentity, Thread};
 use crate::error::{Cause, DbError, chain};
 use crate::tx::WriteTx;
 
@@ -16,17 +16,22 @@ type Ran = (Queued, Result<(), DbError>);
 impl Thread {
     pub(super) fn run(mut self) {
         while self.wait_for_work() {
-            if self.end.abandon.load(Ordering::Relaxed) {
+            if self.given_up() {
                 self.refuse_all(&DbError::Closed);
                 break;
             }
             self.one_batch();
         }
-        let drained = !self.end.abandon.load(Ordering::Relaxed);
+        let drained = !self.given_up();
         let checkpointed = self.checkpoint();
         let end = std::sync::Arc::clone(&self.end);
         drop(self);
         end.leave(CloseReport { drained, checkpointed });
+    }
+
+    /// True once `close` has waited long enough: take nothing more in.
+    fn given_up(&self) -> bool {
+        self.end.abandon.load(Ordering::Relaxed)
     }
 
     /// Blocks until something waits. False once the queue is closed and empty.
@@ -83,7 +88,7 @@ impl Thread {
     /// Runs waiting writes until the batch is full, old enough or nothing waits. An error means that the transaction is lost.
     fn run_waiting(&mut self, ran: &mut Vec<Ran>) -> Result<(), DbError> {
         let began = Instant::now();
-        while ran.len() < BATCH_JOBS && began.elapsed() < BATCH_TIME {
+        while ran.len() < BATCH_JOBS && began.elapsed() < self.limits.batch && !self.given_up() {
             let Some(mut next) = self.next_waiting() else { break };
             if let Err(error) = exec(&self.conn, "SAVEPOINT job").map_err(DbError::from) {
                 ran.push((next, Err(error.clone())));

@@ -95,7 +95,7 @@ impl History {
                 });
             }
             for start in (0..length_s).step_by(slot_s as usize) {
-                if rng.chance(400) {
+                if rng.chance(150) {
                     rows.push(passed(start, visible_at(rng, start + slot_s), net));
                 }
             }

@@ -36,6 +36,8 @@ pub(crate) struct Sight<'a> {
     pub(crate) now: Timestamp,
     pub(crate) automation: &'a Service,
     pub(crate) holds: &'a [Hold],
+    /// Whether `holds` could be read: only then is a hold that is not among them gone.
+    pub(crate) holds_are_known: bool,
     pub(crate) alerts: &'a [OpenAlert],
     /// How long a reading and an answer are believed.
     pub(crate) believed_for: Duration,
@@ -233,6 +235,12 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
 }
 
 impl Sight<'_> {
+    /// The blocks of the last answer, without a hold that was released since.
+    pub(crate) fn in_force<'b>(&self, blocks: &'b [Block], hold: Option<&Hold>) -> Vec<&'b Block> {
+        let released = hold.is_none() && self.holds_are_known;
+        blocks.iter().filter(|block| !released || !matches!(block, Block::Held { .. })).collect()
+    }
+
     /// Neither too old nor from the future.
     fn believes(&self, at: Timestamp) -> bool {
         since(self.now, at) <= self.believed_for && at <= plus(self.now, FUTURE_TOLERANCE)
@@ -301,7 +309,7 @@ fn by_decision(decided: &Now, reading: Option<Reading<'_>>, hold: Option<&Hold>,
             Judged::plain(State::Held)
         }
         verdict @ (Verdict::Calm { .. } | Verdict::Blocked { .. } | Verdict::Withdraw) => {
-            let blocks = in_force(&decision.blocks, hold);
+            let blocks = sight.in_force(&decision.blocks, hold);
             match due(verdict, &blocks, sight.now) {
                 Some(at) => Judged {
                     deadline: Some(sight.deadline(at, "withdrawal")),
@@ -311,11 +319,6 @@ fn by_decision(decided: &Now, reading: Option<Reading<'_>>, hold: Option<&Hold>,
             }
         }
     }
-}
-
-/// The blocks of the last answer, without a hold that was released since.
-pub(crate) fn in_force<'a>(blocks: &'a [Block], hold: Option<&Hold>) -> Vec<&'a Block> {
-    blocks.iter().filter(|block| hold.is_some() || !matches!(block, Block::Held { .. })).collect()
 }
 
 /// When the automation would withdraw; `None` when something without an end forbids it.

@@ -8,7 +8,7 @@ use domain::hold::Hold;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::prefix::{Judged, Known, Sight, in_force};
+use super::prefix::{Judged, Known, Sight};
 use super::sign::AUTOWITHDRAW;
 use super::state::State;
 use crate::words;
@@ -60,8 +60,8 @@ pub(crate) fn chain(
         let text = format!("{}: {}", super::prefix::held_words(hold, sight.now), words::outside(&hold.reason));
         add(Some(hold.created_at), &words::outside_up_to(&hold.actor, 40), text);
     }
-    let blocks = decided.map(|decided| in_force(&decided.decision.blocks, hold)).unwrap_or_default();
-    for block in blocks.into_iter().filter(|block| !matches!(block, Block::Held { .. })) {
+    let blocks = decided.map(|decided| sight.in_force(&decided.decision.blocks, hold)).unwrap_or_default();
+    for block in blocks.into_iter().filter(|block| hold.is_none() || !matches!(block, Block::Held { .. })) {
         let text = format!("no withdrawal: {}", words::outside(&block.explain()));
         add(decided.map(|decided| decided.at), AUTOWITHDRAW, text);
     }
@@ -153,10 +153,10 @@ pub(crate) fn next(
         (State::UnderAttack, _) if !automation_is_there => {
             format!("the advertisement stays; {}", sight.automation.absence(now))
         }
-        (State::UnderAttack, _) => after_attack(decided, hold, now),
+        (State::UnderAttack, _) => after_attack(decided, hold, sight),
         (State::Protected | State::Calm | State::Propagating, _) => match (decided, &judged.because) {
             (_, Some(because)) => format!("the advertisement stays, because {because}"),
-            (Some(decided), None) => format!("the advertisement stays, because {}", stays(decided, hold)),
+            (Some(decided), None) => format!("the advertisement stays, because {}", stays(decided, hold, sight)),
             (None, None) => "the advertisement stays".to_owned(),
         },
     }
@@ -177,13 +177,13 @@ fn calm_words(decided: Option<&Now>, now: Timestamp) -> String {
 }
 
 /// During an attack: the earliest withdrawal there could be, or what forbids any.
-fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, now: Timestamp) -> String {
+fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -> String {
     if let Some(hold) = hold {
-        return format!("the advertisement stays; after the attack it is {}", super::prefix::held_words(hold, now));
+        return format!("the advertisement stays; after the attack it is {}", super::prefix::held_words(hold, sight.now));
     }
     let decision = decided.map(|decided| &decided.decision);
     let forbidden = decision.and_then(|decision| {
-        let blocks = in_force(&decision.blocks, hold);
+        let blocks = sight.in_force(&decision.blocks, hold);
         blocks.into_iter().find(|block| block.until().is_none()).map(Block::explain)
     });
     if let Some(forbidden) = forbidden {
@@ -194,8 +194,8 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, now: Timestamp) -> S
     format!("the advertisement stays until calm is proven{period}; then it is withdrawn")
 }
 
-fn stays(decided: &Now, hold: Option<&Hold>) -> String {
-    let blocks = in_force(&decided.decision.blocks, hold);
+fn stays(decided: &Now, hold: Option<&Hold>, sight: &Sight<'_>) -> String {
+    let blocks = sight.in_force(&decided.decision.blocks, hold);
     let reasons: Vec<String> = blocks.into_iter().map(|block| words::outside(&block.explain())).collect();
     if reasons.is_empty() { "the automation looks again soon".to_owned() } else { reasons.join("; ") }
 }
