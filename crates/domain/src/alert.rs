@@ -120,7 +120,7 @@ impl AlertKind {
 }
 
 /// Where in its life the alerted thing is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It began (`ALERT_STATE_EVENT_START`, or a kind that has no events).

@@ -54,7 +54,10 @@ pub struct Context {
 impl Context {
     /// When the database could not be read at all.
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self { unavailable: Some(reason.into()), ..Self::default() }
+        Self {
+            unavailable: Some(reason.into()),
+            ..Self::default()
+        }
     }
 }
 
@@ -64,19 +67,33 @@ pub fn gather(tx: &ReadTx<'_>, rows: &[Notification], chat_id: &str, now: jiff::
     let Some(first) = rows.first() else {
         return context;
     };
-    let incident = first.incident.filter(|id| rows.iter().all(|row| row.incident == Some(*id)));
+    let incident = first
+        .incident
+        .filter(|id| rows.iter().all(|row| row.incident == Some(*id)));
     if let Some(id) = incident {
         context.incident = incidents::get(tx, id).ok().flatten();
         context.answers = outbox::first_message(tx, id, chat_id).ok().flatten();
     }
-    let mut prefixes: Vec<Prefix> = rows.iter().filter_map(|row| row.facts.as_ref()).flat_map(prefixes_of).collect();
+    let mut prefixes: Vec<Prefix> = rows
+        .iter()
+        .filter_map(|row| row.facts.as_ref())
+        .flat_map(prefixes_of)
+        .collect();
     if prefixes.is_empty() {
-        prefixes = context.incident.as_ref().map(|incident| incident.prefixes.clone()).unwrap_or_default();
+        prefixes = context
+            .incident
+            .as_ref()
+            .map(|incident| incident.prefixes.clone())
+            .unwrap_or_default();
     }
     let mut seen = std::collections::BTreeSet::new();
     prefixes.retain(|prefix| seen.insert(*prefix));
     context.more_prefixes = prefixes.len().saturating_sub(MOST_PREFIXES);
-    context.prefixes = prefixes.into_iter().take(MOST_PREFIXES).map(|prefix| prefix_now(tx, prefix)).collect();
+    context.prefixes = prefixes
+        .into_iter()
+        .take(MOST_PREFIXES)
+        .map(|prefix| prefix_now(tx, prefix))
+        .collect();
     if let [row] = rows {
         match &row.facts {
             Some(Facts::ServiceSilent { service, .. }) => context.service = heartbeats::of(tx, service).ok().flatten(),

@@ -59,7 +59,10 @@ impl Line {
     /// Adds a link; `url` comes from [`crate::links::Links`].
     #[must_use]
     pub fn link(mut self, words: impl Into<Words>, url: String) -> Self {
-        self.spans.push(Span::Link { text: words.into().as_str().to_owned(), url });
+        self.spans.push(Span::Link {
+            text: words.into().as_str().to_owned(),
+            url,
+        });
         self
     }
 
@@ -176,7 +179,11 @@ pub struct Document {
 impl Document {
     /// A message that begins with `title`. `reference` names it in the parts of a long one, such as `#123`.
     pub fn new(title: Line, reference: impl Into<Words>) -> Self {
-        Self { title, reference: reference.into(), lines: Vec::new() }
+        Self {
+            title,
+            reference: reference.into(),
+            lines: Vec::new(),
+        }
     }
 
     /// Adds a line.
@@ -224,7 +231,11 @@ impl Document {
     fn written(&self, write: fn(&Line, &mut String)) -> String {
         let mut out = String::new();
         write(&self.title, &mut out);
-        let shown = self.lines.iter().rposition(|line| !line.is_blank()).map_or(0, |last| last + 1);
+        let shown = self
+            .lines
+            .iter()
+            .rposition(|line| !line.is_blank())
+            .map_or(0, |last| last + 1);
         for line in self.lines.iter().take(shown) {
             out.push('\n');
             write(line, &mut out);

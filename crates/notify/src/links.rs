@@ -92,13 +92,19 @@ mod tests {
         }
         let quoted = links.allow("https://dash.cloudflare.com/a?b=\"<c>'").unwrap();
         assert!(!quoted.contains(['"', '<', '>']), "{quoted}");
-        assert_eq!(links.allow(&format!("https://dash.cloudflare.com/{}", "x".repeat(600))), None);
+        assert_eq!(
+            links.allow(&format!("https://dash.cloudflare.com/{}", "x".repeat(600))),
+            None
+        );
     }
 
     #[test]
     fn pages_of_ours_lie_below_the_public_address() {
         let links = Links::new(Some("https://mt.example.net/console/"));
-        assert_eq!(links.own_page("incidents/7").as_deref(), Some("https://mt.example.net/console/incidents/7"));
+        assert_eq!(
+            links.own_page("incidents/7").as_deref(),
+            Some("https://mt.example.net/console/incidents/7")
+        );
         assert_eq!(Links::new(None).own_page("incidents/7"), None);
         assert_eq!(Links::new(Some("not an address")).own_page("x"), None);
         assert_eq!(links.provider_incident("a/../b"), None);

@@ -116,7 +116,11 @@ impl Renderer {
 
     fn body(&self, document: &mut Document, facts: &Facts, row: &Notification, context: &Context, now: Timestamp) {
         match facts {
-            Facts::Alert { alert, prefixes, unresolved } => {
+            Facts::Alert {
+                alert,
+                prefixes,
+                unresolved,
+            } => {
                 alert::body(document, alert, prefixes, *unresolved, context, &self.links, now);
             }
             Facts::UnreadableAlert { .. }
@@ -175,11 +179,19 @@ impl Renderer {
             None => line,
         };
         if let Some(incident) = &context.incident {
-            line = add(line, "Incident", self.links.own_page(&format!("incidents/{}", incident.id)));
+            line = add(
+                line,
+                "Incident",
+                self.links.own_page(&format!("incidents/{}", incident.id)),
+            );
         }
         if let Facts::Alert { alert, .. } = facts {
             let given = alert.link.as_deref();
-            line = add(line, "Cloudflare dashboard", given.and_then(|url| self.links.allow(url)));
+            line = add(
+                line,
+                "Cloudflare dashboard",
+                given.and_then(|url| self.links.allow(url)),
+            );
             line = add(line, "Cloudflare status", alert::status_page(alert, &self.links));
         }
         if count > 0 {
@@ -205,12 +217,23 @@ impl Renderer {
         let Some(row) = rows.first() else {
             return Document::new(Line::new().bold("A notice without content"), "#?");
         };
-        let what = if rows.len() > 1 { "notices that cannot be shown" } else { "a notice that cannot be shown" };
+        let what = if rows.len() > 1 {
+            "notices that cannot be shown"
+        } else {
+            "a notice that cannot be shown"
+        };
         let mut document = self.begin(row, Line::from(what));
         document.gap();
         for row in rows {
             let kind = Words::outside(&row.kind.replace('_', " "), limit::NAME);
-            document.push(Line::new().code(kind).text(", ").text(reference(row)).text(", ").text(row.created_at));
+            document.push(
+                Line::new()
+                    .code(kind)
+                    .text(", ")
+                    .text(reference(row))
+                    .text(", ")
+                    .text(row.created_at),
+            );
         }
         document.push("This version cannot put it into words. The dashboard's log and `cloudflare-mt notifications show` hold the facts.");
         self.end(&mut document);
@@ -238,13 +261,23 @@ fn reference(row: &Notification) -> Words {
 
 fn late(row: &Notification, now: Timestamp) -> Option<String> {
     let delay = since(now, row.created_at);
-    (delay > LATE).then(|| format!("Delayed by {}: written {}", minutes(delay), domain::time::for_people(row.created_at)))
+    (delay > LATE).then(|| {
+        format!(
+            "Delayed by {}: written {}",
+            minutes(delay),
+            domain::time::for_people(row.created_at)
+        )
+    })
 }
 
 /// Whole minutes, for lengths of which nobody needs the seconds.
 fn minutes(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    human(Duration::from_secs(if seconds < 60 { seconds } else { seconds - seconds % 60 }))
+    human(Duration::from_secs(if seconds < 60 {
+        seconds
+    } else {
+        seconds - seconds % 60
+    }))
 }
 
 /// `40 s ago`
@@ -258,7 +291,13 @@ mod tests {
 
     #[test]
     fn lengths_are_shown_in_whole_minutes() {
-        for (seconds, wanted) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (899, "14 min"), (7_500, "2 h 5 min")] {
+        for (seconds, wanted) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (899, "14 min"),
+            (7_500, "2 h 5 min"),
+        ] {
             assert_eq!(minutes(Duration::from_secs(seconds)), wanted);
         }
     }

@@ -35,7 +35,8 @@ impl Words {
 
     /// [`Words::outside`], or nothing when there is nothing to read.
     pub fn present(text: Option<&str>, limit: usize) -> Option<Self> {
-        text.map(|text| Self::outside(text, limit)).filter(|words| !words.is_empty())
+        text.map(|text| Self::outside(text, limit))
+            .filter(|words| !words.is_empty())
     }
 
     /// A longer text from outside as lines, at most `limit` characters in all; empty lines are left out.
@@ -184,13 +185,20 @@ mod tests {
     fn right_to_left_text_is_isolated() {
         let words = Words::outside("שלום 123", 40);
         assert_eq!(words.as_str(), "\u{2068}שלום 123\u{2069}");
-        assert_eq!(Words::outside(words.as_str(), 40), words, "cleaning again changes nothing");
+        assert_eq!(
+            Words::outside(words.as_str(), 40),
+            words,
+            "cleaning again changes nothing"
+        );
     }
 
     #[test]
     fn paragraphs_share_one_limit() {
         let lines = Words::paragraphs("first\n\n  \r\nsecond\u{2028}third", 100);
-        assert_eq!(lines.iter().map(Words::as_str).collect::<Vec<_>>(), ["first", "second", "third"]);
+        assert_eq!(
+            lines.iter().map(Words::as_str).collect::<Vec<_>>(),
+            ["first", "second", "third"]
+        );
         let long = Words::paragraphs(&"x\n".repeat(10_000), 50);
         assert_eq!(long.len(), 50);
         let one = Words::paragraphs(&"x".repeat(10_000), 3_000);

@@ -9,6 +9,8 @@ use daemon::health::CheckHandle;
 use daemon::{Frame, LoopHandle, SharedClock, Streak};
 use db::{Db, DbError};
 use domain::decision::Mode;
+use domain::notice::{Facts, Notice};
+use jiff::Timestamp;
 use prefix_ops::{PrefixOps, Step};
 use tokio::time::MissedTickBehavior;
 
@@ -22,6 +24,9 @@ const TURN: Duration = Duration::from_secs(2);
 
 /// A cycle or a step that takes longer has failed; the lease is not bumped beyond it.
 const WORK_LIMIT: Duration = Duration::from_secs(45);
+
+/// What people call the list of prefixes.
+const FEED: &str = "list of prefixes";
 
 /// Limit within which the loop promises progress.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(60);
@@ -44,6 +49,10 @@ pub struct DecideLoop {
     pub check_interval: Duration,
     /// Health of the evidence.
     pub health: CheckHandle,
+    /// The account's prefixes cannot be listed for this long: people are told.
+    pub blind_after: Duration,
+    /// Since when they cannot be listed, and whether that was announced.
+    pub unlisted: Option<(Timestamp, bool)>,
 }
 
 impl std::fmt::Debug for DecideLoop {
@@ -135,6 +144,7 @@ impl DecideLoop {
                     tracing::info!(event = "withdraw.intent.created", intent = intent.0);
                 }
                 self.report(&cycle, standing, streaks, clock);
+                self.announce_unlisted(&cycle).await;
             }
             Err(error) => self.database_failed(&mut streaks.database, &error, clock),
         }
@@ -162,6 +172,48 @@ impl DecideLoop {
             self.health.ok(&*line);
         }
         self.frame.status(line);
+    }
+
+    /// Without the list of prefixes there may be advertised ones that nobody watches, and no
+    /// prefix whose verdict could say so.
+    async fn announce_unlisted(&mut self, cycle: &Cycle) {
+        let facts = match (&cycle.discovery_error, self.unlisted) {
+            (Some(because), None) => {
+                self.unlisted = Some((cycle.at, false));
+                tracing::debug!(event = "cycle.unlisted", because);
+                return;
+            }
+            (Some(because), Some((since, false))) if domain::time::since(cycle.at, since) >= self.blind_after => {
+                Facts::FeedBlind {
+                    feed: FEED.into(),
+                    because: because.clone(),
+                    since,
+                }
+            }
+            (None, Some((since, true))) => Facts::FeedRestored {
+                feed: FEED.into(),
+                since,
+            },
+            (None, Some((_, false))) => {
+                self.unlisted = None;
+                return;
+            }
+            _ => return,
+        };
+        let now = cycle.at;
+        let told = self
+            .db
+            .write("prefix_list.notice", move |tx| {
+                db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
+            })
+            .await;
+        // What could not be stored is said in the next cycle.
+        if told.is_ok() {
+            self.unlisted = match (&cycle.discovery_error, self.unlisted) {
+                (Some(_), Some((since, _))) => Some((since, true)),
+                _ => None,
+            };
+        }
     }
 
     /// One step for every open intent whose time has come.

@@ -60,6 +60,8 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         mode,
         check_interval,
         health,
+        blind_after: settings.autowithdraw.unknown_alert_after,
+        unlisted: None,
     };
 
     announce_start(&db, &frame, &settings, mode).await?;

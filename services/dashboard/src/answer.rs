@@ -82,7 +82,7 @@ impl Failure {
     }
 
     /// The wait in whole seconds, at least one.
-    fn retry_after_s(&self) -> Option<u64> {
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
         self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|s| s.max(1))
     }
 

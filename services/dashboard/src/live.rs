@@ -169,9 +169,9 @@ impl Watcher {
                 if let Some(run) = self.failures.failed(clock.monotonic()) {
                     let (code, error) = (error.code(), &error as &(dyn std::error::Error + 'static));
                     tracing::warn!(event = "dashboard.live.failed", failures = run.failures, code, error);
+                    let data = json!({"at": self.app.now(), "code": code});
+                    self.app.live().tell("trouble", data.to_string());
                 }
-                let data = json!({"at": self.app.now(), "code": error.code()});
-                self.app.live().tell("trouble", data.to_string());
             }
         }
     }

@@ -104,7 +104,11 @@ impl Gate {
             .secrets
             .iter()
             .fold(subtle::Choice::from(0), |found, secret| found | secret.ct_eq(&given));
-        if bool::from(matches) { Ok(()) } else { Err(Refusal::WrongSecret) }
+        if bool::from(matches) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongSecret)
+        }
     }
 }
 
@@ -126,7 +130,12 @@ mod tests {
     fn gate(secrets: &[&str], allowed: &[&str]) -> Gate {
         let secrets: Vec<SecretString> = secrets.iter().map(|s| SecretString::from(*s)).collect();
         let networks = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
-        Gate::new(&secrets, false, networks(allowed), networks(&["127.0.0.0/8", "192.0.2.0/24"]))
+        Gate::new(
+            &secrets,
+            false,
+            networks(allowed),
+            networks(&["127.0.0.0/8", "192.0.2.0/24"]),
+        )
     }
 
     #[test]
@@ -154,14 +163,27 @@ mod tests {
     fn only_the_right_most_untrusted_hop_counts() {
         let gate = gate(&["s"], &["198.51.100.0/24"]);
         let client = |peer: &str, forwarded: &[&str]| gate.client(peer.parse().unwrap(), forwarded).to_string();
-        assert_eq!(client("203.0.113.1", &["198.51.100.7"]), "203.0.113.1", "an untrusted peer's header is ignored");
+        assert_eq!(
+            client("203.0.113.1", &["198.51.100.7"]),
+            "203.0.113.1",
+            "an untrusted peer's header is ignored"
+        );
         assert_eq!(client("127.0.0.1", &["198.51.100.66, 203.0.113.5"]), "203.0.113.5");
-        assert_eq!(client("127.0.0.1", &["198.51.100.66, 203.0.113.5, 192.0.2.3"]), "203.0.113.5");
-        assert_eq!(client("127.0.0.1", &["198.51.100.66", "203.0.113.5:4711"]), "203.0.113.5");
+        assert_eq!(
+            client("127.0.0.1", &["198.51.100.66, 203.0.113.5, 192.0.2.3"]),
+            "203.0.113.5"
+        );
+        assert_eq!(
+            client("127.0.0.1", &["198.51.100.66", "203.0.113.5:4711"]),
+            "203.0.113.5"
+        );
         assert_eq!(client("127.0.0.1", &["198.51.100.66, nonsense"]), "127.0.0.1");
         assert_eq!(client("127.0.0.1", &["[2001:db8::5]"]), "2001:db8::5");
         assert_eq!(client("::ffff:127.0.0.1", &["203.0.113.5"]), "203.0.113.5");
-        assert_eq!(gate.admit("203.0.113.5".parse().unwrap(), Some(b"s")), Err(Refusal::Source));
+        assert_eq!(
+            gate.admit("203.0.113.5".parse().unwrap(), Some(b"s")),
+            Err(Refusal::Source)
+        );
         assert_eq!(gate.admit("198.51.100.5".parse().unwrap(), Some(b"s")), Ok(()));
     }
 }

@@ -80,7 +80,9 @@ impl Intake {
                 let (head, problem) = match (oversized, decoded) {
                     (Some(size), _) => (
                         head_of(&arrival.body),
-                        format!("the body of {size} bytes is larger than webhook.max_body; only its beginning is stored"),
+                        format!(
+                            "the body of {size} bytes is larger than webhook.max_body; only its beginning is stored"
+                        ),
                     ),
                     (None, Decoded::NotJson(NotJson { why, head })) => (head, format!("the body is not JSON: {why}")),
                     (None, Decoded::Notification(_)) => (String::new(), String::new()),
@@ -303,7 +305,13 @@ fn timeline_text(alert: &Alert, affected: &Affected) -> String {
 }
 
 fn of_notification(notification: &Notification, alert: &Alert) -> NewDelivery {
-    let datum = |key: &str| notification.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    let datum = |key: &str| {
+        notification
+            .data
+            .get(key)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
     let alert_id = ["attack_id", "alert_id", "incident_id", "tunnel_id", "health_check_id"]
         .iter()
         .find_map(|key| datum(key).filter(|text| !text.is_empty()))

@@ -34,7 +34,13 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 const STUB_BYTES: usize = 4_096;
 
 /// Headers kept with a delivery; the secret is never among them.
-const KEPT_HEADERS: [&str; 5] = ["content-type", "user-agent", "cf-ray", "cf-connecting-ip", "x-forwarded-for"];
+const KEPT_HEADERS: [&str; 5] = [
+    "content-type",
+    "user-agent",
+    "cf-ray",
+    "cf-connecting-ip",
+    "x-forwarded-for",
+];
 
 /// Longest header value kept.
 const KEPT_HEADER_CHARS: usize = 300;
@@ -99,7 +105,13 @@ async fn receive(
     let (body, oversized) = match tokio::time::timeout(BODY_DEADLINE, read_body(body, receiver.max_body)).await {
         Ok(Ok(read)) => read,
         Ok(Err(broken)) => return answer(StatusCode::BAD_REQUEST, "body_broken", &broken),
-        Err(_) => return answer(StatusCode::REQUEST_TIMEOUT, "body_slow", "the body did not arrive within 10 s"),
+        Err(_) => {
+            return answer(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_slow",
+                "the body did not arrive within 10 s",
+            );
+        }
     };
     let arrival = Arrival {
         body,
@@ -110,7 +122,11 @@ async fn receive(
     };
     let intake = Intake::read(arrival);
     let (networks, now) = (receiver.networks.current(), receiver.clock.now());
-    match receiver.db.write("delivery", move |tx| intake.keep(tx, &networks, now)).await {
+    match receiver
+        .db
+        .write("delivery", move |tx| intake.keep(tx, &networks, now))
+        .await
+    {
         Ok(kept) => {
             let count = if kept.duplicate {
                 &receiver.counts.duplicates
@@ -128,7 +144,11 @@ async fn receive(
                 source = %client,
             );
             if oversized.is_some() {
-                answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "larger than webhook.max_body; its beginning is stored")
+                answer(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    "larger than webhook.max_body; its beginning is stored",
+                )
             } else if !kept.readable {
                 answer(StatusCode::BAD_REQUEST, "not_json", "stored, but it is not JSON")
             } else {
@@ -140,7 +160,9 @@ async fn receive(
             receiver.counts.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(event = "webhook.not_stored", code = error.code(), error = %error, source = %client);
             let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, error.code(), "it could not be stored");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             response
         }
     }
@@ -160,7 +182,11 @@ fn refuse(receiver: &Receiver, refusal: Refusal, client: std::net::IpAddr) -> Re
 }
 
 fn answer(status: StatusCode, code: &str, error: &str) -> Response {
-    (status, axum::Json(json!({"status": "error", "code": code, "error": error}))).into_response()
+    (
+        status,
+        axum::Json(json!({"status": "error", "code": code, "error": error})),
+    )
+        .into_response()
 }
 
 /// Reads up to `limit` bytes; of a larger body its beginning and its size as far as announced.
@@ -188,7 +214,10 @@ fn kept_headers(headers: &HeaderMap) -> String {
         .iter()
         .filter_map(|name| {
             let value = headers.get(HeaderName::from_static(name))?;
-            let text: String = String::from_utf8_lossy(value.as_bytes()).chars().take(KEPT_HEADER_CHARS).collect();
+            let text: String = String::from_utf8_lossy(value.as_bytes())
+                .chars()
+                .take(KEPT_HEADER_CHARS)
+                .collect();
             Some(((*name).to_owned(), text.into()))
         })
         .collect();

@@ -33,7 +33,10 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let mut configured = settings.managed_prefixes();
     configured.extend(settings.my_prefixes());
     let networks = Networks::new(configured);
-    networks.refresh(&db).await.context("the known prefixes cannot be read")?;
+    networks
+        .refresh(&db)
+        .await
+        .context("the known prefixes cannot be read")?;
     let receiver = Arc::new(Receiver {
         db: db.clone(),
         clock: frame.clock().clone(),
@@ -124,7 +127,9 @@ async fn announce_start(db: &Db, frame: &Frame) -> anyhow::Result<()> {
         lines: Vec::new(),
     };
     let now = frame.clock().now();
-    db.write("service.started", move |tx| db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop))
-        .await
-        .context("the start could not be recorded")
+    db.write("service.started", move |tx| {
+        db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
+    })
+    .await
+    .context("the start could not be recorded")
 }

@@ -1,19 +1,25 @@
 //! The tables, one per part of the project, each sorted by name.
 
+mod automation;
 mod cloudflare;
 mod database;
 mod frame;
 mod intent;
+mod life;
+mod receiver;
 mod simulator;
 
 use super::EventDef;
 
 /// All tables. A part that begins to log gets its own file here.
-const TABLES: [&[EventDef]; 5] = [
+const TABLES: [&[EventDef]; 8] = [
+    automation::EVENTS,
     cloudflare::EVENTS,
     database::EVENTS,
     frame::EVENTS,
     intent::EVENTS,
+    life::EVENTS,
+    receiver::EVENTS,
     simulator::EVENTS,
 ];
 

@@ -18,7 +18,7 @@ pub use channel::{Channel, channel, set_channel};
 pub use claim::{
     Claim, Grouping, LONGEST_WAIT, Look, Outcome, Pace, Slot, Step, Terms, claim, look, note, record, take_slot,
 };
-pub use expiry::{Summary, expire, summarise_expired, suppress_unsendable};
+pub use expiry::{Summary, expire, has_expired, has_older, summarise_expired, suppress_unsendable};
 
 use super::column::{at, json, read_at, read_json, read_opt_at};
 use crate::error::DbError;

@@ -285,6 +285,10 @@ fn closing_stores_what_was_accepted_and_refuses_the_rest() {
         "db.closed"
     );
     assert!(!f.db.writer_stats().alive);
+    assert!(
+        f.db.writer_stats().batch_max <= BATCH_JOBS,
+        "a thousand writes are more than one batch"
+    );
     assert_eq!(
         f.db.close_blocking(Duration::ZERO),
         report,

@@ -94,10 +94,8 @@ impl History {
                     bits,
                 });
             }
-            for start in (0..length_s).step_by(slot_s as usize) {
-                if rng.chance(150) {
-                    rows.push(passed(start, visible_at(rng, start + slot_s), net));
-                }
+            for start in (0..length_s).step_by(2 * bucket_s as usize) {
+                rows.push(passed(start, visible_at(rng, start + slot_s), net));
             }
             subnets.push(subnet);
         }

@@ -17,7 +17,10 @@ pub struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        Self { units: 4_096, bytes: 32_000 }
+        Self {
+            units: 4_096,
+            bytes: 32_000,
+        }
     }
 }
 
@@ -25,11 +28,17 @@ impl Room {
     /// Half of it, for a server that found a message too long all the same.
     #[must_use]
     pub fn half(self) -> Self {
-        Self { units: self.units / 2, bytes: self.bytes / 2 }
+        Self {
+            units: self.units / 2,
+            bytes: self.bytes / 2,
+        }
     }
 
     fn less(self, size: Size) -> Self {
-        Self { units: self.units.saturating_sub(size.units), bytes: self.bytes.saturating_sub(size.bytes) }
+        Self {
+            units: self.units.saturating_sub(size.units),
+            bytes: self.bytes.saturating_sub(size.bytes),
+        }
     }
 
     fn holds(self, size: Size) -> bool {
@@ -55,11 +64,17 @@ impl Size {
         line.write_html(&mut html);
         line.write_plain(&mut plain);
         // Shown units of the HTML form are never more than those of the plain one, which spells links out.
-        Self { units: plain.encode_utf16().count(), bytes: html.len().max(plain.len()) }
+        Self {
+            units: plain.encode_utf16().count(),
+            bytes: html.len().max(plain.len()),
+        }
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { units: self.units + other.units, bytes: self.bytes + other.bytes }
+        Self {
+            units: self.units + other.units,
+            bytes: self.bytes + other.bytes,
+        }
     }
 }
 
@@ -69,9 +84,16 @@ impl Document {
         if room.holds(self.size()) {
             return vec![self];
         }
-        let Self { mut title, reference, lines } = self;
+        let Self {
+            mut title,
+            reference,
+            lines,
+        } = self;
         // The title must leave most of the room to the text.
-        let quarter = Room { units: room.units / 4, bytes: room.bytes / 4 };
+        let quarter = Room {
+            units: room.units / 4,
+            bytes: room.bytes / 4,
+        };
         if !quarter.holds(Size::of(&title)) {
             title = cut_line(&title, quarter).into_iter().next().unwrap_or_default();
         }
@@ -92,13 +114,19 @@ impl Document {
             .map(|(index, mut body)| {
                 let number = format!("part {} of {count} · {}", index + 1, reference.as_str());
                 body.push(Line::from(Words::outside(&number, 60)));
-                Document { title: title.clone(), reference: reference.clone(), lines: body }
+                Document {
+                    title: title.clone(),
+                    reference: reference.clone(),
+                    lines: body,
+                }
             })
             .collect()
     }
 
     fn size(&self) -> Size {
-        self.lines.iter().fold(Size::of(&self.title), |sum, line| sum.plus(BREAK).plus(Size::of(line)))
+        self.lines
+            .iter()
+            .fold(Size::of(&self.title), |sum, line| sum.plus(BREAK).plus(Size::of(line)))
     }
 }
 
@@ -137,7 +165,9 @@ fn cut_line(line: &Line, room: Room) -> Vec<Line> {
     let mut current = Line::new();
     for span in &line.spans {
         for part in cut_span(span, room) {
-            let extended = Line { spans: current.spans.iter().cloned().chain([part.clone()]).collect() };
+            let extended = Line {
+                spans: current.spans.iter().cloned().chain([part.clone()]).collect(),
+            };
             if room.holds(Size::of(&extended)) {
                 current = extended;
             } else {
@@ -152,7 +182,11 @@ fn cut_line(line: &Line, room: Room) -> Vec<Line> {
 
 /// The span itself if a line can hold it, else parts of it. A link that no line can hold becomes text.
 fn cut_span(span: &Span, room: Room) -> Vec<Span> {
-    let alone = |span: &Span| Size::of(&Line { spans: vec![span.clone()] });
+    let alone = |span: &Span| {
+        Size::of(&Line {
+            spans: vec![span.clone()],
+        })
+    };
     if room.holds(alone(span)) {
         return vec![span.clone()];
     }
@@ -168,7 +202,10 @@ fn cut_span(span: &Span, room: Room) -> Vec<Span> {
     let mut part = String::new();
     let mut size = Size::default();
     for c in text.chars() {
-        let one = Size { units: c.len_utf16(), bytes: if c.is_ascii() { 6 } else { c.len_utf8() } };
+        let one = Size {
+            units: c.len_utf16(),
+            bytes: if c.is_ascii() { 6 } else { c.len_utf8() },
+        };
         if !part.is_empty() && !room.holds(size.plus(one)) {
             parts.push(make(std::mem::take(&mut part)));
             size = Size::default();
@@ -193,7 +230,11 @@ mod tests {
     fn document(lines: usize, text: &str) -> Document {
         let mut document = Document::new(Line::new().bold("Title"), "#7");
         for number in 0..lines {
-            document.push(Line::new().text(format!("{number} ")).code(Words::outside(text, 100_000)));
+            document.push(
+                Line::new()
+                    .text(format!("{number} "))
+                    .code(Words::outside(text, 100_000)),
+            );
         }
         document
     }
@@ -211,11 +252,22 @@ mod tests {
         let mut seen = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
             let (html, plain) = (piece.html(), piece.plain());
-            assert!(units(&plain) <= 4_096 && html.len() <= 32_000, "{} units", units(&plain));
+            assert!(
+                units(&plain) <= 4_096 && html.len() <= 32_000,
+                "{} units",
+                units(&plain)
+            );
             assert!(html.starts_with("<b>Title</b>\n"), "{html}");
-            assert!(plain.ends_with(&format!("part {} of {} · #7", index + 1, pieces.len())), "{plain}");
+            assert!(
+                plain.ends_with(&format!("part {} of {} · #7", index + 1, pieces.len())),
+                "{plain}"
+            );
             let body: Vec<&str> = plain.lines().collect();
-            seen.extend(body[1..body.len() - 1].iter().map(|line| line.split(' ').next().unwrap().to_owned()));
+            seen.extend(
+                body[1..body.len() - 1]
+                    .iter()
+                    .map(|line| line.split(' ').next().unwrap().to_owned()),
+            );
         }
         assert_eq!(seen, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
     }
@@ -238,7 +290,10 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_it() {
-        let pieces = document(5_000, "text").pieces(Room { units: 300, bytes: 3_000 });
+        let pieces = document(5_000, "text").pieces(Room {
+            units: 300,
+            bytes: 3_000,
+        });
         assert_eq!(pieces.len(), MOST_PIECES);
         assert!(pieces[MOST_PIECES - 1].plain().contains("cut here"));
         assert!(pieces.iter().all(|piece| units(&piece.plain()) <= 300));

@@ -14,11 +14,29 @@ use crate::words::Words;
 
 pub(super) fn body(document: &mut Document, facts: &Facts) {
     match facts {
-        Facts::Acted { act, description, origin, reason, advertised_at, changed_at, calm_s, peak, systems, .. } => {
+        Facts::Acted {
+            act,
+            description,
+            origin,
+            reason,
+            advertised_at,
+            changed_at,
+            calm_s,
+            peak,
+            systems,
+            ..
+        } => {
             document.maybe("Name", Words::present(Some(description), limit::NAME));
             by(document, origin);
             document.maybe("Reason", Words::present(Some(reason), limit::VALUE));
-            document.field(if *act == Act::Withdraw { "Withdrawn" } else { "Advertised" }, *changed_at);
+            document.field(
+                if *act == Act::Withdraw {
+                    "Withdrawn"
+                } else {
+                    "Advertised"
+                },
+                *changed_at,
+            );
             if let Some(since_when) = advertised_at.filter(|_| *act == Act::Withdraw) {
                 let lasted = minutes(since(*changed_at, since_when));
                 document.push(Line::from("Was advertised for ").code(lasted));
@@ -27,8 +45,14 @@ pub(super) fn body(document: &mut Document, facts: &Facts) {
                 document.field("Calm proven", human(Duration::from_secs(*seconds)));
             }
             if let Some(peak) = peak {
-                let line = Line::new().code(peak.packet_rate.to_string()).text(" · ").code(peak.bit_rate.to_string());
-                document.entry("Peak", line.text(format!(", {} and {} in the window", Packets(peak.packets.0), peak.bits)));
+                let line = Line::new()
+                    .code(peak.packet_rate.to_string())
+                    .text(" · ")
+                    .code(peak.bit_rate.to_string());
+                document.entry(
+                    "Peak",
+                    line.text(format!(", {} and {} in the window", Packets(peak.packets.0), peak.bits)),
+                );
             }
             if !systems.is_empty() {
                 let names = systems.iter().take(8).map(|system| Words::outside(system, limit::NAME));
@@ -40,7 +64,14 @@ pub(super) fn body(document: &mut Document, facts: &Facts) {
                 Act::Advertise => "The change takes 2 to 7 min to spread; it stays until withdrawn.",
             });
         }
-        Facts::ActRefused { act, prefix, origin, class, words, retry_at } => {
+        Facts::ActRefused {
+            act,
+            prefix,
+            origin,
+            class,
+            words,
+            retry_at,
+        } => {
             by(document, origin);
             document.entry("Refused", Line::new().code(Words::outside(words, limit::VALUE)));
             document.maybe("Class", Words::present(Some(&class.replace('_', " ")), limit::NAME));
@@ -57,7 +88,13 @@ pub(super) fn body(document: &mut Document, facts: &Facts) {
                 }
             }
         }
-        Facts::ActUnresolved { act, prefix, origin, last_read, sent_at } => {
+        Facts::ActUnresolved {
+            act,
+            prefix,
+            origin,
+            last_read,
+            sent_at,
+        } => {
             by(document, origin);
             document.field("Call made", *sent_at);
             document.entry("Last read", Line::new().code(Words::outside(last_read, limit::VALUE)));
@@ -80,7 +117,13 @@ fn by(document: &mut Document, origin: &Origin) {
         Origin::Automatic => document.field("By", "automation"),
         Origin::Person { actor, via } => {
             let via = Words::outside(&via.replace('_', " "), limit::NAME);
-            document.entry("By", Line::new().code(Words::outside(actor, limit::NAME)).text(", ").code(via));
+            document.entry(
+                "By",
+                Line::new()
+                    .code(Words::outside(actor, limit::NAME))
+                    .text(", ")
+                    .code(via),
+            );
         }
     }
 }

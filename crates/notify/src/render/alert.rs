@@ -50,7 +50,9 @@ pub(super) fn body(
     }
     if unresolved && alert.kind.vetoes_withdrawal() && alert.phase != Phase::End {
         document.push(
-            Line::new().bold("Not tied to a prefix of ours.").text(" While it is open it blocks every automatic withdrawal."),
+            Line::new()
+                .bold("Not tied to a prefix of ours.")
+                .text(" While it is open it blocks every automatic withdrawal."),
         );
     }
     times(document, alert);
@@ -112,7 +114,11 @@ fn attack(document: &mut Document, alert: &Alert, prefixes: &[Prefix], context: 
 /// A single address without its length, a network with it.
 fn host(prefix: Prefix) -> Words {
     let net = prefix.net();
-    if net.prefix_len() == net.max_prefix_len() { Words::from(net.addr().to_string()) } else { Words::from(prefix) }
+    if net.prefix_len() == net.max_prefix_len() {
+        Words::from(net.addr().to_string())
+    } else {
+        Words::from(prefix)
+    }
 }
 
 fn rates(alert: &Alert) -> Vec<String> {
@@ -127,7 +133,8 @@ fn rates(alert: &Alert) -> Vec<String> {
 /// The incident's peak, where it is more than what this alert says.
 fn peak(alert: &Alert, context: &Context) -> Option<String> {
     let incident = context.incident.as_ref()?;
-    let above = |peak: Option<f64>, here: Option<f64>| peak.filter(|peak| peak.is_finite() && *peak > here.unwrap_or(0.0));
+    let above =
+        |peak: Option<f64>, here: Option<f64>| peak.filter(|peak| peak.is_finite() && *peak > here.unwrap_or(0.0));
     let mut shown = Vec::new();
     shown.extend(above(incident.peak_pps, alert.packets_per_second).map(|rate| PacketsPerSecond(rate).to_string()));
     shown.extend(above(incident.peak_bps, alert.bits_per_second).map(|rate| BitsPerSecond(rate).to_string()));
@@ -143,13 +150,26 @@ fn rule(alert: &Alert) -> Option<Words> {
 fn listed(document: &mut Document, label: &'static str, prefixes: &[Prefix]) {
     let line = Line::new().codes(prefixes.iter().take(MOST_LISTED).copied());
     let more = prefixes.len().saturating_sub(MOST_LISTED);
-    document.entry(label, if more > 0 { line.text(format!(" and {more} more")) } else { line });
+    document.entry(
+        label,
+        if more > 0 {
+            line.text(format!(" and {more} more"))
+        } else {
+            line
+        },
+    );
 }
 
 fn advertise_line(result: &domain::alert::AdvertiseResult) -> Line {
     let words = Words::outside(result.status.words(), limit::NAME);
-    let line = Line::new().code(Words::outside(&result.written, limit::NAME)).text(": ");
-    if result.status.needs_a_person() { line.bold(words) } else { line.text(words) }
+    let line = Line::new()
+        .code(Words::outside(&result.written, limit::NAME))
+        .text(": ");
+    if result.status.needs_a_person() {
+        line.bold(words)
+    } else {
+        line.text(words)
+    }
 }
 
 fn auto_advertisement(document: &mut Document, alert: &Alert) {
@@ -159,9 +179,18 @@ fn auto_advertisement(document: &mut Document, alert: &Alert) {
     if alert.advertise.len() > MOST_LISTED {
         document.push(format!("and {} more in the log", alert.advertise.len() - MOST_LISTED));
     }
-    for failed in alert.advertise.iter().filter(|result| result.status.needs_a_person()).filter_map(|r| r.prefix).take(3) {
+    for failed in alert
+        .advertise
+        .iter()
+        .filter(|result| result.status.needs_a_person())
+        .filter_map(|r| r.prefix)
+        .take(3)
+    {
         document.push(
-            Line::new().bold("Act now: ").text("Cloudflare will not try again. ").code(format!("cloudflare-prefix-manager advertise {failed}")),
+            Line::new()
+                .bold("Act now: ")
+                .text("Cloudflare will not try again. ")
+                .code(format!("cloudflare-prefix-manager advertise {failed}")),
         );
     }
     document.maybe("Rule", rule(alert));
@@ -174,7 +203,9 @@ fn tunnel(document: &mut Document, details: &mut Details<'_>) {
     if let Some(before) = details.take(&["previous_status"]) {
         let mut line = Line::new().code(Words::outside(&word(before, "MAGIC_TUNNEL_STATUS_"), limit::NAME));
         if let Some(status) = status {
-            line = line.text(" → ").code(Words::outside(&word(status, "MAGIC_TUNNEL_STATUS_"), limit::NAME));
+            line = line
+                .text(" → ")
+                .code(Words::outside(&word(status, "MAGIC_TUNNEL_STATUS_"), limit::NAME));
         }
         document.entry("Health", line);
     }
@@ -265,7 +296,7 @@ fn times(document: &mut Document, alert: &Alert) {
         Phase::Update => "Reported",
         Phase::Start => "Began",
     };
-    match (alert.phase, alert.started_at) {
+    match (&alert.phase, alert.started_at) {
         (Phase::Start, Some(started)) => document.field("Began", started),
         (_, Some(started)) => {
             document.field("Began", started);
@@ -277,7 +308,10 @@ fn times(document: &mut Document, alert: &Alert) {
     if let Some(sent) = alert.sent_at {
         let late = since(alert.received_at, sent);
         if late > LATE_DELIVERY {
-            document.push(format!("Received {} after Cloudflare sent it", human(Duration::from_secs(late.as_secs()))));
+            document.push(format!(
+                "Received {} after Cloudflare sent it",
+                human(Duration::from_secs(late.as_secs()))
+            ));
         }
     }
 }
@@ -316,5 +350,7 @@ pub(super) fn status_page(alert: &Alert, links: &Links) -> Option<String> {
     if alert.kind != AlertKind::ProviderIncident {
         return None;
     }
-    Details::of(alert).take(&["incident_id", "id"]).and_then(|id| links.provider_incident(id.trim()))
+    Details::of(alert)
+        .take(&["incident_id", "id"])
+        .and_then(|id| links.provider_incident(id.trim()))
 }

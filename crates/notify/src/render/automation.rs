@@ -17,7 +17,11 @@ use crate::words::Words;
 
 pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, context: &Context, now: Timestamp) {
     match facts {
-        Facts::AutomationBlind { because, since: from, prefix } => {
+        Facts::AutomationBlind {
+            because,
+            since: from,
+            prefix,
+        } => {
             reason(document, because);
             span(document, "Blind", *from, row.created_at);
             document.push("It holds the advertisement and withdraws nothing while it cannot see.");
@@ -32,7 +36,11 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.push("Automation runs dry: it does nothing. Withdraw by hand if you agree:");
             document.push(Line::new().code(format!("cloudflare-prefix-manager withdraw {prefix}")));
         }
-        Facts::Overdue { since: from, because, prefix } => {
+        Facts::Overdue {
+            since: from,
+            because,
+            prefix,
+        } => {
             document.field("Advertised since", *from);
             reason(document, because);
             document.push("Traffic takes the way through Cloudflare until it is withdrawn. Said once a day.");
@@ -59,7 +67,12 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.push("Protection was taken off shortly before. If it is not back by itself, advertise now:");
             document.push(Line::new().code(format!("cloudflare-prefix-manager advertise {prefix}")));
         }
-        Facts::HoldEnding { prefix, actor, reason: why, until } => {
+        Facts::HoldEnding {
+            prefix,
+            actor,
+            reason: why,
+            until,
+        } => {
             hold_ending(document, *prefix, *until, context, now);
             document.maybe("Set by", Words::present(Some(actor), limit::NAME));
             document.maybe("Reason", Words::present(Some(why), limit::VALUE));
@@ -73,7 +86,12 @@ fn reason(document: &mut Document, because: &str) {
 }
 
 fn span(document: &mut Document, label: &'static str, from: Timestamp, written: Timestamp) {
-    document.entry(label, Line::from("since ").code(from).text(format!(", {} so far", minutes(since(written, from)))));
+    document.entry(
+        label,
+        Line::from("since ")
+            .code(from)
+            .text(format!(", {} so far", minutes(since(written, from)))),
+    );
 }
 
 fn explain(document: &mut Document, prefix: Prefix) {
@@ -85,10 +103,22 @@ fn foreign_change(document: &mut Document, before: &BgpState, after: &BgpState) 
     let maybe = |value: Option<bool>| value.map_or("unknown", yes);
     let prepend = |value: Option<u8>| value.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
     let changes = [
-        ("advertised", maybe(before.advertised).to_owned(), maybe(after.advertised).to_owned()),
-        ("on demand", yes(before.on_demand_enabled).to_owned(), yes(after.on_demand_enabled).to_owned()),
+        (
+            "advertised",
+            maybe(before.advertised).to_owned(),
+            maybe(after.advertised).to_owned(),
+        ),
+        (
+            "on demand",
+            yes(before.on_demand_enabled).to_owned(),
+            yes(after.on_demand_enabled).to_owned(),
+        ),
         ("locked", yes(before.locked).to_owned(), yes(after.locked).to_owned()),
-        ("steered by BGP", yes(before.bgp_signalled).to_owned(), yes(after.bgp_signalled).to_owned()),
+        (
+            "steered by BGP",
+            yes(before.bgp_signalled).to_owned(),
+            yes(after.bgp_signalled).to_owned(),
+        ),
         (
             "follows the routing table",
             yes(before.auto_advertise_withdraw).to_owned(),
@@ -104,7 +134,11 @@ fn foreign_change(document: &mut Document, before: &BgpState, after: &BgpState) 
 }
 
 fn hold_ending(document: &mut Document, prefix: Option<Prefix>, until: Timestamp, context: &Context, now: Timestamp) {
-    let held = context.holds.as_ref().map(|holds| holds.iter().any(|hold| hold.prefix == prefix && hold.until == Some(until)));
+    let held = context.holds.as_ref().map(|holds| {
+        holds
+            .iter()
+            .any(|hold| hold.prefix == prefix && hold.until == Some(until))
+    });
     match held {
         Some(false) if now < until => {
             document.push(Line::new().bold("Released or changed meanwhile."));

@@ -19,13 +19,20 @@ pub(super) struct Details<'a> {
 
 impl<'a> Details<'a> {
     pub(super) fn of(alert: &'a Alert) -> Self {
-        Self { alert, used: vec![false; alert.details.len()] }
+        Self {
+            alert,
+            used: vec![false; alert.details.len()],
+        }
     }
 
     /// The first of these fields that has a value; it will not be listed again.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<&'a str> {
         for name in names {
-            let found = self.alert.details.iter().position(|(key, value)| key.eq_ignore_ascii_case(name) && !blank(value));
+            let found = self
+                .alert
+                .details
+                .iter()
+                .position(|(key, value)| key.eq_ignore_ascii_case(name) && !blank(value));
             if let Some(index) = found {
                 if let Some(used) = self.used.get_mut(index) {
                     *used = true;
@@ -53,8 +60,15 @@ impl<'a> Details<'a> {
             .collect();
         for (key, value) in rest.iter().take(MOST_LISTED) {
             let label = Words::outside(&key.replace('_', " "), LABEL);
-            let plain = label.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == ' ' || c == '-');
-            let line = if plain { Line::new().text(label) } else { Line::new().code(label) };
+            let plain = label
+                .as_str()
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == ' ' || c == '-');
+            let line = if plain {
+                Line::new().text(label)
+            } else {
+                Line::new().code(label)
+            };
             document.push(line.text(": ").code(Words::outside(value, limit::VALUE)));
         }
         if rest.len() > MOST_LISTED {
@@ -66,7 +80,10 @@ impl<'a> Details<'a> {
 /// What Cloudflare writes where it has nothing to say.
 fn blank(value: &str) -> bool {
     let value = value.trim();
-    value.is_empty() || ["n/a", "null", "none", "unknown", "{}", "[]"].iter().any(|word| value.eq_ignore_ascii_case(word))
+    value.is_empty()
+        || ["n/a", "null", "none", "unknown", "{}", "[]"]
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// `MAGIC_TUNNEL_STATUS_DOWN` read as `down`: without what all words of its kind begin with.

@@ -10,6 +10,9 @@ use crate::context::Context;
 use crate::document::{Document, Line};
 use crate::words::Words;
 
+/// Longer ago than this, an hour alone is ambiguous.
+const TODAY: std::time::Duration = std::time::Duration::from_secs(12 * 3_600);
+
 impl Renderer {
     /// One line per notice, most urgent first, after a count by kind.
     pub(super) fn digest(&self, rows: &[Notification], context: &Context, now: Timestamp) -> Document {
@@ -18,7 +21,9 @@ impl Renderer {
         };
         let mut title = Line::from(format!("{} notices", rows.len()));
         if let Some(incident) = &context.incident {
-            title = title.text(" of one incident: ").code(Words::outside(&incident.title, limit::NAME));
+            title = title
+                .text(" of one incident: ")
+                .code(Words::outside(&incident.title, limit::NAME));
             if !incident.prefixes.is_empty() {
                 title = title.text(" on ").then(headline::named(&incident.prefixes));
             }
@@ -28,7 +33,9 @@ impl Renderer {
         // The head stands for all: the most urgent decides sign and word.
         let mut head = first.clone();
         head.event = None;
-        head.incident = first.incident.filter(|id| rows.iter().all(|row| row.incident == Some(*id)));
+        head.incident = first
+            .incident
+            .filter(|id| rows.iter().all(|row| row.incident == Some(*id)));
         head.is_test = rows.iter().all(|row| row.is_test);
         let mut document = self.begin(&head, title);
         if let Some(oldest) = rows.iter().map(|row| row.created_at).min()
@@ -39,10 +46,14 @@ impl Renderer {
         document.push(counts(rows));
         document.gap();
         for row in rows {
-            document.push(short(row, context));
+            document.push(short(row, context, now));
         }
         state::write_short(&mut document, context, now);
-        if let Some(url) = context.incident.as_ref().and_then(|incident| self.links.own_page(&format!("incidents/{}", incident.id))) {
+        if let Some(url) = context
+            .incident
+            .as_ref()
+            .and_then(|incident| self.links.own_page(&format!("incidents/{}", incident.id)))
+        {
             document.gap();
             document.push(Line::new().link("Incident", url));
         }
@@ -60,15 +71,25 @@ fn counts(rows: &[Notification]) -> Line {
             None => kinds.push((&row.kind, 1)),
         }
     }
-    let list: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} x {}", kind.replace('_', " "))).collect();
+    let list: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{count} x {}", kind.replace('_', " ")))
+        .collect();
     Line::from(list.join(", "))
 }
 
 /// `03:11 #123 UDP flood on 203.0.113.0/24: attack began`
-fn short(row: &Notification, context: &Context) -> Line {
+fn short(row: &Notification, context: &Context, now: Timestamp) -> Line {
     // A digest of one incident names it in the title; each line then keeps to its own facts.
-    let own = Context { incident: None, ..context.clone() };
-    let line = Line::new().text(clock(at(row))).text(" ").text(reference(row)).text(" ");
+    let own = Context {
+        incident: None,
+        ..context.clone()
+    };
+    let line = Line::new()
+        .text(clock(at(row), now))
+        .text(" ")
+        .text(reference(row))
+        .text(" ");
     let line = if row.is_test { line.text("TEST ") } else { line };
     line.then(match &row.facts {
         Some(facts) => headline::of(facts, &own, row.created_at),
@@ -86,7 +107,11 @@ fn at(row: &Notification) -> Timestamp {
     }
 }
 
-/// `HH:MM`; the day is that of the message.
-fn clock(at: Timestamp) -> String {
-    domain::time::for_people(at).get(11..16).unwrap_or_default().to_owned()
+/// `HH:MM`, with the day where it may be another one.
+fn clock(at: Timestamp, now: Timestamp) -> String {
+    let whole = domain::time::for_people(at);
+    if since(now, at) > TODAY {
+        return whole;
+    }
+    whole.get(11..16).unwrap_or_default().to_owned()
 }

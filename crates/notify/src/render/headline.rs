@@ -65,10 +65,16 @@ pub(super) fn of(facts: &Facts, context: &Context, written: Timestamp) -> Line {
         Facts::ServiceSilent { service, .. } => name(service).text(" is silent"),
         Facts::ServiceBack { service, since } => name(service).text(format!(" is back after {}", lasted(since))),
         Facts::FeedBlind { feed, .. } => Line::from("No data from ").then(name(feed)),
-        Facts::FeedRestored { feed, since } => {
-            Line::from("Data from ").then(name(feed)).text(format!(" is back after {}", lasted(since)))
-        }
-        Facts::Mitigation { vectors, targets, bits, events, .. } => mitigation(vectors, targets, *bits, *events),
+        Facts::FeedRestored { feed, since } => Line::from("Data from ")
+            .then(name(feed))
+            .text(format!(" is back after {}", lasted(since))),
+        Facts::Mitigation {
+            vectors,
+            targets,
+            bits,
+            events,
+            ..
+        } => mitigation(vectors, targets, *bits, *events),
         Facts::SelfTest { .. } => "Test of the message chain".into(),
         Facts::Raised { title, .. } => match Words::present(Some(title), limit::VALUE) {
             Some(title) => Line::new().code(title),
@@ -131,7 +137,10 @@ fn alert_line(alert: &Alert, prefixes: &[Prefix]) -> Line {
                 Some(vector) => Line::new().code(vector),
                 None => Line::from(alert.kind.title().to_owned()),
             };
-            let place = place.map_or_else(|| Line::from(", prefix not named"), |place| Line::from(" on ").then(place));
+            let place = place.map_or_else(
+                || Line::from(", prefix not named"),
+                |place| Line::from(" on ").then(place),
+            );
             what.then(place).text(match alert.phase {
                 Phase::Start => ": attack began",
                 Phase::Update => ": attack goes on",
@@ -143,7 +152,9 @@ fn alert_line(alert: &Alert, prefixes: &[Prefix]) -> Line {
             let tunnel = details.words(&["tunnel_name", "tunnel_id", "name"]);
             let line = tunnel.map_or_else(|| Line::from("A tunnel"), |tunnel| Line::from("Tunnel ").code(tunnel));
             match details.take(&["new_status", "tunnel_status", "status"]) {
-                Some(status) => line.text(": ").code(Words::outside(&word(status, "MAGIC_TUNNEL_STATUS_"), limit::NAME)),
+                Some(status) => line
+                    .text(": ")
+                    .code(Words::outside(&word(status, "MAGIC_TUNNEL_STATUS_"), limit::NAME)),
                 None => line.text(": health changed"),
             }
         }
@@ -165,7 +176,11 @@ fn alert_line(alert: &Alert, prefixes: &[Prefix]) -> Line {
                 Some(origin) => line.text(" by AS ").code(origin),
                 None => line,
             };
-            if alert.phase == Phase::End { line.text(": ended") } else { line }
+            if alert.phase == Phase::End {
+                line.text(": ended")
+            } else {
+                line
+            }
         }
         AlertKind::Maintenance => {
             let line = titled("Cloudflare maintenance", details.words(&["airport_code", "cni_id"]));
@@ -175,7 +190,11 @@ fn alert_line(alert: &Alert, prefixes: &[Prefix]) -> Line {
         _ => {
             let line = Line::from("Cloudflare: ").then(name(&alert.kind.name().replace('_', " ")));
             let line = place.map_or_else(|| line.clone(), |place| line.clone().text(" on ").then(place));
-            if alert.phase == Phase::End { line.text(": ended") } else { line }
+            if alert.phase == Phase::End {
+                line.text(": ended")
+            } else {
+                line
+            }
         }
     }
 }
@@ -207,7 +226,10 @@ fn auto_advertisement(alert: &Alert, place: Option<Line>) -> Line {
         "Auto-advertisement delayed"
     };
     let written = || {
-        let names = results.iter().take(MOST_NAMED).map(|result| Words::outside(&result.written, limit::NAME));
+        let names = results
+            .iter()
+            .take(MOST_NAMED)
+            .map(|result| Words::outside(&result.written, limit::NAME));
         (!results.is_empty()).then(|| Line::new().codes(names))
     };
     match place.or_else(written) {
@@ -217,19 +239,29 @@ fn auto_advertisement(alert: &Alert, place: Option<Line>) -> Line {
 }
 
 fn mitigation(vectors: &[String], targets: &[String], bits: u64, events: u64) -> Line {
-    let mut line = match vectors.first().and_then(|vector| Words::present(Some(vector), limit::NAME)) {
+    let mut line = match vectors
+        .first()
+        .and_then(|vector| Words::present(Some(vector), limit::NAME))
+    {
         Some(vector) => Line::new().code(vector),
         None => Line::from("Attack traffic"),
     };
     if vectors.len() > 1 {
         line = line.text(format!(" and {} more", vectors.len() - 1));
     }
-    if let Some(target) = targets.first().and_then(|target| Words::present(Some(target), limit::NAME)) {
+    if let Some(target) = targets
+        .first()
+        .and_then(|target| Words::present(Some(target), limit::NAME))
+    {
         line = line.text(" on ").code(target);
         if targets.len() > 1 {
             line = line.text(format!(" and {} more", targets.len() - 1));
         }
     }
-    let rows = if events == 1 { "1 event".to_owned() } else { format!("{} events", grouped(events)) };
+    let rows = if events == 1 {
+        "1 event".to_owned()
+    } else {
+        format!("{} events", grouped(events))
+    };
     line.text(format!(": {} dropped in {rows}", Bits(bits)))
 }

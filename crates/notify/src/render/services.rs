@@ -38,7 +38,9 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.field("Last sign of life", *last);
             match context.service.as_ref().filter(|beat| beat.beat_at > *last) {
                 Some(beat) => document.push(
-                    Line::new().bold("It is back: ").text(format!("last sign of life {}", ago(now, beat.beat_at))),
+                    Line::new()
+                        .bold("It is back: ")
+                        .text(format!("last sign of life {}", ago(now, beat.beat_at))),
                 ),
                 None => document.push(silent_means(service)),
             }
@@ -46,11 +48,15 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.push(Line::from("Look: ").code("systemctl status ").code(unit));
         }
         Facts::ServiceBack { since: last, .. } => document.field("Last sign before", *last),
-        Facts::FeedBlind { because, since: from, .. } => {
+        Facts::FeedBlind {
+            because, since: from, ..
+        } => {
             document.maybe("Because", Words::present(Some(because), limit::VALUE));
             document.entry(
                 "Failing",
-                Line::from("since ").code(*from).text(format!(", {} so far", minutes(since(row.created_at, *from)))),
+                Line::from("since ")
+                    .code(*from)
+                    .text(format!(", {} so far", minutes(since(row.created_at, *from)))),
             );
             document.push("What it would show is unknown until it is back; unknown never counts as calm.");
         }
@@ -77,7 +83,11 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
 fn labelled(document: &mut Document, lines: &[(String, String)]) {
     for (label, value) in lines.iter().take(MOST_LINES) {
         let label = Words::outside(label, limit::NAME);
-        let line = if label.is_empty() { Line::new() } else { Line::new().text(label).text(": ") };
+        let line = if label.is_empty() {
+            Line::new()
+        } else {
+            Line::new().text(label).text(": ")
+        };
         let line = line.code(Words::outside(value, limit::VALUE));
         if !line.is_blank() {
             document.push(line);
@@ -125,17 +135,25 @@ fn mitigation(document: &mut Document, facts: &Facts) {
     };
     // Volumes over the whole time, not rates.
     document.push(
-        Line::from("Dropped: ").bold(Packets(*packets).to_string()).text(" · ").bold(Bits(*bits).to_string()).text(format!(
-            " in {} {}",
-            grouped(*events),
-            if *events == 1 { "event" } else { "events" }
-        )),
+        Line::from("Dropped: ")
+            .bold(Packets(*packets).to_string())
+            .text(" · ")
+            .bold(Bits(*bits).to_string())
+            .text(format!(
+                " in {} {}",
+                grouped(*events),
+                if *events == 1 { "event" } else { "events" }
+            )),
     );
     let length = since(*to, *from);
     let time = Line::new().code(*from);
     document.entry(
         "Time",
-        if length.is_zero() { time } else { time.text(" to ").code(*to).text(format!(", {}", human(length))) },
+        if length.is_zero() {
+            time
+        } else {
+            time.text(" to ").code(*to).text(format!(", {}", human(length)))
+        },
     );
     if !length.is_zero() {
         let mean = Packets(*packets).per(length);
@@ -150,7 +168,10 @@ fn mitigation(document: &mut Document, facts: &Facts) {
         } else {
             String::new()
         };
-        document.push(format!("{} different sources in the samples{spoofed}", grouped(*distinct_sources)));
+        document.push(format!(
+            "{} different sources in the samples{spoofed}",
+            grouped(*distinct_sources)
+        ));
     }
     list(document, "Cloudflare locations", locations);
     document.maybe("Attack", Words::present(attack_id.as_deref(), 64));
@@ -170,5 +191,12 @@ fn list(document: &mut Document, label: &'static str, values: &[String]) {
     }
     let more = values.len().saturating_sub(shown.len());
     let line = Line::new().codes(shown);
-    document.entry(label, if more > 0 { line.text(format!(" and {more} more")) } else { line });
+    document.entry(
+        label,
+        if more > 0 {
+            line.text(format!(" and {more} more"))
+        } else {
+            line
+        },
+    );
 }

@@ -32,7 +32,13 @@ pub(super) fn write(document: &mut Document, facts: &Facts, context: &Context, n
     if let Some(reason) = &context.unavailable {
         if is_about_prefixes(facts) {
             let reason = Words::outside(reason, limit::VALUE);
-            lines.push(Line::new().bold("unknown").text(": the database could not be read (").code(reason).text(")"));
+            lines.push(
+                Line::new()
+                    .bold("unknown")
+                    .text(": the database could not be read (")
+                    .code(reason)
+                    .text(")"),
+            );
         }
     } else {
         for prefix in &context.prefixes {
@@ -64,7 +70,10 @@ pub(super) fn write_short(document: &mut Document, context: &Context, now: Times
         document.push(advertised(prefix, now));
     }
     if context.more_prefixes > 0 {
-        document.push(format!("and {} more prefixes: see the dashboard", context.more_prefixes));
+        document.push(format!(
+            "and {} more prefixes: see the dashboard",
+            context.more_prefixes
+        ));
     }
 }
 
@@ -92,7 +101,11 @@ fn ended_meanwhile(alert: &Alert, context: &Context, now: Timestamp) -> Option<L
         return None;
     }
     let ended = incident.ended_at.filter(|ended| *ended >= alert.at())?;
-    Some(Line::new().bold("Ended meanwhile").text(format!(": Cloudflare sent END at {} ({})", for_people(ended), ago(now, ended))))
+    Some(Line::new().bold("Ended meanwhile").text(format!(
+        ": Cloudflare sent END at {} ({})",
+        for_people(ended),
+        ago(now, ended)
+    )))
 }
 
 /// Whether Cloudflare announces it, as far as that is known.
@@ -103,7 +116,11 @@ fn advertised(prefix: &PrefixNow, now: Timestamp) -> Line {
         Ok(None) => return line.bold("unknown").text(": its state was never read"),
         Err(reason) => {
             let reason = Words::outside(reason, limit::VALUE);
-            return line.bold("unknown").text(": the stored state cannot be used (").code(reason).text(")");
+            return line
+                .bold("unknown")
+                .text(": the stored state cannot be used (")
+                .code(reason)
+                .text(")");
         }
     };
     let age = ago(now, entry.read_at);
@@ -116,7 +133,9 @@ fn advertised(prefix: &PrefixNow, now: Timestamp) -> Line {
             .text(format!("); {age} it was {}", flag(entry)));
     }
     if since(now, entry.read_at) > READING_FRESH {
-        return line.bold("unknown").text(format!(": last read {age}, then {}", flag(entry)));
+        return line
+            .bold("unknown")
+            .text(format!(": last read {age}, then {}", flag(entry)));
     }
     let changed = match (entry.prefix.state.advertised, entry.prefix.state.advertised_modified_at) {
         (Some(_), Some(at)) => format!(" since {}", for_people(at)),
@@ -127,7 +146,8 @@ fn advertised(prefix: &PrefixNow, now: Timestamp) -> Line {
         _ => "",
     };
     let locked = if entry.prefix.state.locked { ", LOCKED" } else { "" };
-    line.bold(flag(entry)).text(format!("{changed}{locked}{meaning} (read {age})"))
+    line.bold(flag(entry))
+        .text(format!("{changed}{locked}{meaning} (read {age})"))
 }
 
 fn flag(entry: &Entry) -> &'static str {
@@ -146,13 +166,23 @@ fn next(prefix: &PrefixNow, now: Timestamp) -> Option<Line> {
         Ok(None) => return None,
         Err(reason) => {
             let reason = Words::outside(reason, limit::VALUE);
-            return Some(Line::from("Automation: ").bold("unknown").text(" (").code(reason).text(")"));
+            return Some(
+                Line::from("Automation: ")
+                    .bold("unknown")
+                    .text(" (")
+                    .code(reason)
+                    .text(")"),
+            );
         }
     };
     let age = ago(now, answer.at);
     if since(now, answer.at) > ANSWER_FRESH {
         let line = Line::from("Automation: ").bold("no answer");
-        return Some(line.text(format!(" since {} ({age}); then: {}", for_people(answer.at), verdict(answer))));
+        return Some(line.text(format!(
+            " since {} ({age}); then: {}",
+            for_people(answer.at),
+            verdict(answer)
+        )));
     }
     if matches!(answer.decision.verdict, Verdict::Direct) {
         return None;
@@ -164,7 +194,9 @@ fn next(prefix: &PrefixNow, now: Timestamp) -> Option<Line> {
     };
     let mut line = Line::from("Automation: ").bold(verdict(answer));
     if !matches!(answer.decision.verdict, Verdict::NotManaged) {
-        line = line.text("; next: ").text(Words::outside(&answer.decision.next.action, limit::NAME));
+        line = line
+            .text("; next: ")
+            .text(Words::outside(&answer.decision.next.action, limit::NAME));
         if let Some(at) = answer.decision.next.not_before {
             line = line.text(format!(" not before {}", for_people(at)));
         }

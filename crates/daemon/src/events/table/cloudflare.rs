@@ -5,7 +5,7 @@ use super::EventDef;
 pub(super) const EVENTS: &[EventDef] = &[
     EventDef::warn(
         "cloudflare.budget.locked",
-        "Cloudflare limits our calls; none of this kind is made for `wait_s` seconds, and what they would show is unknown until then.",
+        "Cloudflare limits our calls; none of this kind but an advertise is made for `wait_s` seconds, and what they would show is unknown until then.",
         "If it repeats, see who else uses the account's API limit, or raise analytics.poll_interval.",
     ),
     EventDef::warn(
@@ -19,7 +19,7 @@ pub(super) const EVENTS: &[EventDef] = &[
     ),
     EventDef::debug(
         "transport.race.unavailable",
-        "Fewer connections than addresses were tried at once, because the API limit left no room for more.",
+        "Fewer addresses than usual were tried at once for one connection: the HTTP library gave no further token. Harmless.",
     ),
     EventDef::debug(
         "transport.race.won",

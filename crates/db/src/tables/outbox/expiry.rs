@@ -65,6 +65,31 @@ fn end(tx: &WriteTx<'_>, id: i64, state: &str, reason: &str) -> Result<(), DbErr
     Ok(())
 }
 
+/// Whether [`expire`] or [`summarise_expired`] have anything to do; so that an idle service writes nothing.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_expired(tx: &ReadTx<'_>, max_age: Duration, gap: Duration, now: Timestamp) -> Result<bool, DbError> {
+    if has_older(tx, max_age, now)? {
+        return Ok(true);
+    }
+    let Some(newest) = newest_expiry(tx)? else {
+        return Ok(false);
+    };
+    Ok(last_summary(tx)?.is_none_or(|last| last.is_due(newest, gap, now)))
+}
+
+/// Whether anything queued was entered longer than `age` ago.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_older(tx: &ReadTx<'_>, age: Duration, now: Timestamp) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM notifications WHERE state = 'queued' AND created_at < ?1)")?
+        .query_row([at(minus(now, age))], |row| row.get(0))?)
+}
+
 /// Ends queued rows as suppressed because this process knows of no chat. It leaves alone what is younger than `grace`,
 /// and everything as long as any process has tried to send within the last hour: that one has a chat. Returns how many.
 ///
@@ -101,6 +126,26 @@ struct LastSummary {
     covers_from: Timestamp,
 }
 
+impl LastSummary {
+    /// Whether something expired after it and enough time passed for another one.
+    fn is_due(&self, newest: Timestamp, gap: Duration, now: Timestamp) -> bool {
+        let recent = self.made_at <= now && self.made_at > minus(now, gap);
+        newest > self.made_at && !recent
+    }
+}
+
+fn last_summary(tx: &ReadTx<'_>) -> Result<Option<LastSummary>, DbError> {
+    Ok(leases::fact(tx, LAST_SUMMARY)?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn newest_expiry(tx: &ReadTx<'_>) -> Result<Option<Timestamp>, DbError> {
+    let text: Option<String> = tx
+        .conn()
+        .prepare_cached("SELECT max(at) FROM notification_attempts WHERE chat_id = ?1")?
+        .query_row([NO_CHAT], |row| row.get(0))?;
+    Ok(text.as_deref().and_then(from_text))
+}
+
 /// A summary of expired rows that was entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -116,21 +161,15 @@ pub struct Summary {
 /// # Errors
 /// Those of the database.
 pub fn summarise_expired(tx: &WriteTx<'_>, gap: Duration, now: Timestamp) -> Result<Option<Summary>, DbError> {
-    let last: Option<LastSummary> = leases::fact(tx, LAST_SUMMARY)?.and_then(|text| serde_json::from_str(&text).ok());
-    let newest: Option<String> = tx
-        .conn()
-        .prepare_cached("SELECT max(at) FROM notification_attempts WHERE chat_id = ?1")?
-        .query_row([NO_CHAT], |row| row.get(0))?;
-    let Some(newest) = newest.as_deref().and_then(from_text) else {
+    let Some(newest) = newest_expiry(tx)? else {
         return Ok(None);
     };
     let mut covers_from = Timestamp::MIN;
-    if let Some(last) = &last {
-        let recent = last.made_at <= now && last.made_at > minus(now, gap);
-        if newest <= last.made_at || recent {
+    if let Some(last) = last_summary(tx)? {
+        if !last.is_due(newest, gap, now) {
             return Ok(None);
         }
-        covers_from = told_until(tx, last, now)?;
+        covers_from = told_until(tx, &last, now)?;
     }
     let kinds = expired_kinds(tx, covers_from, now)?;
     let expired = kinds.iter().map(|kind| kind.count).sum();

@@ -1,0 +1,22 @@
+//! Events of the webhook receiver (`webhook`), sorted by name.
+
+use super::EventDef;
+
+pub(super) const EVENTS: &[EventDef] = &[
+    EventDef::warn(
+        "networks.refresh_failed",
+        "The discovered prefixes could not be read again; alerts are tied to those known before.",
+        "Check the database: free space, permissions, locks.",
+    ),
+    EventDef::error(
+        "webhook.not_stored",
+        "An authenticated delivery could not be stored and was answered 503: this alert is lost here unless it is fetched from Cloudflare's history.",
+        "Check the database: free space, permissions, locks.",
+    ),
+    EventDef::warn(
+        "webhook.refused",
+        "A request without the right secret, or from a source that may not post, was turned away; logged at powers of two.",
+        "If Cloudflare itself is refused, compare cloudflare.webhook_secret with the notification destination.",
+    ),
+    EventDef::info("webhook.stored", "A delivery is durable; `duplicate` says whether it was known."),
+];

@@ -1,0 +1,447 @@
+//! What an answer of the Bot API means for the message, the chat and the next try. The only place that reads Telegram's
+//! error texts.
+//!
+//! Source: the error texts of the Bot API server 10.0. Texts are compared without case and by their telling part,
+//! because versions vary them. An unknown text never loses a message: it is tried again until it is too old, except a
+//! `Bad Request` for a message that has already been reduced to plain text.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use teloxide::{ApiError, RequestError};
+
+use crate::words::Words;
+
+/// Longest text kept of an error.
+const LONGEST: usize = 240;
+
+/// How long to wait where a flood answer names no time.
+const FLOOD_DEFAULT: Duration = Duration::from_secs(5);
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is in the chat.
+    Sent {
+        /// Its id, when the answer held one.
+        message_id: Option<i64>,
+    },
+    /// It was there already in this form.
+    NotModified,
+    /// Flood control: nothing to this chat before that time.
+    RetryAfter {
+        /// As told.
+        wait: Duration,
+    },
+    /// Nobody knows or cares why; the same request may succeed later. It may have arrived.
+    Transient {
+        /// What happened.
+        words: String,
+    },
+    /// This form was refused: once more as plain text.
+    MarkupRefused {
+        /// Telegram's words.
+        words: String,
+    },
+    /// Longer than the server takes.
+    TooLong {
+        /// Telegram's words.
+        words: String,
+    },
+    /// The group became a supergroup with this id.
+    MigrateTo {
+        /// The new id.
+        chat_id: i64,
+    },
+    /// The topic is gone or closed.
+    ThreadGone {
+        /// Telegram's words.
+        words: String,
+    },
+    /// No message can reach the chat until a person changes something.
+    ChannelBroken {
+        /// What is wrong, for people.
+        reason: String,
+    },
+    /// This message will never be taken.
+    Permanent {
+        /// Telegram's words.
+        words: String,
+    },
+}
+
+/// Knows the bot's token in order to keep it out of texts.
+pub(super) struct Secret {
+    token: SecretString,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    pub(super) fn new(token: &SecretString) -> Self {
+        Self { token: token.clone() }
+    }
+
+    /// The text on one line, bounded, without the token or its secret half.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let token = self.token.expose_secret();
+        let mut text = text.to_owned();
+        let secret_half = token.split_once(':').map(|(_, half)| half);
+        for secret in [Some(token), secret_half]
+            .into_iter()
+            .flatten()
+            .filter(|secret| secret.len() >= 8)
+        {
+            text = text.replace(secret, "***");
+        }
+        Words::outside(&text, LONGEST).as_str().to_owned()
+    }
+}
+
+/// Reads an error. `html` says in which form the message was sent.
+pub(super) fn classify(error: &RequestError, html: bool, secret: &Secret) -> Delivery {
+    match error {
+        RequestError::Api(ApiError::Unknown(text) | ApiError::CantParseEntities(text)) => of_text(text, html, secret),
+        RequestError::Api(known) => of_text(&known.to_string(), html, secret),
+        RequestError::MigrateToChatId(id) => Delivery::MigrateTo { chat_id: id.0 },
+        RequestError::RetryAfter(seconds) => wait(u64::from(seconds.seconds())),
+        RequestError::Network(error) => network(error, secret),
+        RequestError::InvalidJson { raw, .. } => of_body(raw, html, secret),
+        RequestError::Io(error) => Delivery::Transient {
+            words: secret.redact(&error.to_string()),
+        },
+    }
+}
+
+fn wait(seconds: u64) -> Delivery {
+    Delivery::RetryAfter {
+        wait: Duration::from_secs(seconds.max(1)),
+    }
+}
+
+/// An answer that the library could not read: a proxy's page, or a shape newer than the library.
+fn of_body(raw: &str, html: bool, secret: &Secret) -> Delivery {
+    let Ok(body) = serde_json::from_str::<Value>(raw) else {
+        let head: String = raw.chars().take(80).collect();
+        return Delivery::Transient {
+            words: secret.redact(&format!("the answer is not from Telegram: {head}")),
+        };
+    };
+    match (body["ok"].as_bool(), body["description"].as_str()) {
+        // Sending it again because we cannot read the receipt would repeat it for ever.
+        (Some(true), _) => Delivery::Sent {
+            message_id: body["result"]["message_id"].as_i64(),
+        },
+        (Some(false), Some(description)) => {
+            let parameters = &body["parameters"];
+            if let Some(chat_id) = parameters["migrate_to_chat_id"].as_i64() {
+                return Delivery::MigrateTo { chat_id };
+            }
+            match parameters["retry_after"].as_u64() {
+                Some(seconds) => wait(seconds),
+                None => of_text(description, html, secret),
+            }
+        }
+        _ => Delivery::Transient {
+            words: "the answer is JSON, but not Telegram's".into(),
+        },
+    }
+}
+
+fn network(error: &reqwest::Error, secret: &Secret) -> Delivery {
+    let what = if error.is_builder() {
+        "the request could not be made"
+    } else if error.is_connect() {
+        "no connection"
+    } else if error.is_timeout() {
+        "no answer in time; it may have arrived"
+    } else {
+        "the connection broke; it may have arrived"
+    };
+    // The outermost text of the HTTP library names the address, which holds the token; the causes do not.
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(Error::source) {
+        cause = Some(deeper);
+    }
+    let words = cause.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"));
+    Delivery::Transient {
+        words: secret.redact(&words),
+    }
+}
+
+/// Telling parts of error texts, lower case, most specific first.
+const BROKEN: [(&str, &str); 17] = [
+    ("bot was blocked", "the user has blocked the bot"),
+    ("kicked", "the bot was removed from the chat"),
+    ("is not a member", "the bot is not a member of the chat"),
+    ("group chat was deleted", "the group was deleted"),
+    ("group is deactivated", "the group was deactivated"),
+    ("user is deactivated", "the user's account was deactivated"),
+    ("can't initiate conversation", "the user must write to the bot first"),
+    ("to bots", "the chat is another bot"),
+    ("chat not found", "the chat does not exist or the bot is not in it"),
+    ("user not found", "the user does not exist"),
+    ("chat_id is empty", "no chat is configured"),
+    ("peer_id_invalid", "the chat's number is wrong"),
+    ("rights", "the bot may not write in the chat"),
+    ("chat_write_forbidden", "the bot may not write in the chat"),
+    ("chat_restricted", "the chat is restricted"),
+    ("chat_admin_required", "the bot must be an administrator of the channel"),
+    (
+        "upgraded to a supergroup",
+        "the group became a supergroup and its new number was not told",
+    ),
+];
+
+const MARKUP: [&str; 3] = [
+    "can't parse entities",
+    "can't parse message text",
+    "unsupported parse_mode",
+];
+const TOO_LONG: [&str; 4] = [
+    "message is too long",
+    "text is too long",
+    "message_too_long",
+    "entity too large",
+];
+const THREAD: [&str; 4] = ["thread not found", "topic_deleted", "topic_closed", "topic_id_invalid"];
+
+fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
+    let words = secret.redact(description);
+    let text = words.to_lowercase();
+    let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    if text.contains("message is not modified") {
+        return Delivery::NotModified;
+    }
+    if text.starts_with("too many requests") || text.contains("retry after") {
+        return told_wait(&text);
+    }
+    if any(&THREAD) {
+        return Delivery::ThreadGone { words };
+    }
+    if any(&TOO_LONG) {
+        return Delivery::TooLong { words };
+    }
+    if any(&MARKUP) {
+        return if html {
+            Delivery::MarkupRefused { words }
+        } else {
+            Delivery::Permanent { words }
+        };
+    }
+    if text.contains("message text is empty") {
+        return Delivery::Permanent { words };
+    }
+    if let Some((_, reason)) = BROKEN.iter().find(|(part, _)| text.contains(part)) {
+        return Delivery::ChannelBroken {
+            reason: format!("{reason} ({words})"),
+        };
+    }
+    if text.contains("invalid bot token") || text.starts_with("unauthorized") || text.starts_with("not found") {
+        return Delivery::ChannelBroken {
+            reason: format!("the bot token or the address of the API is wrong ({words})"),
+        };
+    }
+    if text.starts_with("forbidden") {
+        return Delivery::ChannelBroken {
+            reason: format!("the chat refuses the bot ({words})"),
+        };
+    }
+    if text.starts_with("bad request") {
+        // Something about this message; in its barest form it may pass.
+        return if html {
+            Delivery::MarkupRefused { words }
+        } else {
+            Delivery::Permanent { words }
+        };
+    }
+    Delivery::Transient { words }
+}
+
+/// `too many requests: retry after 17`
+fn told_wait(text: &str) -> Delivery {
+    let seconds = text
+        .rsplit_once("retry after")
+        .and_then(|(_, rest)| rest.trim().split(|c: char| !c.is_ascii_digit()).next())
+        .and_then(|digits| digits.parse::<u64>().ok());
+    match seconds {
+        Some(seconds) => wait(seconds),
+        None => Delivery::RetryAfter { wait: FLOOD_DEFAULT },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "123456:canary-secret-half-of-the-token-0001";
+
+    fn secret() -> Secret {
+        Secret::new(&SecretString::from(TOKEN))
+    }
+
+    /// As the library hands an answer over.
+    fn answer(body: &str, html: bool) -> Delivery {
+        #[derive(serde::Deserialize)]
+        struct Failed {
+            description: Option<ApiError>,
+        }
+        let source = || serde_json::from_str::<bool>("x").unwrap_err();
+        let error = match serde_json::from_str::<Failed>(body) {
+            Ok(Failed {
+                description: Some(error),
+            }) if !body.contains("parameters") => RequestError::Api(error),
+            _ => RequestError::InvalidJson {
+                source: std::sync::Arc::new(source()),
+                raw: body.into(),
+            },
+        };
+        classify(&error, html, &secret())
+    }
+
+    fn class(delivery: &Delivery) -> &'static str {
+        match delivery {
+            Delivery::Sent { .. } => "sent",
+            Delivery::NotModified => "not modified",
+            Delivery::RetryAfter { .. } => "retry after",
+            Delivery::Transient { .. } => "transient",
+            Delivery::MarkupRefused { .. } => "markup",
+            Delivery::TooLong { .. } => "too long",
+            Delivery::MigrateTo { .. } => "migrate",
+            Delivery::ThreadGone { .. } => "thread",
+            Delivery::ChannelBroken { .. } => "broken",
+            Delivery::Permanent { .. } => "permanent",
+        }
+    }
+
+    #[test]
+    fn every_documented_error_has_its_class() {
+        for (description, as_html, as_plain) in [
+            (
+                "Bad Request: can't parse entities: Unsupported start tag \"x\" at byte offset 3",
+                "markup",
+                "permanent",
+            ),
+            (
+                "Bad Request: can't parse entities: Character '.' is reserved",
+                "markup",
+                "permanent",
+            ),
+            ("Bad Request: unsupported parse_mode", "markup", "permanent"),
+            ("Bad Request: message is too long", "too long", "too long"),
+            ("Bad Request: text is too long", "too long", "too long"),
+            ("Bad Request: MESSAGE_TOO_LONG", "too long", "too long"),
+            ("Request Entity Too Large", "too long", "too long"),
+            ("Bad Request: message text is empty", "permanent", "permanent"),
+            (
+                "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
+                "not modified",
+                "not modified",
+            ),
+            ("Bad Request: chat not found", "broken", "broken"),
+            ("Bad Request: message thread not found", "thread", "thread"),
+            ("Bad Request: TOPIC_CLOSED", "thread", "thread"),
+            (
+                "Bad Request: group chat was upgraded to a supergroup chat",
+                "broken",
+                "broken",
+            ),
+            (
+                "Bad Request: not enough rights to send text messages to the chat",
+                "broken",
+                "broken",
+            ),
+            (
+                "Bad Request: need administrator rights in the channel chat",
+                "broken",
+                "broken",
+            ),
+            ("Bad Request: group is deactivated", "broken", "broken"),
+            ("Bad Request: PEER_ID_INVALID", "broken", "broken"),
+            ("Bad Request: something nobody has seen", "markup", "permanent"),
+            ("Unauthorized", "broken", "broken"),
+            ("Unauthorized: invalid token specified", "broken", "broken"),
+            ("Not Found", "broken", "broken"),
+            ("Forbidden: bot was blocked by the user", "broken", "broken"),
+            ("Forbidden: bot was kicked from the supergroup chat", "broken", "broken"),
+            ("Forbidden: the group chat was deleted", "broken", "broken"),
+            ("Forbidden: user is deactivated", "broken", "broken"),
+            ("Forbidden: bot is not a member of the channel chat", "broken", "broken"),
+            ("Forbidden: words of tomorrow", "broken", "broken"),
+            ("Too Many Requests: retry after 17", "retry after", "retry after"),
+            ("Internal Server Error", "transient", "transient"),
+            ("Bad Gateway", "transient", "transient"),
+            ("Gateway Timeout", "transient", "transient"),
+            (
+                "Conflict: terminated by other getUpdates request",
+                "transient",
+                "transient",
+            ),
+            ("words of tomorrow", "transient", "transient"),
+        ] {
+            let body = serde_json::json!({"ok": false, "error_code": 400, "description": description}).to_string();
+            assert_eq!(class(&answer(&body, true)), as_html, "{description}");
+            assert_eq!(class(&answer(&body, false)), as_plain, "{description} as plain text");
+        }
+    }
+
+    #[test]
+    fn parameters_and_unreadable_bodies() {
+        for (body, wanted) in [
+            (
+                r#"{"ok":false,"error_code":429,"description":"x","parameters":{"retry_after":17,"adaptive":true}}"#,
+                Delivery::RetryAfter {
+                    wait: Duration::from_secs(17),
+                },
+            ),
+            (
+                r#"{"ok":false,"error_code":400,"description":"x","parameters":{"migrate_to_chat_id":-100987}}"#,
+                Delivery::MigrateTo { chat_id: -100_987 },
+            ),
+            (
+                r#"{"ok":true,"result":{"message_id":9,"new_shape":1}}"#,
+                Delivery::Sent { message_id: Some(9) },
+            ),
+            (r#"{"ok":true,"result":true}"#, Delivery::Sent { message_id: None }),
+        ] {
+            assert_eq!(answer(body, true), wanted, "{body}");
+        }
+        for body in ["<html>502</html>", "", "[]", "{\"ok\":1}", "{\"ok\":false}"] {
+            assert_eq!(class(&answer(body, true)), "transient", "{body}");
+        }
+        let error = RequestError::RetryAfter(teloxide::types::Seconds::from_seconds(0));
+        assert_eq!(
+            classify(&error, true, &secret()),
+            Delivery::RetryAfter {
+                wait: Duration::from_secs(1)
+            }
+        );
+        assert_eq!(
+            told_wait("too many requests"),
+            Delivery::RetryAfter { wait: FLOOD_DEFAULT }
+        );
+    }
+
+    #[test]
+    fn the_token_is_in_no_text() {
+        let half = "canary-secret-half-of-the-token-0001";
+        for text in [
+            TOKEN.to_owned(),
+            format!("https://api.telegram.org/bot{TOKEN}/sendMessage"),
+            format!("x{half}y"),
+        ] {
+            let body = serde_json::json!({"ok": false, "description": format!("Forbidden: {text}")}).to_string();
+            let shown = format!("{:?}", answer(&body, true));
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+        let long = secret().redact(&"word ".repeat(1_000));
+        assert!(long.chars().count() <= LONGEST + 1);
+    }
+}

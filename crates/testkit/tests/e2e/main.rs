@@ -1,0 +1,12 @@
+//! End to end: the real programs, one database file, a simulated Cloudflare and Telegram.
+//!
+//! Nothing here looks into a process: only at what it wrote, sent, answered and told its manager. The times are those of
+//! [`testkit::Pace::fast`]; no code path of the product knows that it is tested.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bad_input;
+mod blindness;
+mod crash;
+mod crash_points;
+mod slice;
+mod start;

@@ -1,0 +1,32 @@
+//! The pages. Each is a template with a typed context; nothing here decides anything.
+
+pub(crate) mod error;
+pub(crate) mod hop;
+pub(crate) mod incident;
+pub(crate) mod incidents;
+pub(crate) mod login;
+pub(crate) mod main;
+pub(crate) mod password;
+mod shell;
+
+pub(crate) use shell::Shell;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
+
+use crate::answer::Failure;
+
+/// The page, or the defect that kept it from being written.
+fn rendered(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(error) => Failure::internal(&error).into_response(),
+    }
+}
+
+/// A step to another page of this site, taken with GET.
+pub(crate) fn go_to(path: &str) -> Response {
+    let location = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}

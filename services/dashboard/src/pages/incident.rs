@@ -1,0 +1,169 @@
+//! `/incidents/{id}`: one attack from its first sign to the withdrawal.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use db::events::Event;
+use db::incidents::{self, Incident, Line};
+use db::outbox::Notification;
+use db::{events, outbox};
+use domain::ids::IncidentId;
+use domain::time::since;
+
+use super::{Shell, main, rendered};
+use crate::accounts::Member;
+use crate::answer::Failure;
+use crate::app::App;
+use crate::overview::current;
+use crate::overview::log::LogRow;
+use crate::overview::prefix::PrefixView;
+use crate::overview::state::Tone;
+use crate::words;
+
+/// Lines of the timeline, messages and deliveries shown. An attack of a day has some dozens.
+pub(crate) const MOST_LINES: u32 = 500;
+pub(crate) const MOST_MESSAGES: u32 = 200;
+pub(crate) const MOST_DELIVERIES: u32 = 50;
+
+/// Of each delivery's body, in characters; all of it is in the API.
+const SHOWN_BODY: usize = 6_000;
+
+#[derive(Template)]
+#[template(path = "incident.html")]
+struct Page {
+    shell: Shell,
+    incident: Incident,
+    prefixes: Vec<PrefixView>,
+    timeline: Vec<Line>,
+    messages: Vec<Notification>,
+    deliveries: Vec<Delivery>,
+}
+
+struct Delivery {
+    row: LogRow,
+    body: Option<String>,
+}
+
+/// What is stored about one incident.
+pub(crate) struct Stored {
+    pub(crate) incident: Incident,
+    pub(crate) timeline: Vec<Line>,
+    pub(crate) messages: Vec<Notification>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Reads everything about an incident as one moment.
+///
+/// # Errors
+/// 404 when there is no such incident.
+pub(crate) async fn stored(app: &App, id: i64) -> Result<Stored, Failure> {
+    let id = IncidentId(id);
+    let read = move |tx: &db::ReadTx<'_>| {
+        let Some(incident) = incidents::get(tx, id)? else { return Ok(None) };
+        Ok(Some(Stored {
+            incident,
+            timeline: incidents::timeline(tx, id, MOST_LINES)?,
+            messages: outbox::of_incident(tx, id, MOST_MESSAGES)?,
+            events: events::of_incident(tx, id, MOST_DELIVERIES)?,
+        }))
+    };
+    let found = app.db().read("incident", read).await?;
+    found.ok_or_else(|| Failure::not_found("There is no such incident."))
+}
+
+/// `GET /incidents/{id}`
+pub(crate) async fn page(State(app): State<App>, member: Member, Path(id): Path<i64>) -> Result<Response, Failure> {
+    let overview = main::situation(&app).await?;
+    let stored = stored(&app, id).await?;
+    let title = format!("Incident {id}");
+    let shell = Shell::over(&app, &member, &overview, &title, "incidents");
+    let prefixes = stored.incident.prefixes.iter().filter_map(|prefix| overview.prefix(*prefix)).cloned().collect();
+    Ok(rendered(&Page {
+        shell,
+        prefixes,
+        incident: stored.incident,
+        timeline: stored.timeline,
+        messages: stored.messages,
+        deliveries: stored.events.iter().map(Delivery::of).collect(),
+    }))
+}
+
+impl Delivery {
+    fn of(event: &Event) -> Self {
+        let body = event.raw_payload.as_deref().map(|raw| {
+            let pretty = serde_json::from_str::<serde_json::Value>(raw)
+                .ok()
+                .and_then(|value| serde_json::to_string_pretty(&value).ok());
+            let text = pretty.as_deref().unwrap_or(raw);
+            match text.char_indices().nth(SHOWN_BODY) {
+                Some((end, _)) => format!("{}\n… (cut; GET /api/attacks/{} has all of it)", &text[..end], event.id),
+                None => text.to_owned(),
+            }
+        });
+        Self {
+            row: LogRow::of(event),
+            body,
+        }
+    }
+}
+
+impl Page {
+    fn title(&self) -> String {
+        current::title(&self.incident)
+    }
+
+    fn peak(&self) -> Option<String> {
+        current::peak(self.incident.peak_bps, self.incident.peak_pps)
+    }
+
+    /// `ongoing`, `ended`, `withdrawn`
+    fn state(&self) -> (&'static str, Tone) {
+        match (self.incident.withdrawn_at, self.incident.ended_at) {
+            (Some(_), _) => ("withdrawn", Tone::Plain),
+            (None, Some(_)) => ("ended", Tone::Plain),
+            (None, None) => ("ongoing", Tone::Warn),
+        }
+    }
+
+    fn length(&self) -> String {
+        let end = self.incident.ended_at.unwrap_or(self.shell.now);
+        words::age(since(end, self.incident.began_at))
+    }
+
+    fn kind(&self, line: &Line) -> String {
+        words::outside_up_to(&line.kind, 30).replace('_', " ")
+    }
+
+    /// A class of the style sheet for kinds that are looked for first.
+    fn kind_class(&self, line: &Line) -> &'static str {
+        let kind = line.kind.as_str();
+        match kind {
+            _ if kind.contains("withdraw") => "withdraw",
+            _ if kind.contains("advertis") => "advertise",
+            _ if kind.contains("attack") || kind.contains("start") => "start",
+            _ if kind.contains("calm") || kind.contains("end") => "end",
+            _ => "other",
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        words::outside_up_to(text, 1_000)
+    }
+
+    fn short(&self, text: &str) -> String {
+        words::outside_up_to(text, 60)
+    }
+
+    fn fate_tone(&self, message: &Notification) -> &'static str {
+        match message.state.as_str() {
+            "sent" => "good",
+            "queued" => "plain",
+            "suppressed" => "plain",
+            _ => "warn",
+        }
+    }
+
+    fn priority(&self, message: &Notification) -> &'static str {
+        message.priority.as_str()
+    }
+}

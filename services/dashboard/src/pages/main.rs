@@ -1,0 +1,84 @@
+//! `/`: the situation. What is happening, every prefix with its state and reasons, the log, services and messages.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::{Shell, rendered};
+use crate::accounts::Member;
+use crate::answer::Failure;
+use crate::app::App;
+use crate::html;
+use crate::overview::current;
+use crate::overview::prefix::PrefixView;
+use crate::overview::state::State as PrefixState;
+use crate::overview::{Overview, Worst};
+
+#[derive(Template)]
+#[template(path = "main.html")]
+struct Page {
+    shell: Shell,
+    overview: Overview,
+}
+
+/// `GET /`
+pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Response, Failure> {
+    let overview = situation(&app).await?;
+    let shell = Shell::over(&app, &member, &overview, "", "situation");
+    Ok(rendered(&Page { shell, overview }))
+}
+
+/// The situation of this moment.
+pub(crate) async fn situation(app: &App) -> Result<Overview, Failure> {
+    let picture = app.pictures().current(app).await?;
+    Ok(Overview::of(&picture, app.settings(), app.now()))
+}
+
+impl Page {
+    /// The sentence where no line says what is happening. Calm is said only when everything is known.
+    fn nothing(&self) -> &'static str {
+        match self.overview.status.worst {
+            Worst::Unknown if self.overview.status.prefixes == 0 => {
+                "No prefix is known yet: none is configured and none was discovered."
+            }
+            Worst::Unknown => "No attack is announced, but not everything is known.",
+            _ => "No attack is known.",
+        }
+    }
+
+    fn rates(&self, view: &PrefixView) -> Option<String> {
+        let dropped = view.dropped?;
+        current::peak(Some(dropped.bits_per_second), Some(dropped.packets_per_second))
+    }
+
+    fn peak(&self, view: &PrefixView) -> Option<String> {
+        let peak = view.peak?;
+        current::peak(Some(peak.bits_per_second), Some(peak.packets_per_second))
+    }
+
+    fn samples(&self, view: &PrefixView) -> Option<String> {
+        Some(crate::words::counted(view.dropped?.samples, "sample"))
+    }
+
+    /// Proven calm and the period it must reach, in seconds; only while a clock runs.
+    fn calm(&self, view: &PrefixView) -> Option<(u64, u64)> {
+        let running = matches!(view.state, PrefixState::Calm | PrefixState::Held | PrefixState::Protected);
+        view.calm_proven_s.zip(view.calm_period_s).filter(|_| running)
+    }
+
+    fn duration(&self, seconds: &u64) -> String {
+        html::duration(*seconds)
+    }
+
+    fn rate(&self, incident: &db::incidents::Incident) -> Option<String> {
+        current::peak(incident.peak_bps, incident.peak_pps)
+    }
+
+    fn incident_title(&self, incident: &db::incidents::Incident) -> String {
+        current::title(incident)
+    }
+
+    fn held_by(&self, hold: &domain::hold::Hold) -> String {
+        crate::overview::prefix::held_words(hold, self.shell.now)
+    }
+}
