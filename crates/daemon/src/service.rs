@@ -87,18 +87,28 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    match args::parse_service(spec.command(), argv) {
+        Ok(args) => run_service_with(spec, &args, run),
+        Err(code) => code,
+    }
+}
+
+/// [`run_service`] for a program with arguments of its own: it has parsed them together with the common ones.
+pub fn run_service_with<R, F>(spec: &ServiceSpec, args: &CommonArgs, run: R) -> ExitCode
+where
+    R: FnOnce(Frame, Loaded) -> F,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
     let clock = SystemClock::shared();
-    let prepared = args::parse_service(spec.command(), argv)
-        .and_then(|args| config::load_or_answer(&args, spec.needs).map(|config| (args, config)));
-    let (args, config) = match prepared {
-        Ok(prepared) => prepared,
+    let config = match config::load_or_answer(args, spec.needs) {
+        Ok(config) => config,
         Err(code) => return code,
     };
     if let Err(error) = logging::init(spec.name, &args.log_level, Arc::clone(&clock)) {
         output::complain(&format!("{}\n", logging::cause_chain(&error)));
         return ExitCode::from(exit::FAILURE);
     }
-    log_start(spec.name, &args, &config);
+    log_start(spec.name, args, &config);
     let report = match runtime() {
         Ok(runtime) => {
             let report = runtime.block_on(start(spec, Arc::clone(&clock), config, run));

@@ -1,5 +1,7 @@
 //! Notices commits of any connection of any process, cheaply: for pages that follow the database live.
 
+use std::sync::{Mutex, PoisonError};
+
 use rusqlite::Connection;
 
 use crate::connection::ReadSource;
@@ -10,7 +12,8 @@ use crate::error::DbError;
 /// A poll reads one counter in shared memory (`PRAGMA data_version`, <https://www.sqlite.org/pragma.html#pragma_data_version>);
 /// polling several times a second costs next to nothing. It says *that* something was committed, not what.
 pub struct ChangeWatch {
-    conn: Connection,
+    /// A mutex only so that a watch may be borrowed across an await; there is one poller.
+    conn: Mutex<Connection>,
     seen: i64,
 }
 
@@ -18,7 +21,10 @@ impl ChangeWatch {
     pub(crate) fn open(source: &ReadSource) -> Result<Self, DbError> {
         let conn = source.open()?;
         let seen = version(&conn)?;
-        Ok(Self { conn, seen })
+        Ok(Self {
+            conn: Mutex::new(conn),
+            seen,
+        })
     }
 
     /// True if anything was committed since the last poll (or since the watch began). Blocks for microseconds, and up to
@@ -27,7 +33,7 @@ impl ChangeWatch {
     /// # Errors
     /// Whatever SQLite says; the watch stays usable.
     pub fn poll(&mut self) -> Result<bool, DbError> {
-        let now = version(&self.conn)?;
+        let now = version(self.conn.get_mut().unwrap_or_else(PoisonError::into_inner))?;
         Ok(std::mem::replace(&mut self.seen, now) != now)
     }
 }

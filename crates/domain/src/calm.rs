@@ -87,6 +87,9 @@ pub struct CalmTrack {
     pub verified_until: Timestamp,
     /// Whether any row of the prefix was seen in this epoch.
     pub saw_rows: bool,
+    /// The newest row of the account that any answer of this epoch showed.
+    #[serde(default)]
+    pub newest_row: Option<Timestamp>,
 }
 
 impl CalmTrack {
@@ -97,6 +100,7 @@ impl CalmTrack {
             calm_since: plus(epoch.0, policy.propagation),
             verified_until: epoch.0,
             saw_rows: false,
+            newest_row: None,
         }
     }
 
@@ -264,6 +268,8 @@ pub fn read_traffic(
         }
     };
     reading.settled_until = Some(settled_until);
+    let is_live = traffic.newest_row > previous.newest_row;
+    reading.track.newest_row = previous.newest_row.max(traffic.newest_row);
     if last_attack_end.is_some_and(|end| end >= settled_until) {
         reading.answer = TrafficAnswer::Attack;
     }
@@ -290,7 +296,11 @@ pub fn read_traffic(
     if traffic.from > needed.max(floor_to(epoch_start, traffic.bucket)) {
         reading.track.calm_since = reading.track.calm_since.max(plus(traffic.from, window));
     }
-    reading.track.verified_until = reading.track.verified_until.max(settled_until);
+    // No newer row means no progress. In a dataset that stopped, rows that were late when it did
+    // are missing for good, and `now - settle` would move over the holes they left.
+    if is_live {
+        reading.track.verified_until = reading.track.verified_until.max(settled_until);
+    }
     reading
 }
 

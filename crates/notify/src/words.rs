@@ -80,10 +80,19 @@ impl From<&'static str> for Words {
     }
 }
 
-/// Text made at run time; whatever went into it is cleaned.
+/// Text made at run time; whatever went into it is cleaned. A blank at either end stays: it parts it from its neighbour.
 impl From<String> for Words {
     fn from(text: String) -> Self {
-        Self::outside(&text, ANY)
+        let mut words = Self::outside(&text, ANY);
+        if !words.is_empty() {
+            if text.starts_with(' ') {
+                words.0.insert(0, ' ');
+            }
+            if text.ends_with(' ') {
+                words.0.push(' ');
+            }
+        }
+        words
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
-use cf_sim::{Sim, SimConfig, TelegramLimits};
+use cf_sim::{RequestEntry, Sim, SimConfig, TelegramLimits};
 use db::{Db, OpenOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,6 +28,9 @@ pub const WEBHOOK_SECRET: &str = "testkit-webhook-secret";
 
 /// Keeps the folder of a failed test when set.
 pub const KEEP_VARIABLE: &str = "CLOUDFLARE_MT_TEST_KEEP";
+
+/// The outbox keeps to 20 messages a minute in a group, so the last of many comes late.
+pub const SENT_WITHIN: Duration = Duration::from_secs(90);
 
 /// Lines of a log that a failed test shows.
 const SHOWN_LINES: usize = 60;
@@ -207,6 +210,53 @@ impl Site {
             service.ready().await;
         }
         services
+    }
+
+    /// Changes of advertisements that were asked of Cloudflare, whatever became of them.
+    #[must_use]
+    pub fn changes_asked(&self) -> Vec<RequestEntry> {
+        let requests = self.sim.requests_since(0);
+        requests.into_iter().filter(|request| request.method == "PATCH" && request.path.contains("/bgp/")).collect()
+    }
+
+    /// Whether [`PREFIX`] is advertised, as Cloudflare would say.
+    ///
+    /// # Panics
+    /// When the simulator was told to forget it.
+    #[must_use]
+    pub fn is_advertised(&self) -> bool {
+        self.sim.prefix(PREFIX).expect("the prefix exists").advertised
+    }
+
+    /// How often the advertisement of [`PREFIX`] really changed, by anybody.
+    ///
+    /// # Panics
+    /// When the simulator was told to forget it.
+    #[must_use]
+    pub fn changes_made(&self) -> u32 {
+        self.sim.prefix(PREFIX).expect("the prefix exists").changes
+    }
+
+    /// Names the ids of [`PREFIX`] in the mapping file, so that it is known before Cloudflare is asked.
+    ///
+    /// # Panics
+    /// When the simulator was told to forget it.
+    pub fn map_ids(&self) {
+        let prefix = self.sim.prefix(PREFIX).expect("the prefix exists");
+        let entry = json!({"prefix_id": prefix.prefix_id, "bgp_prefix_id": prefix.bgp_prefix_id});
+        self.write("prefix_mapping.json", &json!({PREFIX: entry}).to_string());
+    }
+
+    /// Waits until every notice is sent or deliberately not sent.
+    ///
+    /// # Panics
+    /// When [`SENT_WITHIN`] passes first.
+    pub async fn until_told(&self) -> Record {
+        let settled = |state: &str| matches!(state, "sent" | "suppressed");
+        self.until("every notice is sent", SENT_WITHIN, |record| {
+            record.notifications.iter().all(|notification| settled(&notification.state))
+        })
+        .await
     }
 
     /// The database, for reading only.

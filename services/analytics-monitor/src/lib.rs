@@ -1,1 +1,46 @@
-//! Polls attack analytics, stores every row, raises notices.
+//! Attack analytics: what Cloudflare's DDoS mitigation dropped, polled, stored and announced.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`args`] | flags: one poll, a look without storing, the look-back |
+//! | [`policy`] | settings to the few numbers a poll works by |
+//! | [`window`] | which spans a poll reads: watermark, overlap, limits (pure) |
+//! | [`reach`] | what the account's plan allows for one query |
+//! | [`fetch`] | one span, split by time until complete |
+//! | [`networks`] | whose address a target is |
+//! | [`enrich`] | a row of the API to a row of the table |
+//! | [`grouping`] | new rows to notices (pure) |
+//! | [`keep`] | rows, notices and watermark in transactions |
+//! | [`feed`] | how long nothing could be read, and whether people know |
+//! | [`poll`] | one poll from window to commit |
+//! | [`poll_loop`] | polls until shutdown, seen by health, metrics and log |
+//! | [`rules`] | the cache of monitoring rules |
+//! | [`announce`] | messages about start and stop |
+//! | [`preview`] | what `--test` prints |
+//! | [`command`] | `--once` and `--test` |
+//! | [`numbers`] | metrics |
+//! | [`service`] | parts from settings, loops, READY |
+//!
+//! What must hold: a failed answer moves nothing and is visible; every row is stored, whoever it
+//! concerns; a row is announced once, in the transaction that moves the watermark over it.
+
+pub mod announce;
+pub mod args;
+pub mod command;
+pub mod enrich;
+pub mod feed;
+pub mod fetch;
+pub mod grouping;
+pub mod keep;
+pub mod networks;
+pub mod numbers;
+pub mod policy;
+pub mod poll;
+pub mod poll_loop;
+pub mod preview;
+pub mod reach;
+pub mod rules;
+pub mod service;
+pub mod window;
+
+pub use service::run;

@@ -66,7 +66,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
 
     announce_start(&db, &frame, &settings, mode).await?;
     daemon::http::serve(&frame, "health", listener, daemon::health::routes(&frame), HttpLimits::default());
-    assembly::outbox::start(&frame, &db, &settings, &transport, &owner);
+    assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
     frame.spawn_loop("decide", LOOP_LIMIT, |turn| decide.run(turn));
     frame.status("started; the first cycle runs");

@@ -56,7 +56,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         ..HttpLimits::default()
     };
     daemon::http::serve(&frame, "webhook", listener, routes, limits);
-    assembly::outbox::start(&frame, &db, &settings, &transport, &owner);
+    assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
     frame.status("receiving");
     frame.ready();

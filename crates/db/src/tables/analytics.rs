@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::column::at;
+use super::column::{at, read_word};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -302,4 +302,144 @@ pub fn counts(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<(u64, u64), DbError
         .prepare_cached("SELECT count(*) FROM network_analytics_events WHERE notified_at > ?1")?
         .query_row([at(day_ago)], |row| row.get(0))?;
     Ok((all, day))
+}
+
+/// A row as announcements need it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fresh {
+    /// Row number.
+    pub id: i64,
+    /// Instant of the group; `None` when it was written unreadably.
+    pub at: Option<Timestamp>,
+    /// Attack id.
+    pub attack_id: Option<String>,
+    /// Vector.
+    pub attack_vector: Option<String>,
+    /// Rule name.
+    pub rule_name: Option<String>,
+    /// Source address.
+    pub source_ip: Option<String>,
+    /// Source country.
+    pub source_country: Option<String>,
+    /// Source city.
+    pub source_city: Option<String>,
+    /// Source AS.
+    pub source_asn: Option<u32>,
+    /// Its name.
+    pub source_asn_name: Option<String>,
+    /// Why the source cannot be real.
+    pub source_bogon: Option<String>,
+    /// Target address.
+    pub destination_ip: Option<String>,
+    /// Target port.
+    pub destination_port: Option<u16>,
+    /// Protocol.
+    pub protocol: Option<String>,
+    /// Cloudflare location.
+    pub colo_code: Option<String>,
+    /// Its country.
+    pub colo_country: Option<String>,
+    /// Its city.
+    pub colo_city: Option<String>,
+    /// Estimated packets.
+    pub packets: u64,
+    /// Estimated bits.
+    pub bits: u64,
+    /// Packets per sample.
+    pub sample_interval: Option<u64>,
+    /// Our prefix.
+    pub prefix: Option<Prefix>,
+    /// Incident.
+    pub incident: Option<IncidentId>,
+}
+
+/// Number of the newest row; 0 when there is none.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest_id(tx: &ReadTx<'_>) -> Result<i64, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT COALESCE(max(id), 0) FROM network_analytics_events")?
+        .query_row([], |row| row.get(0))?)
+}
+
+/// Rows stored after row `id`, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn after(tx: &ReadTx<'_>, id: i64, limit: u32) -> Result<Vec<Fresh>, DbError> {
+    const T: &str = "network_analytics_events";
+    let read = |row: &Row<'_>| -> Result<Fresh, DbError> {
+        let when: Option<String> = row.get("event_datetime")?;
+        let prefix: Option<String> = row.get("prefix")?;
+        let amount = |column: &str| -> Result<u64, DbError> {
+            let number: Option<i64> = row.get(column)?;
+            Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+        };
+        Ok(Fresh {
+            id: row.get("id")?,
+            at: when.as_deref().and_then(domain::time::from_text),
+            attack_id: row.get("attack_id")?,
+            attack_vector: row.get("attack_vector")?,
+            rule_name: row.get("rule_name")?,
+            source_ip: row.get("source_ip")?,
+            source_country: row.get("source_country")?,
+            source_city: row.get("source_city")?,
+            source_asn: row.get("source_asn")?,
+            source_asn_name: row.get("source_asn_name")?,
+            source_bogon: row.get("source_bogon")?,
+            destination_ip: row.get("destination_ip")?,
+            destination_port: row.get("destination_port")?,
+            protocol: row.get("protocol")?,
+            colo_code: row.get("colo_code")?,
+            colo_country: row.get("colo_country")?,
+            colo_city: row.get("colo_city")?,
+            packets: amount("packets")?,
+            bits: amount("bits")?,
+            sample_interval: row.get("sample_interval")?,
+            prefix: match prefix {
+                Some(_) => Some(read_word(row, T, "prefix", |text| text.parse().ok())?),
+                None => None,
+            },
+            incident: row.get::<_, Option<i64>>("incident_id")?.map(IncidentId),
+        })
+    };
+    tx.conn()
+        .prepare_cached("SELECT * FROM network_analytics_events WHERE id > ?1 ORDER BY id LIMIT ?2")?
+        .query_and_then(params![id, limit], read)?
+        .collect()
+}
+
+/// Ties rows of an attack that were stored before its incident was known, at most `limit` of them,
+/// newest first. Costs one look-up when all are tied already. Returns how many were tied.
+///
+/// # Errors
+/// Those of the database.
+pub fn tie_to_incident(
+    tx: &WriteTx<'_>,
+    attack_id: &str,
+    incident: IncidentId,
+    limit: u32,
+) -> Result<usize, DbError> {
+    // Later rows are stored with the incident and earlier ones tied from the newest to the oldest,
+    // so the oldest row is the last to be tied.
+    let oldest: Option<Option<i64>> = tx
+        .conn()
+        .prepare_cached(
+            "SELECT incident_id FROM network_analytics_events WHERE attack_id = ?1 ORDER BY id LIMIT 1",
+        )?
+        .query_row([attack_id], |row| row.get(0))
+        .optional()?;
+    if oldest != Some(None) {
+        return Ok(0);
+    }
+    Ok(tx
+        .conn()
+        .prepare_cached(
+            "UPDATE network_analytics_events SET incident_id = ?2 WHERE id IN (
+               SELECT id FROM network_analytics_events WHERE attack_id = ?1 AND incident_id IS NULL
+               ORDER BY id DESC LIMIT ?3)",
+        )?
+        .execute(params![attack_id, incident.0, limit])?)
 }

@@ -142,6 +142,19 @@ fn candidates(tx: &ReadTx<'_>, prefixes: &[Prefix], when: Timestamp) -> Result<V
     Ok(found)
 }
 
+/// The incident known under a key: `correlation` or `attack`, and the normalised id.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_key(tx: &ReadTx<'_>, kind: &str, key: &str) -> Result<Option<IncidentId>, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT incident_id FROM incident_keys WHERE kind = ?1 AND key = ?2")?
+        .query_row([kind, key], |row| row.get(0))
+        .optional()?
+        .map(IncidentId))
+}
+
 /// The newest real incident of `prefix` that is not withdrawn yet: the one an act belongs to.
 ///
 /// # Errors

@@ -99,12 +99,12 @@ impl Document {
         }
         let widest = Line::from(Words::outside(&format!("part 88 of 88 · {}", reference.as_str()), 60));
         let frame = Size::of(&title).plus(BREAK).plus(Size::of(&widest)).plus(BREAK);
-        let mut bodies = pack(&lines, room.less(frame));
+        let room = room.less(frame);
+        let mut bodies = pack(&lines, room);
         if bodies.len() > MOST_PIECES {
             bodies.truncate(MOST_PIECES);
             if let Some(last) = bodies.last_mut() {
-                last.pop();
-                last.push(Line::from("… cut here; the rest is in the dashboard's log."));
+                end_here(last, room);
             }
         }
         let count = bodies.len();
@@ -128,6 +128,17 @@ impl Document {
             .iter()
             .fold(Size::of(&self.title), |sum, line| sum.plus(BREAK).plus(Size::of(line)))
     }
+}
+
+/// Says that something is missing, in place of as many lines as that takes.
+fn end_here(body: &mut Vec<Line>, room: Room) {
+    let note = Line::from("… cut here; the rest is in the dashboard's log.");
+    let whole = |body: &[Line]| {
+        body.iter()
+            .fold(Size::default(), |sum, line| sum.plus(Size::of(line)).plus(BREAK))
+    };
+    while !room.holds(whole(body).plus(Size::of(&note)).plus(BREAK)) && body.pop().is_some() {}
+    body.push(note);
 }
 
 /// Lines dealt out to bodies that each fit into `room`.

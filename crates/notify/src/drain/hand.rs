@@ -495,8 +495,12 @@ fn apply(tx: &WriteTx<'_>, chat: &str, change: &Change, now: Timestamp) -> Resul
         Change::Works => {
             recovered = before.failing_since.map(|from| since(now, from));
             after.failing_since = None;
-            after.blocked_because = None;
-            after.blocked_until = None;
+            // What arrived may have been sent before another process was told to wait.
+            let told = before.blocked_because.as_deref() == Some(FLOOD) && before.blocked_until > Some(now);
+            if !told {
+                after.blocked_because = None;
+                after.blocked_until = None;
+            }
         }
         Change::Flood { until } => {
             after.blocked_until = before.blocked_until.max(Some(*until));

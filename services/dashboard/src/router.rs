@@ -1,0 +1,86 @@
+//! Which path leads where, and what every request passes on its way.
+//!
+//! From the outside in: headers, the form of failures, the client's address, the origin of changes, the deadline, and
+//! for everything but login, static files and health the gate of sessions.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+
+use crate::accounts::{change_password, login, member, origin};
+use crate::answer::{self, Failure};
+use crate::app::App;
+use crate::{api, assets, client, headers, live, pages};
+
+/// No answer takes longer to begin. Proxies commonly give up after 30 s, and a person long before.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Everything the dashboard answers.
+pub(crate) fn router(app: &App) -> Router {
+    let public = Router::new()
+        .route("/login", get(login::form).post(login::submit))
+        .route("/assets/{hash}/{*name}", get(assets::serve));
+    let all = Router::new()
+        .merge(people())
+        .merge(programs())
+        .route_layer(from_fn_with_state(app.clone(), member::gate))
+        .merge(public)
+        .fallback(answer::no_route)
+        .method_not_allowed_fallback(answer::no_method)
+        .with_state(app.clone())
+        .merge(daemon::health::routes(app.frame()));
+    all.layer(from_fn(in_time))
+        .layer(from_fn_with_state(app.clone(), origin::check))
+        .layer(from_fn_with_state(app.clone(), client::admit))
+        .layer(from_fn_with_state(app.clone(), answer::dress))
+        .layer(from_fn_with_state(app.clone(), headers::add))
+}
+
+/// Pages.
+fn people() -> Router<App> {
+    Router::new()
+        .route("/", get(pages::main::page))
+        .route("/incidents", get(pages::incidents::page))
+        .route("/incidents/{id}", get(pages::incident::page))
+        .route("/password", get(change_password::form).post(change_password::submit))
+        .route("/logout", post(login::logout))
+}
+
+/// The API.
+fn programs() -> Router<App> {
+    Router::new()
+        .route("/api/overview", get(api::overview::get))
+        .route("/api/live", get(live::stream))
+        .route("/api/prefixes", get(api::prefixes::list))
+        .route("/api/attacks", get(api::attacks::list_all))
+        .route("/api/attacks/{id}", get(api::attacks::one))
+        .route("/api/analytics", get(api::analytics::list_all))
+        .route("/api/stats", get(api::stats::get))
+        .route("/api/services", get(api::services::list))
+        .route("/api/incidents", get(api::incidents::list_all))
+        .route("/api/incidents/{id}", get(api::incidents::one))
+        .route("/api/incidents/{id}/acknowledge", post(api::acknowledge::post))
+        .route("/api/holds", get(api::holds::list).post(api::holds::set))
+        .route("/api/holds/release", post(api::holds::release))
+        .route("/api/holds/{*prefix}", delete(api::holds::delete))
+        .route("/api/change-password", post(change_password::submit))
+}
+
+/// Ends what takes too long. A stream has begun its answer long before and is not touched.
+async fn in_time(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match tokio::time::timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let limit_s = DEADLINE.as_secs();
+            tracing::warn!(event = "dashboard.request.overdue", path, limit_s);
+            let text = "The answer took too long and was given up.";
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "overdue", text).into_response()
+        }
+    }
+}

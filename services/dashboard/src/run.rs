@@ -1,0 +1,56 @@
+//! The service from its settings to its end.
+
+use anyhow::Context as _;
+use daemon::http::{self, HttpLimits};
+use daemon::{Frame, PreboundListener};
+use db::Db;
+use domain::notice::{Facts, Notice};
+use settings::Settings;
+
+use crate::accounts::cookie::CookieStyle;
+use crate::accounts::first;
+use crate::app::App;
+use crate::router::router;
+use crate::{live, vital};
+
+/// Serves the dashboard on `listener` until the frame is told to stop.
+///
+/// Opens the database (creating or migrating it if needed), makes the first account if there is none, and calls
+/// [`Frame::ready`] when the first page can be asked for.
+///
+/// # Errors
+/// When sessions would cross a network in the clear (a [`daemon::exit::ConfigRefused`]), when the database cannot be
+/// opened, or when the first account cannot be made.
+pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -> anyhow::Result<()> {
+    let cookie = CookieStyle::of(&settings.dashboard)?;
+    let db = assembly::parts::database(&settings).await?;
+    let transport = assembly::parts::transport();
+    let owner = assembly::parts::owner(&frame);
+    let app = App::new(frame.clone(), settings, db.clone(), cookie);
+    let legacy = app.settings().legacy.auth.clone();
+    first::prepare(&db, app.hasher(), legacy, app.now()).await?;
+    announce_start(&db, &frame).await?;
+    let following = app.clone();
+    frame.spawn_loop("live", live::LOOP_LIMIT, |turn| live::follow(following, turn));
+    http::serve(&frame, "dashboard", listener, router(&app), HttpLimits::default());
+    vital::start(&app);
+    assembly::outbox::start(&frame, &db, app.settings(), &transport, &owner)?;
+    assembly::life::start(&frame, &db);
+    frame.status("serving");
+    frame.ready();
+    frame.shutdown().triggered().await;
+    // Requests that still run use the database, so it is not closed here; it is when the last of them is gone.
+    assembly::life::farewell(&frame, &db).await;
+    Ok(())
+}
+
+async fn announce_start(db: &Db, frame: &Frame) -> anyhow::Result<()> {
+    let facts = Facts::ServiceStarted {
+        service: frame.service().to_owned(),
+        version: daemon::args::version().to_owned(),
+        lines: Vec::new(),
+    };
+    let now = frame.clock().now();
+    let stored = db.write("service.started", move |tx| db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop));
+    stored.await.context("the start could not be recorded")
+}
