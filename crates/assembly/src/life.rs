@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use daemon::{Frame, HEARTBEAT_EVERY, Streak, Weight};
 use db::Db;
 use db::heartbeats::Heartbeat;
+use domain::notice::{Facts, Notice};
 use tokio::time::MissedTickBehavior;
 
 /// How often the other services' beats are looked at.
@@ -15,6 +17,23 @@ const INTEGRITY_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// How long the last write of an ending service may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Records that the service came up, with what is worth knowing about it, and tells people.
+///
+/// # Errors
+/// The database cannot be written; the service does not start then.
+pub async fn announce_start(frame: &Frame, db: &Db, lines: Vec<(String, String)>) -> anyhow::Result<()> {
+    let facts = Facts::ServiceStarted {
+        service: frame.service().to_owned(),
+        version: daemon::args::version().to_owned(),
+        lines,
+    };
+    let now = frame.clock().now();
+    let stored = db.write("service.started", move |tx| {
+        db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
+    });
+    stored.await.context("the start could not be recorded")
+}
 
 /// Starts the heartbeat, the vigil and, once, the integrity check. Call before `frame.ready()`.
 pub fn start(frame: &Frame, db: &Db) {

@@ -22,13 +22,7 @@ const LOOP_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The Telegram settings cannot be used.
-pub fn start(
-    frame: &Frame,
-    db: &Db,
-    settings: &Settings,
-    transport: &Transport,
-    owner: &str,
-) -> anyhow::Result<()> {
+pub fn start(frame: &Frame, db: &Db, settings: &Settings, transport: &Transport, owner: &str) -> anyhow::Result<()> {
     let sender = settings
         .telegram
         .as_ref()
@@ -44,7 +38,10 @@ pub fn start(
             server: organisation.server.clone(),
             public_url: settings.dashboard.public_url.as_ref().map(ToString::to_string),
         },
-        max_age: settings.telegram.as_ref().map_or(DEFAULT_MAX_AGE, |telegram| telegram.max_age),
+        max_age: settings
+            .telegram
+            .as_ref()
+            .map_or(DEFAULT_MAX_AGE, |telegram| telegram.max_age),
         limits: Limits::default(),
         now: Arc::new(move || clock.now()),
         draw: Arc::new(spread),

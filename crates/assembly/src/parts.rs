@@ -48,10 +48,14 @@ pub fn credentials(settings: &Settings) -> Option<Credentials> {
     if let Some(token) = &settings.cloudflare.api_token {
         return Some(Credentials::Token(token.clone()));
     }
-    settings.cloudflare.global_key.as_ref().map(|global| Credentials::GlobalKey {
-        email: global.email.clone(),
-        key: global.key.clone(),
-    })
+    settings
+        .cloudflare
+        .global_key
+        .as_ref()
+        .map(|global| Credentials::GlobalKey {
+            email: global.email.clone(),
+            key: global.key.clone(),
+        })
 }
 
 /// The Cloudflare client, sharing the request budget with all other processes.
@@ -65,8 +69,8 @@ pub fn cloudflare(
     owner: &str,
     clock: &SharedClock,
 ) -> anyhow::Result<CloudflareClient> {
-    let credentials = credentials(settings)
-        .context("no credential for Cloudflare: set cloudflare.api_token in settings.json")?;
+    let credentials =
+        credentials(settings).context("no credential for Cloudflare: set cloudflare.api_token in settings.json")?;
     let clock = clock.clone();
     let budget = RateBudget::new(
         owner,

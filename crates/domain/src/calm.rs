@@ -90,6 +90,10 @@ pub struct CalmTrack {
     /// The newest row of the account that any answer of this epoch showed.
     #[serde(default)]
     pub newest_row: Option<Timestamp>,
+    /// Rows from here on can only be this epoch's, because the prefix was seen withdrawn before;
+    /// `None` when it was not, and only the epoch itself is sure.
+    #[serde(default)]
+    pub rows_from: Option<Timestamp>,
 }
 
 impl CalmTrack {
@@ -101,6 +105,7 @@ impl CalmTrack {
             verified_until: epoch.0,
             saw_rows: false,
             newest_row: None,
+            rows_from: None,
         }
     }
 
@@ -230,7 +235,7 @@ pub fn read_traffic(
 ) -> TrafficReading {
     let epoch_start = previous.epoch.0;
     let mut track = previous.clone();
-    track.saw_rows |= shows_rows_of_epoch(traffic, epoch_start, now);
+    track.saw_rows |= shows_rows_of_epoch(traffic, previous, now);
 
     let windows = look_back_windows(traffic, policy, epoch_start, now);
     let attacks = || windows.iter().filter(|w| is_attack(w, policy));
@@ -305,16 +310,18 @@ pub fn read_traffic(
 }
 
 /// Whether a row, passed or dropped, shows that the prefix carries traffic in this epoch. Passed
-/// rows carry no instant: they count when the whole window lies within the epoch.
-fn shows_rows_of_epoch(traffic: &PrefixTraffic, epoch_start: Timestamp, now: Timestamp) -> bool {
-    let begins = floor_to(epoch_start, traffic.bucket);
+/// rows carry no instant: they count when the whole window is the epoch's, or lies in a time in
+/// which an earlier epoch was over.
+fn shows_rows_of_epoch(traffic: &PrefixTraffic, track: &CalmTrack, now: Timestamp) -> bool {
+    let begins = floor_to(track.epoch.0, traffic.bucket);
     let not_after = plus(now, FUTURE_TOLERANCE);
     let dropped = traffic
         .drops
         .range(begins..)
         .next()
         .is_some_and(|(at, _)| *at <= not_after);
-    dropped || (traffic.saw_rows && traffic.from >= begins)
+    let sure_from = track.rows_from.map_or(begins, |from| from.min(begins));
+    dropped || (traffic.saw_rows && traffic.from >= sure_from)
 }
 
 fn is_attack(window: &WindowSum, policy: &TrafficPolicy) -> bool {

@@ -564,6 +564,11 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
             None => value,
         },
     };
+    let rows_from = decision
+        .state
+        .last_bgp
+        .as_ref()
+        .and_then(|before| gone_since(before, policy));
     notice_change(decision, bgp);
     let epoch = match (bgp.advertised, bgp.epoch()) {
         (Some(false), _) => {
@@ -580,11 +585,10 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     if decision.state.calm.as_ref().is_none_or(|track| track.epoch != epoch) {
         forget_epoch(&mut decision.state);
     }
-    let track = decision
-        .state
-        .calm
-        .clone()
-        .unwrap_or_else(|| CalmTrack::begin(epoch, &policy.traffic));
+    let track = decision.state.calm.clone().unwrap_or_else(|| CalmTrack {
+        rows_from,
+        ..CalmTrack::begin(epoch, &policy.traffic)
+    });
     decision.state.calm = Some(track.clone());
     decision.blocks = blocks(inputs, policy, bgp, epoch);
 
@@ -632,6 +636,14 @@ fn not_current(at: Timestamp, now: Timestamp, max_age: Duration) -> Option<Strin
     } else {
         None
     }
+}
+
+/// Since when a withdrawn prefix has drawn no traffic to Cloudflare any more.
+fn gone_since(state: &BgpState, policy: &Policy) -> Option<Timestamp> {
+    let withdrawn_at = state
+        .advertised_modified_at
+        .filter(|_| state.advertised == Some(false))?;
+    Some(plus(withdrawn_at, policy.traffic.propagation))
 }
 
 /// End of the time in which the epoch's announcement still spreads.

@@ -286,7 +286,7 @@ fn rule_3_with_healthy_data_the_withdrawal_follows_the_attack_in_time() {
         let policy = &history.policy;
         // Earlier withdrawals of the day double the calm period; it must still come to its end.
         let flaps = rng.range(0, 2);
-        let cycle_s = rng.range(history.bucket_s, 120);
+        let cycle_s = rng.range(history.bucket_s.max(30), 120);
         let mut daemon = Daemon::default();
         for index in 0..flaps {
             daemon.withdrawals.push((prefix, at(-3_600 * (2 + index))));

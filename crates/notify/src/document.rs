@@ -37,40 +37,46 @@ impl Line {
 
     /// Adds text in the ordinary look.
     #[must_use]
-    pub fn text(mut self, words: impl Into<Words>) -> Self {
-        self.spans.push(Span::Text(words.into().as_str().to_owned()));
-        self
+    pub fn text(self, words: impl Into<Words>) -> Self {
+        self.with(Span::Text(words.into().as_str().to_owned()))
     }
 
     /// Adds text that stands out.
     #[must_use]
-    pub fn bold(mut self, words: impl Into<Words>) -> Self {
-        self.spans.push(Span::Bold(words.into().as_str().to_owned()));
-        self
+    pub fn bold(self, words: impl Into<Words>) -> Self {
+        self.with(Span::Bold(words.into().as_str().to_owned()))
     }
 
     /// Adds a value, or anything from outside.
     #[must_use]
-    pub fn code(mut self, words: impl Into<Words>) -> Self {
-        self.spans.push(Span::Code(words.into().as_str().to_owned()));
+    pub fn code(self, words: impl Into<Words>) -> Self {
+        self.with(Span::Code(words.into().as_str().to_owned()))
+    }
+
+    /// Adds a span; neighbours of one look become one.
+    fn with(mut self, span: Span) -> Self {
+        match (self.spans.last_mut(), span) {
+            (Some(Span::Text(before)), Span::Text(text)) | (Some(Span::Bold(before)), Span::Bold(text)) => {
+                before.push_str(&text);
+            }
+            (_, span) => self.spans.push(span),
+        }
         self
     }
 
     /// Adds a link; `url` comes from [`crate::links::Links`].
     #[must_use]
-    pub fn link(mut self, words: impl Into<Words>, url: String) -> Self {
-        self.spans.push(Span::Link {
+    pub fn link(self, words: impl Into<Words>, url: String) -> Self {
+        self.with(Span::Link {
             text: words.into().as_str().to_owned(),
             url,
-        });
-        self
+        })
     }
 
     /// Adds everything of another line.
     #[must_use]
-    pub fn then(mut self, other: Self) -> Self {
-        self.spans.extend(other.spans);
-        self
+    pub fn then(self, other: Self) -> Self {
+        other.spans.into_iter().fold(self, Self::with)
     }
 
     /// Adds values separated by `, `.

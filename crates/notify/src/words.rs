@@ -24,13 +24,7 @@ pub struct Words(String);
 impl Words {
     /// Text from outside, at most `limit` characters of it; a cut is marked with an ellipsis.
     pub fn outside(text: &str, limit: usize) -> Self {
-        let cleaned = clean(text, limit);
-        if cleaned.chars().any(is_right_to_left) {
-            // First strong isolate ... pop directional isolate: Unicode UAX 9, section 2.4.
-            Self(format!("\u{2068}{cleaned}\u{2069}"))
-        } else {
-            Self(cleaned)
-        }
+        Self(isolated(clean(text, limit)))
     }
 
     /// [`Words::outside`], or nothing when there is nothing to read.
@@ -114,6 +108,24 @@ impl From<u64> for Words {
     fn from(number: u64) -> Self {
         Self(grouped(number))
     }
+}
+
+/// First strong isolate and its end: Unicode UAX 9, section 2.4.
+const ISOLATE: [char; 2] = ['\u{2068}', '\u{2069}'];
+
+/// Cleaned text, set apart from its neighbours where it runs right to left.
+fn isolated(cleaned: String) -> String {
+    if cleaned.chars().any(is_right_to_left) {
+        let [begin, end] = ISOLATE;
+        format!("{begin}{cleaned}{end}")
+    } else {
+        cleaned
+    }
+}
+
+/// A part of a text that was cleaned as a whole: set apart anew, because the other part has one end of its isolate.
+pub(crate) fn part(text: &str) -> String {
+    isolated(text.replace(ISOLATE, ""))
 }
 
 fn clean(text: &str, limit: usize) -> String {

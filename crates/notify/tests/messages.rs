@@ -140,7 +140,7 @@ fn attack_kinds() -> Vec<AlertKind> {
 fn attack_alerts() {
     let mut shown = Shown::new();
     for phase in [Phase::Start, Phase::Update, Phase::End] {
-        let facts = alert_facts(full_l4(phase.clone()), &["203.0.113.0/24"]);
+        let facts = alert_facts(full_l4(phase), &["203.0.113.0/24"]);
         shown.one(&format!("advanced L4, {}", phase.event_type()), facts);
     }
     for kind in attack_kinds() {

@@ -10,8 +10,8 @@ use cf_api::graphql::limits::NodeLimits;
 /// How long read limits are trusted: they change with the contract.
 pub const READ_EVERY: Duration = Duration::from_secs(86_400);
 
-/// Most rows of one answer, whatever the plan allows: they are held in memory.
-const LARGEST_PAGE: u32 = 10_000;
+/// Most rows of one answer, whatever the plan allows: several pages are held in memory at once.
+const LARGEST_PAGE: u32 = 5_000;
 
 /// Bounds of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 //!
 //! These write their own markup and are marked safe, so nothing but numbers and instants may go into them.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +11,23 @@ use jiff::Timestamp;
 
 use crate::overview::prefix::Deadline;
 use crate::words;
+
+/// An instant however a template comes by it: templates hand over references of any depth.
+pub(crate) trait Instant {
+    fn instant(&self) -> Timestamp;
+}
+
+impl Instant for Timestamp {
+    fn instant(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl<T: Instant> Instant for &T {
+    fn instant(&self) -> Timestamp {
+        (**self).instant()
+    }
+}
 
 /// An instant in one of several looks, as `<time>`.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +46,18 @@ enum Look {
 
 impl Moment {
     /// `4 min`, kept moving by the script.
-    pub(crate) fn age(at: impl Borrow<Timestamp>, now: Timestamp) -> Self {
-        Self::new(*at.borrow(), now, Look::Age)
+    pub(crate) fn age(at: impl Instant, now: Timestamp) -> Self {
+        Self::new(at.instant(), now, Look::Age)
     }
 
     /// `03:42`
-    pub(crate) fn clock(at: impl Borrow<Timestamp>, now: Timestamp) -> Self {
-        Self::new(*at.borrow(), now, Look::Clock)
+    pub(crate) fn clock(at: impl Instant, now: Timestamp) -> Self {
+        Self::new(at.instant(), now, Look::Clock)
     }
 
     /// `03:42:10`
-    pub(crate) fn seconds(at: impl Borrow<Timestamp>, now: Timestamp) -> Self {
-        Self::new(*at.borrow(), now, Look::Seconds)
+    pub(crate) fn seconds(at: impl Instant, now: Timestamp) -> Self {
+        Self::new(at.instant(), now, Look::Seconds)
     }
 
     fn new(at: Timestamp, now: Timestamp, look: Look) -> Self {

@@ -283,7 +283,7 @@ impl Listener {
                 Some((Event::default().event(told.event).data(&told.data), true))
             }
             () = tokio::time::sleep(TICK_EVERY) => {
-                if self.session_lives().await {
+                if session_lives(&self.place.app, self.token_hash.clone()).await {
                     Some((self.tick(), true))
                 } else {
                     Some((Event::default().event("ended").data("{}"), false))
@@ -296,16 +296,14 @@ impl Listener {
         let data = json!({"at": self.place.app.now()});
         Event::default().event("tick").data(data.to_string())
     }
+}
 
-    /// A database that cannot be read ends nobody's session.
-    async fn session_lives(&self) -> bool {
-        let app = &self.place.app;
-        let now = app.now();
-        let idle_since = minus(now, app.settings().dashboard.session_idle);
-        let hash = self.token_hash.clone();
-        let found = app.db().read("session", move |tx| sessions::find(tx, &hash, idle_since, now)).await;
-        !matches!(found, Ok(None))
-    }
+/// A database that cannot be read ends nobody's session.
+async fn session_lives(app: &App, token_hash: String) -> bool {
+    let now = app.now();
+    let idle_since = minus(now, app.settings().dashboard.session_idle);
+    let found = app.db().read("session", move |tx| sessions::find(tx, &token_hash, idle_since, now)).await;
+    !matches!(found, Ok(None))
 }
 
 /// A place among the open streams.

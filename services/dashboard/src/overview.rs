@@ -145,6 +145,7 @@ impl Overview {
             holds: &holds,
             holds_are_known: picture.holds.is_ok(),
             alerts,
+            intents: troubles.take("intents", &picture.intents),
             believed_for,
             advertisement_spreads: settings.autowithdraw.propagation,
             unreadable: picture.decisions.as_ref().err().map(|unreadable| unreadable.0.as_str()),

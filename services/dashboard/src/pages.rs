@@ -14,6 +14,7 @@ pub(crate) use shell::Shell;
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
+use domain::prefix::Prefix;
 
 use crate::answer::Failure;
 
@@ -29,4 +30,9 @@ fn rendered(page: &impl Template) -> Response {
 pub(crate) fn go_to(path: &str) -> Response {
     let location = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}
+
+/// The id of a prefix's card: `p-203.0.113.0-24`, `p-2001_db8__-48`.
+fn anchor(prefix: Prefix) -> String {
+    format!("p-{prefix}").replace('/', "-").replace(':', "_")
 }

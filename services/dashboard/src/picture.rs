@@ -56,8 +56,6 @@ pub(crate) type Part<T> = Result<T, Unreadable>;
 pub(crate) struct Picture {
     /// Grows with every change that was seen.
     pub(crate) version: u64,
-    /// When it was read, by the wall clock.
-    pub(crate) at: Timestamp,
     pub(crate) inventory: Part<Vec<Entry>>,
     pub(crate) decisions: Part<Vec<Now>>,
     pub(crate) holds: Part<Vec<Hold>>,
@@ -90,7 +88,6 @@ impl Picture {
         };
         Ok(Self {
             version,
-            at: now,
             inventory: part(inventory::all(tx))?,
             decisions: part(decisions::current(tx))?,
             holds: part(holds::in_force(tx, now))?,

@@ -1,13 +1,16 @@
 //! `cloudflare-webhook`: arguments, settings, frame, run.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use daemon::{PreboundListener, ServiceSpec, run_service};
-use settings::Need;
+use settings::{LoadOptions, Need};
+
+const NEEDS: &[Need] = &[Need::WebhookSecret];
 
 fn main() -> ExitCode {
     let spec = ServiceSpec {
-        needs: &[Need::WebhookSecret],
+        needs: NEEDS,
         ..ServiceSpec::new(
             "cloudflare-webhook",
             "Receives Cloudflare's notifications and stores them durably before answering.",
@@ -15,6 +18,11 @@ fn main() -> ExitCode {
     };
     run_service(&spec, |frame, loaded| async move {
         let listener = PreboundListener::bind(loaded.settings.webhook.listen, "webhook.listen").await?;
-        webhook::run(frame, loaded.settings, listener).await
+        let directory = loaded.directory.clone();
+        let reload = move || {
+            let options = LoadOptions::of_process(Some(directory.clone()), NEEDS);
+            settings::load(&options).map(|loaded| loaded.settings)
+        };
+        webhook::run(frame, loaded.settings, listener, Some(Arc::new(reload))).await
     })
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon::{Frame, HttpLimits, PreboundListener, Weight};
-use db::Db;
-use domain::notice::{Facts, Notice};
-use settings::Settings;
+use settings::{ConfigReport, Settings};
 use tokio::time::MissedTickBehavior;
 
 use crate::gate::Gate;
@@ -19,14 +17,26 @@ use crate::routes::{Counts, Receiver, router};
 /// How often health looks at the writer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Reading the configuration takes milliseconds.
+const RELOAD_LIMIT: Duration = Duration::from_secs(30);
+
 /// Requests at the same time. Cloudflare sends few; a flood waits in the kernel's queue.
 const CONNECTIONS: usize = 512;
 
-/// Runs the receiver until shutdown.
+/// Reads the configuration again. Called on SIGHUP and when the settings file changed.
+pub type Reload = Arc<dyn Fn() -> Result<Settings, ConfigReport> + Send + Sync>;
+
+/// Runs the receiver until shutdown. With `reload`, secrets, sources and proxies follow the
+/// configuration without a restart and without a dropped request.
 ///
 /// # Errors
 /// What prevented the start, or a part that ended by itself.
-pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -> anyhow::Result<()> {
+pub async fn run(
+    frame: Frame,
+    settings: Settings,
+    listener: PreboundListener,
+    reload: Option<Reload>,
+) -> anyhow::Result<()> {
     let db = assembly::parts::database(&settings).await?;
     let transport = assembly::parts::transport();
     let owner = assembly::parts::owner(&frame);
@@ -45,9 +55,12 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         max_body: settings.webhook.max_body,
         counts: Counts::default(),
     });
-    announce_start(&db, &frame).await?;
+    assembly::life::announce_start(&frame, &db, Vec::new()).await?;
     networks.keep_fresh(&frame, &db);
     watch_writer(&frame, &receiver);
+    if let Some(reload) = reload {
+        follow_configuration(&frame, &receiver, reload);
+    }
     let routes = router(Arc::clone(&receiver))
         .merge(daemon::health::routes(&frame))
         .merge(daemon::health::health_alias(&frame, "/mt-health"));
@@ -120,16 +133,41 @@ fn watch_writer(frame: &Frame, receiver: &Arc<Receiver>) {
     });
 }
 
-async fn announce_start(db: &Db, frame: &Frame) -> anyhow::Result<()> {
-    let facts = Facts::ServiceStarted {
-        service: frame.service().to_owned(),
-        version: daemon::args::version().to_owned(),
-        lines: Vec::new(),
-    };
-    let now = frame.clock().now();
-    db.write("service.started", move |tx| {
-        db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
-    })
-    .await
-    .context("the start could not be recorded")
+/// Swaps the gate when the configuration changed. A configuration that cannot be used changes
+/// nothing: the secrets in force stay in force, and the report is in the log.
+fn follow_configuration(frame: &Frame, receiver: &Arc<Receiver>, reload: Reload) {
+    let check = frame.health().check("configuration", Weight::Supporting, Duration::MAX);
+    check.ok("as at the start");
+    let (receiver, inner) = (Arc::clone(receiver), frame.clone());
+    let mut reloads = frame.reloads();
+    frame.spawn_loop("configuration", RELOAD_LIMIT, |turn| async move {
+        let mut stop = std::pin::pin!(inner.shutdown().triggered());
+        loop {
+            let changed = tokio::select! {
+                _ = &mut stop => return Ok(()),
+                changed = turn.idle(reloads.changed()) => changed,
+            };
+            if changed.is_err() {
+                // Nobody can ask any more; that is the end of the process, not of this loop.
+                stop.await;
+                return Ok(());
+            }
+            let again = Arc::clone(&reload);
+            match tokio::task::spawn_blocking(move || again()).await? {
+                Ok(settings) => {
+                    let gate = Arc::new(gate(&settings));
+                    *receiver.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner) = gate;
+                    tracing::info!(
+                        event = "webhook.reloaded",
+                        secrets = settings.cloudflare.webhook_secret.len()
+                    );
+                    check.ok("reloaded");
+                }
+                Err(report) => {
+                    tracing::error!(event = "webhook.reload_refused", report = %report);
+                    check.degraded("the changed configuration cannot be used; the old one stays in force");
+                }
+            }
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! The receiver in process: what it answers, and what is in the database afterwards.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::shutdown::StopReason;
@@ -17,7 +18,7 @@ struct Receiver {
     db: Db,
     client: reqwest::Client,
     running: tokio::task::JoinHandle<daemon::ExitReport>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Receiver {
@@ -39,6 +40,7 @@ impl Receiver {
             ..LoadOptions::default()
         };
         let settings = settings::load(&options).unwrap().settings;
+        let reload = move || settings::load(&options).map(|loaded| loaded.settings);
         let frame = Frame::builder("cloudflare-webhook").build();
         let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
             .await
@@ -46,7 +48,7 @@ impl Receiver {
         let url = format!("http://{}", listener.address());
         let inner = frame.clone();
         let running = tokio::spawn(async move {
-            let service = webhook::run(inner.clone(), settings, listener);
+            let service = webhook::run(inner.clone(), settings, listener, Some(Arc::new(reload)));
             supervise(&inner, service).await
         });
         for _ in 0..500 {
@@ -66,7 +68,7 @@ impl Receiver {
                 .build()
                 .unwrap(),
             running,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -326,5 +328,39 @@ async fn an_attack_that_names_nothing_of_ours_vetoes_everything() {
         .read(|tx| db::ledger::open(tx, jiff::Timestamp::UNIX_EPOCH))
         .await;
     assert!(open[0].unresolved && open[0].concerns("203.0.113.0/24".parse().unwrap()));
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_in_force_after_a_reload_and_a_broken_file_changes_nothing() {
+    let receiver = Receiver::start().await;
+    let path = receiver.dir.path().join("settings.json");
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let post = |secret: &'static str| {
+        let url = format!("{}/webhook/cloudflare", receiver.url);
+        let request = receiver.client.post(url).header("cf-webhook-auth", secret).body("{}");
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    std::fs::write(&path, "{ broken").unwrap();
+    receiver.frame.request_reload();
+    for _ in 0..20 {
+        assert_eq!(post(SECRET).await, 200);
+    }
+    config["cloudflare"]["webhook_secret"] = json!(["the-next-secret-0123456789", SECRET]);
+    std::fs::write(&path, config.to_string()).unwrap();
+    receiver.frame.request_reload();
+    for attempt in 0.. {
+        if post("the-next-secret-0123456789").await == 200 {
+            break;
+        }
+        assert!(attempt < 500, "never in force");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(post(SECRET).await, 200);
+    assert_eq!(
+        post("an-old-secret-still-valid").await,
+        403,
+        "what was taken out is out"
+    );
     receiver.stop().await;
 }

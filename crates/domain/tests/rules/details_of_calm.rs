@@ -120,6 +120,7 @@ fn the_question_reaches_back_over_the_whole_calm_period_even_when_the_newest_row
         verified_until: at(200 * MIN),
         saw_rows: true,
         newest_row: None,
+        rows_from: None,
     };
     for lag in 0..=10 {
         let now = 205 * MIN;

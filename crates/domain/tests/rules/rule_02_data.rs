@@ -105,6 +105,26 @@ proptest! {
 }
 
 #[test]
+fn passed_rows_count_once_an_earlier_epoch_lies_before_the_window() {
+    // Seen withdrawn since minute 10; its last traffic is gone when that has spread, at minute 17.
+    // Advertised again at minute 40, while another prefix keeps the window at `from`.
+    let policy = policy();
+    let withdrawn = domain::evidence::Observed::known(crate::support::withdrawn(10 * MIN), at(39 * MIN));
+    let mut readings = inputs(39 * MIN, quiet(0, 39 * MIN));
+    readings.bgp = withdrawn;
+    let state = decide(&PrefixState::default(), &readings, &policy).state;
+    for (from, key) in [(16, "unknown:traffic_no_rows"), (17, "calm"), (40, "calm")] {
+        let mut readings = inputs(50 * MIN, quiet(from * MIN, 50 * MIN));
+        readings.bgp = domain::evidence::Observed::known(crate::support::advertised(40 * MIN), at(50 * MIN));
+        assert_eq!(
+            decide(&state, &readings, &policy).verdict.key(),
+            key,
+            "window from minute {from}"
+        );
+    }
+}
+
+#[test]
 fn dropped_rows_of_an_earlier_epoch_prove_nothing_either() {
     let mut share = quiet(0, 60 * MIN);
     add_drop(&mut share, 5 * MIN, 100, 1);

@@ -51,6 +51,15 @@ impl Dataset {
         Self { rows }
     }
 
+    /// Adds a row; rows are added oldest first.
+    pub fn push(&mut self, row: Row) {
+        assert!(
+            self.rows.last().is_none_or(|last| last.at <= row.at),
+            "rows come in order"
+        );
+        self.rows.push(row);
+    }
+
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }

@@ -8,6 +8,8 @@ pub mod daemon;
 pub mod dataset;
 pub mod history;
 pub mod rng;
+pub mod scenario;
+pub mod transcript;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! Sizes are taken over both forms of a line, so that a piece fits whether it is sent as HTML or as plain text.
 
 use super::{Document, Line, Span};
-use crate::words::Words;
+use crate::words::{self, Words};
 
 /// What one message may hold. Source: Bot API, sendMessage: 4096 characters after entity parsing, counted in UTF-16
 /// units; the raw argument may have 32,768 bytes.
@@ -207,8 +207,8 @@ fn cut_span(span: &Span, room: Room) -> Vec<Span> {
         Span::Code(text) => (text, Span::Code),
         Span::Link { text, .. } => (text, Span::Text),
     };
-    // Room for the longest tag around a part; an escaped quote takes six bytes.
-    let room = room.less(Size { units: 0, bytes: 16 });
+    // Room for the longest tag around a part and for its isolate.
+    let room = room.less(Size { units: 2, bytes: 24 });
     let mut parts = Vec::new();
     let mut part = String::new();
     let mut size = Size::default();
@@ -218,16 +218,38 @@ fn cut_span(span: &Span, room: Room) -> Vec<Span> {
             bytes: if c.is_ascii() { 6 } else { c.len_utf8() },
         };
         if !part.is_empty() && !room.holds(size.plus(one)) {
-            parts.push(make(std::mem::take(&mut part)));
-            size = Size::default();
+            let carried = after_last_blank(&mut part);
+            parts.push(make(words::part(&part)));
+            size = carried.chars().map(size_of).fold(Size::default(), Size::plus);
+            part = carried;
         }
         part.push(c);
         size = size.plus(one);
     }
     if !part.is_empty() {
-        parts.push(make(part));
+        parts.push(make(words::part(&part)));
     }
     parts
+}
+
+/// At most; an escaped quote takes six bytes.
+fn size_of(c: char) -> Size {
+    Size {
+        units: c.len_utf16(),
+        bytes: if c.is_ascii() { 6 } else { c.len_utf8() },
+    }
+}
+
+/// Cuts a part at its last blank, if that lies in its second half, and returns what comes behind.
+fn after_last_blank(part: &mut String) -> String {
+    match part.rfind(' ') {
+        Some(blank) if blank > part.len() / 2 => {
+            let carried = part.split_off(blank + 1);
+            part.pop();
+            carried
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -60,8 +60,8 @@ pub(super) fn body(document: &mut Document, facts: &Facts) {
             }
             document.push(match act {
                 // Source: Cloudflare's documentation of BGP prefix propagation.
-                Act::Withdraw => "The change takes up to about 15 min to spread.",
-                Act::Advertise => "The change takes 2 to 7 min to spread; it stays until withdrawn.",
+                Act::Withdraw => "Traffic goes back to its direct way within about 15 min.",
+                Act::Advertise => "Protection is complete 2 to 7 min after that; it stays until withdrawn.",
             });
         }
         Facts::ActRefused {

@@ -48,7 +48,7 @@ pub(super) fn body(
         AlertKind::Maintenance => maintenance(document, &mut details),
         _ => document.maybe("Policy", Words::present(alert.policy_name.as_deref(), limit::NAME)),
     }
-    if unresolved && alert.kind.vetoes_withdrawal() && alert.phase != Phase::End {
+    if unresolved && !alert.is_test && alert.kind.vetoes_withdrawal() && alert.phase != Phase::End {
         document.push(
             Line::new()
                 .bold("Not tied to a prefix of ours.")
@@ -84,10 +84,10 @@ fn attack(document: &mut Document, alert: &Alert, prefixes: &[Prefix], context: 
         target = target.code(host);
     }
     if let Some(port) = alert.target_port {
-        target = target.text(format!(" port {port}"));
+        target = apart(target).text(format!("port {port}"));
     }
     if let Some(protocol) = Words::present(alert.protocol.as_deref(), limit::NAME) {
-        target = target.text(" ").code(protocol);
+        target = apart(target).code(protocol);
     }
     if !target.is_blank() {
         document.entry("Target", target);
@@ -109,6 +109,10 @@ fn attack(document: &mut Document, alert: &Alert, prefixes: &[Prefix], context: 
         document.push(advertise_line(result));
     }
     document.maybe("Attack", Words::present(alert.attack_id.as_deref(), ID));
+}
+
+fn apart(line: Line) -> Line {
+    if line.is_blank() { line } else { line.text(" ") }
 }
 
 /// A single address without its length, a network with it.

@@ -59,7 +59,7 @@ impl<'a> Details<'a> {
             .map(|(field, _)| field)
             .collect();
         for (key, value) in rest.iter().take(MOST_LISTED) {
-            let label = Words::outside(&key.replace('_', " "), LABEL);
+            let label = Words::outside(&sentence(key), LABEL);
             let plain = label
                 .as_str()
                 .chars()
@@ -75,6 +75,15 @@ impl<'a> Details<'a> {
             document.push(format!("and {} more fields in the log", rest.len() - MOST_LISTED));
         }
     }
+}
+
+/// `account_name` as a label: `Account name`
+fn sentence(key: &str) -> String {
+    let words = key.replace('_', " ");
+    let mut chars = words.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What Cloudflare writes where it has nothing to say.

@@ -24,8 +24,8 @@ pub(super) fn of(facts: &Facts, context: &Context, written: Timestamp) -> Line {
         Facts::Alert { alert, prefixes, .. } => alert_line(alert, &ours(prefixes, context)),
         Facts::UnreadableAlert { .. } => "A delivery from Cloudflare could not be read".into(),
         Facts::Acted { act, prefix, .. } => code(*prefix).text(match act {
-            Act::Withdraw => " withdrawn: traffic flows natively again",
-            Act::Advertise => " advertised: protection is on",
+            Act::Withdraw => " withdrawn",
+            Act::Advertise => " advertised",
         }),
         Facts::ActRefused { act, prefix, .. } => match act {
             Act::Withdraw => after("Withdrawal of ", *prefix).text(" refused"),

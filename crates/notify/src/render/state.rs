@@ -179,7 +179,7 @@ fn next(prefix: &PrefixNow, now: Timestamp) -> Option<Line> {
     if since(now, answer.at) > ANSWER_FRESH {
         let line = Line::from("Automation: ").bold("no answer");
         return Some(line.text(format!(
-            " since {} ({age}); then: {}",
+            " since {} ({age}); its last word: {}",
             for_people(answer.at),
             verdict(answer)
         )));
@@ -202,7 +202,7 @@ fn next(prefix: &PrefixNow, now: Timestamp) -> Option<Line> {
         }
         let because = Words::outside(&answer.decision.next.because, limit::VALUE);
         if !because.is_empty() {
-            line = line.text(" because ").code(because);
+            line = line.text(", because ").code(because);
         }
     }
     Some(line.text(format!(" ({age}{mode})")))
@@ -216,7 +216,7 @@ fn verdict(answer: &Now) -> String {
         Verdict::Unknown { since, .. } => format!("unknown since {}", for_people(*since)),
         Verdict::Propagating { until } => format!("propagating until {}", for_people(*until)),
         Verdict::Attack => "under attack".into(),
-        Verdict::Calm { since, .. } => format!("calm since {}", for_people(*since)),
+        Verdict::Calm { .. } => "calm".into(),
         Verdict::Blocked { .. } => "calm proven, withdrawal blocked".into(),
         Verdict::Withdraw => "calm proven".into(),
     }

@@ -118,11 +118,8 @@ pub fn check(html: &str, plain: &str) -> Result<Shown, String> {
     let mut isolated = 0i32;
     for c in shown.text.chars().chain(plain.chars()) {
         match c {
-            '\n' => {
-                if isolated != 0 {
-                    return Err("an isolate goes over the end of a line".into());
-                }
-            }
+            '\n' if isolated != 0 => return Err("an isolate goes over the end of a line".into()),
+            '\n' => {}
             '\u{2068}' => isolated += 1,
             '\u{2069}' => isolated -= 1,
             '\u{202A}'..='\u{202E}' | '\u{2066}' | '\u{2067}' | '\u{200E}' | '\u{200F}' | '\u{61C}' => {

@@ -2,6 +2,7 @@
 //! code under test.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod bench;
 pub mod checker;
 
 use std::time::Duration;

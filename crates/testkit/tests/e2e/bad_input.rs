@@ -202,7 +202,7 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing() {
     let (number, outcome) = refused.expect("a full disk stores nothing");
     assert_eq!(outcome, cf_sim::Outcome::Answered(503), "not acknowledged");
     assert!(receiver.log().contains("event=webhook.not_stored"), "{}", receiver.log());
-    assert!(receiver.log().contains("db.full"), "the log says why:\n{}", receiver.log());
+    assert!(receiver.log().contains("db.disk_full"), "the log says why:\n{}", receiver.log());
     let health = reqwest::get(format!("http://{}/health", site.listen(Program::Webhook))).await.unwrap();
     let health = health.text().await.unwrap();
     assert!(health.contains("\"database_writable\":false"), "{health}");

@@ -15,6 +15,9 @@ use crate::slice::{end, told_as_recorded};
 /// Longer than calm period, settle time and look-back together: by far enough for a withdrawal.
 const BLIND_FOR: Duration = Duration::from_secs(20);
 
+/// A query that hangs is given up after 30 s; before that there is nothing to tell.
+const HANGING_FOR: Duration = Duration::from_secs(40);
+
 async fn site() -> Site {
     let mut pace = Pace::fast();
     // Shorter than the blindness: the end of a veto must not turn unknown into calm.
@@ -28,9 +31,9 @@ async fn start(site: &Site) -> Vec<RealService> {
     vec![site.start(Program::Webhook).await, site.start(Program::AutoWithdraw).await]
 }
 
-/// Nothing is withdrawn for [`BLIND_FOR`].
-async fn nothing_happens(site: &Site) {
-    wait::never("acted while blind", BLIND_FOR, || {
+/// Nothing is withdrawn for this long.
+async fn nothing_happens(site: &Site, span: Duration) {
+    wait::never("acted while blind", span, || {
         let asked = site.changes_asked().len();
         (asked > 0).then(|| format!("{asked} changes were asked for"))
     })
@@ -42,20 +45,20 @@ async fn nothing_happens(site: &Site) {
 }
 
 async fn withdrawn(site: &Site) {
-    let limit = site.pace.withdrawn_within();
+    let limit = site.pace.withdrawn_within() + HANGING_FOR;
     site.until("it is withdrawn", limit, |record| record.history.len() == 1).await;
     assert_eq!(site.changes_asked().len(), 1);
     assert!(!site.is_advertised());
 }
 
 /// The fault from before the start for longer than the calm period, then not any more.
-async fn blind(fault: FaultSpec, prepare: impl AsyncFnOnce(&Site)) {
+async fn blind(fault: FaultSpec, span: Duration, prepare: impl AsyncFnOnce(&Site)) {
     let site = site().await;
     site.map_ids();
     site.sim.set_fault(fault);
     let mut services = start(&site).await;
     prepare(&site).await;
-    nothing_happens(&site).await;
+    nothing_happens(&site, span).await;
     let record = site.record();
     let verdict = record.verdict(PREFIX);
     assert!(verdict.as_deref().is_some_and(|verdict| verdict.starts_with("unknown:")), "{}", record.shown());
@@ -86,31 +89,31 @@ async fn without_a_fault_it_is_withdrawn() {
 }
 
 macro_rules! blind_while {
-    ($($name:ident: $kind:expr,)*) => {$(
+    ($($name:ident: $span:expr, $kind:expr;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            blind(FaultSpec::new(Target::Graphql, $kind), async |_: &Site| {}).await;
+            blind(FaultSpec::new(Target::Graphql, $kind), $span, async |_: &Site| {}).await;
         }
     )*};
 }
 
 blind_while! {
-    analytics_answer_503: FaultKind::Status { status: 503, body: None },
-    analytics_refuse_with_429: FaultKind::RateLimited { retry_after: Some(1) },
-    analytics_report_errors_under_200: FaultKind::GraphqlErrors { messages: vec!["unable to execute query".into()] },
-    analytics_report_errors_beside_data: FaultKind::GraphqlErrorsWithData { messages: vec!["partial".into()] },
-    analytics_hang: FaultKind::Hang,
-    analytics_send_garbage: FaultKind::Garbage,
-    analytics_send_a_web_page: FaultKind::Html { status: 200 },
-    analytics_break_off: FaultKind::TruncatedBody,
-    analytics_reset_the_connection: FaultKind::Reset,
-    analytics_stand_still: FaultKind::StaleRows { seconds: 12 },
-    analytics_are_empty: FaultKind::EmptyRows,
+    analytics_answer_503: BLIND_FOR, FaultKind::Status { status: 503, body: None };
+    analytics_refuse_with_429: BLIND_FOR, FaultKind::RateLimited { retry_after: Some(1) };
+    analytics_report_errors_under_200: BLIND_FOR, FaultKind::GraphqlErrors { messages: vec!["unable to execute query".into()] };
+    analytics_report_errors_beside_data: BLIND_FOR, FaultKind::GraphqlErrorsWithData { messages: vec!["partial".into()] };
+    analytics_hang: HANGING_FOR, FaultKind::Hang;
+    analytics_send_garbage: BLIND_FOR, FaultKind::Garbage;
+    analytics_send_a_web_page: BLIND_FOR, FaultKind::Html { status: 200 };
+    analytics_break_off: BLIND_FOR, FaultKind::TruncatedBody;
+    analytics_reset_the_connection: BLIND_FOR, FaultKind::Reset;
+    analytics_stand_still: BLIND_FOR, FaultKind::StaleRows { seconds: 12 };
+    analytics_are_empty: BLIND_FOR, FaultKind::EmptyRows;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn analytics_are_empty_while_an_alert_is_open() {
-    blind(FaultSpec::new(Target::Graphql, FaultKind::EmptyRows), async |site: &Site| {
+    blind(FaultSpec::new(Target::Graphql, FaultKind::EmptyRows), BLIND_FOR, async |site: &Site| {
         let alert = site.sim.alert("l4_start", None, None).unwrap();
         assert!(site.sim.send_webhook(&alert).await.delivered());
     })
@@ -120,14 +123,14 @@ async fn analytics_are_empty_while_an_alert_is_open() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bgp_state_cannot_be_read() {
     let fault = FaultSpec::new(Target::Rest, FaultKind::Status { status: 500, body: None });
-    blind(fault.method("GET").path("/bgp/prefixes"), async |_: &Site| {}).await;
+    blind(fault.method("GET").path("/bgp/prefixes"), BLIND_FOR, async |_: &Site| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_listens_for_alerts() {
     let site = site().await;
     let mut services = vec![site.start(Program::AutoWithdraw).await];
-    nothing_happens(&site).await;
+    nothing_happens(&site, BLIND_FOR).await;
     let record = site.record();
     assert_eq!(record.verdict(PREFIX).as_deref(), Some("unknown:alerts_unknown"), "{}", record.shown());
     services.push(site.start(Program::Webhook).await);

@@ -7,12 +7,15 @@
 use std::time::Duration;
 
 use db::decisions::Now;
+use db::intents::Intent;
 use db::inventory::Entry;
 use domain::alert::OpenAlert;
 use domain::bgp::BgpState;
 use domain::calm::{CalmTrack, FUTURE_TOLERANCE};
 use domain::decision::{Block, Mode, Verdict};
 use domain::hold::{self, Hold};
+use domain::ids::IntentId;
+use domain::intent::{Act, IntentState, Origin};
 use domain::prefix::Prefix;
 use domain::time::{plus, since};
 use jiff::Timestamp;
@@ -39,6 +42,8 @@ pub(crate) struct Sight<'a> {
     /// Whether `holds` could be read: only then is a hold that is not among them gone.
     pub(crate) holds_are_known: bool,
     pub(crate) alerts: &'a [OpenAlert],
+    /// Acts that are filed and not finished.
+    pub(crate) intents: &'a [Intent],
     /// How long a reading and an answer are believed.
     pub(crate) believed_for: Duration,
     /// How long an advertisement takes to be seen everywhere.
@@ -76,6 +81,48 @@ pub(crate) struct Deadline {
     pub(crate) stands_because: Option<String>,
 }
 
+/// An act that is filed and not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct UnderWay {
+    pub(crate) id: IntentId,
+    pub(crate) act: Act,
+    pub(crate) state: IntentState,
+    /// Who wants it.
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    pub(crate) created_at: Timestamp,
+    /// When Cloudflare was asked.
+    pub(crate) sent_at: Option<Timestamp>,
+}
+
+impl UnderWay {
+    pub(crate) fn of(intent: &Intent) -> Self {
+        Self {
+            id: intent.id,
+            act: intent.act,
+            state: intent.state,
+            by: match &intent.origin {
+                Origin::Automatic => "the automation".to_owned(),
+                Origin::Person { actor, .. } => words::outside_up_to(actor, 40),
+            },
+            reason: words::outside(&intent.reason),
+            created_at: intent.created_at,
+            sent_at: intent.sending_at,
+        }
+    }
+
+    /// `withdraw planned`, `advertise sent, being read back`
+    pub(crate) fn words(&self) -> String {
+        let state = match self.state {
+            IntentState::Planned => "planned",
+            IntentState::Sending => "being sent",
+            IntentState::Verifying => "sent, being read back",
+            other => other.as_str(),
+        };
+        format!("{} {state}", self.act)
+    }
+}
+
 /// Dropped traffic of the newest look-back window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Dropped {
@@ -107,6 +154,8 @@ pub(crate) struct PrefixView {
     /// What happens next and why, one sentence.
     pub(crate) next: String,
     pub(crate) hold: Option<Hold>,
+    /// An act on it that is filed and not finished.
+    pub(crate) intent: Option<UnderWay>,
     /// Attack alerts that are open and concern it: event numbers.
     pub(crate) open_alerts: Vec<i64>,
     /// Whether drops exceed the thresholds; `None` is unknown.
@@ -215,6 +264,7 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         why: why::chain(&known, &judged, decided, newest.map(|reading| (reading.state, reading.at)), hold, sight),
         deadline: judged.deadline,
         hold: hold.cloned(),
+        intent: sight.intents.iter().rev().find(|intent| intent.prefix == known.prefix).map(UnderWay::of),
         open_alerts: open_alerts.map(|alert| alert.event).collect(),
         under_attack: attack,
         dropped: decision.and_then(|decision| decision.latest).map(dropped),

@@ -8,7 +8,7 @@ use domain::hold::Hold;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::prefix::{Judged, Known, Sight};
+use super::prefix::{Judged, Known, Sight, UnderWay};
 use super::sign::AUTOWITHDRAW;
 use super::state::State;
 use crate::words;
@@ -64,6 +64,10 @@ pub(crate) fn chain(
     for block in blocks.into_iter().filter(|block| hold.is_none() || !matches!(block, Block::Held { .. })) {
         let text = format!("no withdrawal: {}", words::outside(&block.explain()));
         add(decided.map(|decided| decided.at), AUTOWITHDRAW, text);
+    }
+    for intent in sight.intents.iter().filter(|intent| intent.prefix == known.prefix).map(UnderWay::of) {
+        let text = format!("{} (intent {}) for {}: {}", intent.words(), intent.id, intent.by, intent.reason);
+        add(Some(intent.sent_at.unwrap_or(intent.created_at)), "intent journal", text);
     }
     links
 }

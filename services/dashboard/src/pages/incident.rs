@@ -8,6 +8,7 @@ use db::incidents::{self, Incident, Line};
 use db::outbox::Notification;
 use db::{events, outbox};
 use domain::ids::IncidentId;
+use domain::prefix::Prefix;
 use domain::time::since;
 
 use super::{Shell, main, rendered};
@@ -131,7 +132,7 @@ impl Page {
     }
 
     fn kind(&self, line: &Line) -> String {
-        words::outside_up_to(&line.kind, 30).replace('_', " ")
+        self.kind_words(&line.kind)
     }
 
     /// A class of the style sheet for kinds that are looked for first.
@@ -161,6 +162,14 @@ impl Page {
             "suppressed" => "plain",
             _ => "warn",
         }
+    }
+
+    fn anchor(&self, prefix: &Prefix) -> String {
+        super::anchor(*prefix)
+    }
+
+    fn kind_words(&self, kind: &str) -> String {
+        words::outside_up_to(kind, 40).replace('_', " ")
     }
 
     fn priority(&self, message: &Notification) -> &'static str {

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use domain::prefix::Prefix;
 
 use super::{Shell, rendered};
 use crate::accounts::Member;
@@ -43,6 +44,25 @@ impl Page {
             }
             Worst::Unknown => "No attack is announced, but not everything is known.",
             _ => "No attack is known.",
+        }
+    }
+
+    /// Where a link to a prefix leads.
+    fn anchor(&self, prefix: &Prefix) -> String {
+        super::anchor(*prefix)
+    }
+
+    /// Nothing is going on with it: one line is enough.
+    fn is_quiet(&self, view: &PrefixView) -> bool {
+        let still = matches!(view.state, PrefixState::Direct | PrefixState::NotManaged);
+        still && view.hold.is_none() && view.open_alerts.is_empty() && view.error.is_none()
+    }
+
+    fn advertised(&self, view: &PrefixView) -> &'static str {
+        match view.advertised {
+            Some(true) => "advertised",
+            Some(false) => "withdrawn",
+            None => "advertisement unknown",
         }
     }
 

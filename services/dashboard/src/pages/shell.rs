@@ -1,6 +1,5 @@
 //! What surrounds every page: title, icon, status line, navigation, the session's secret for forms.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +7,7 @@ use jiff::Timestamp;
 use crate::accounts::Member;
 use crate::app::App;
 use crate::assets;
-use crate::html::{Countdown, Icon, Moment};
+use crate::html::{Countdown, Icon, Instant, Moment};
 use crate::overview::Overview;
 use crate::overview::prefix::{Deadline, believed_for};
 use crate::overview::state::Tone;
@@ -130,15 +129,15 @@ impl Shell {
         crate::words::clock(self.now, self.now)
     }
 
-    pub(crate) fn age(&self, at: impl Borrow<Timestamp>) -> Moment {
+    pub(crate) fn age(&self, at: impl Instant) -> Moment {
         Moment::age(at, self.now)
     }
 
-    pub(crate) fn clock(&self, at: impl Borrow<Timestamp>) -> Moment {
+    pub(crate) fn clock(&self, at: impl Instant) -> Moment {
         Moment::clock(at, self.now)
     }
 
-    pub(crate) fn seconds(&self, at: impl Borrow<Timestamp>) -> Moment {
+    pub(crate) fn seconds(&self, at: impl Instant) -> Moment {
         Moment::seconds(at, self.now)
     }
 

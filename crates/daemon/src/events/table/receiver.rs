@@ -18,5 +18,11 @@ pub(super) const EVENTS: &[EventDef] = &[
         "A request without the right secret, or from a source that may not post, was turned away; logged at powers of two.",
         "If Cloudflare itself is refused, compare cloudflare.webhook_secret with the notification destination.",
     ),
+    EventDef::error(
+        "webhook.reload_refused",
+        "The changed configuration cannot be used; secrets and sources stay as they were.",
+        "Read `report`, mend the file, `systemctl reload cloudflare-webhook`.",
+    ),
+    EventDef::info("webhook.reloaded", "Secrets, allowed sources and trusted proxies were read again."),
     EventDef::info("webhook.stored", "A delivery is durable; `duplicate` says whether it was known."),
 ];

@@ -1,0 +1,40 @@
+//! What the command lines have in common.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`command`] | arguments, help, completions and man pages |
+//! | [`frame`] | a command from its arguments to its exit code |
+//! | [`trouble`] | why a command did not do what it was asked to, with code and remedy |
+//! | [`screen`], [`table`] | text fit for the terminal it goes to |
+//! | [`words`] | ages, instants and foreign text as people read them |
+//! | [`ask`] | questions to the person at the terminal |
+//! | [`actor`] | who that person is, for the record |
+//! | [`store`] | the database, opened as a command needs it |
+//! | [`picture`] | what the database says about prefixes, in one snapshot |
+//! | [`life`] | whether a service is there |
+//! | [`standing`] | one prefix judged: state, why, what comes next |
+//! | [`report`] | standings as a table and in detail |
+//! | [`explain`] | the chain from evidence to next action |
+//!
+//! Nothing here acts or decides. Must hold: unknown is shown as unknown with its reason; text from outside cannot move
+//! the cursor; a closed pipe is no failure; without a terminal nothing is asked.
+
+pub mod actor;
+pub mod ask;
+pub mod command;
+pub mod explain;
+pub mod frame;
+pub mod life;
+pub mod picture;
+pub mod report;
+pub mod screen;
+pub mod standing;
+pub mod store;
+pub mod table;
+pub mod trouble;
+pub mod words;
+
+pub use frame::Out;
+pub use screen::{Ink, Screen, ink};
+pub use table::Table;
+pub use trouble::Trouble;

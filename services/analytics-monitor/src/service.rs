@@ -1,0 +1,71 @@
+//! The service: parts from settings, loops into the frame, READY when the first poll is possible.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon::shutdown::StopReason;
+use daemon::{Frame, HttpLimits, PreboundListener};
+use db::Db;
+use settings::Settings;
+
+use crate::command::geoip_of;
+use crate::policy::Policy;
+use crate::poll::{Parts, Poller};
+use crate::poll_loop::{LOOP_LIMIT, PollLoop};
+use crate::{announce, rules};
+
+/// How long the stop message may take: it is written, not sent, before the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs the service until shutdown. `listener` serves health and metrics.
+///
+/// # Errors
+/// What prevented the start, or a part that ended by itself.
+pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -> anyhow::Result<()> {
+    let db = assembly::parts::database(&settings).await?;
+    let transport = assembly::parts::transport();
+    let owner = assembly::parts::owner(&frame);
+    let clock = frame.clock().clone();
+    let api = assembly::parts::cloudflare(&settings, &transport, &db, &owner, &clock)?;
+    let policy = Policy::of(&settings);
+    let geoip = Arc::new(geoip_of(&settings));
+    let reading = Arc::clone(&geoip);
+    tokio::task::spawn_blocking(move || reading.refresh())
+        .await
+        .context("the GeoIP databases could not be looked for")?;
+    let poller = Poller::new(Parts {
+        db: db.clone(),
+        api: api.clone(),
+        clock: clock.clone(),
+        geoip: Arc::clone(&geoip),
+        policy: policy.clone(),
+    });
+
+    announce::started(&db, &policy, &geoip, clock.now())
+        .await
+        .context("the start could not be recorded")?;
+    daemon::http::serve(&frame, "health", listener, daemon::health::routes(&frame), HttpLimits::default());
+    assembly::outbox::start(&frame, &db, &settings, &transport, &owner);
+    assembly::life::start(&frame, &db);
+    let polls = PollLoop::new(&frame, &policy);
+    frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(poller, geoip, turn));
+    rules::keep_fresh(&frame, api, db.clone());
+    frame.status("started; the first poll runs");
+    frame.ready();
+    let reason = frame.shutdown().triggered().await;
+    if matches!(reason, StopReason::Terminate | StopReason::Interrupt) {
+        announce_stop(&frame, &db).await;
+    }
+    assembly::life::farewell(&frame, &db).await;
+    Ok(())
+}
+
+async fn announce_stop(frame: &Frame, db: &Db) {
+    let said = announce::stopped(db, frame.clock().now());
+    match tokio::time::timeout(LAST_WORDS, said).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(event = "process.stop.not_announced", error = %error),
+        Err(_) => tracing::warn!(event = "process.stop.not_announced", error = "not stored in time"),
+    }
+}

@@ -1,0 +1,9 @@
+// What a page does besides being read. Every part works without the others; the page itself works without any.
+
+import './clock.js';
+import './forms.js';
+import './keys.js';
+import './search.js';
+import { follow } from './live.js';
+
+follow();
