@@ -1,122 +1,12 @@
 //! The receiver in process: what it answers, and what is in the database afterwards.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
-use daemon::shutdown::StopReason;
-use daemon::{Frame, PreboundListener, supervise};
-use db::{Db, OpenOptions, ReadTx};
 use serde_json::{Value, json};
-use settings::{Environment, LoadOptions};
-
-const SECRET: &str = "a-secret-of-the-test";
-
-struct Receiver {
-    frame: Frame,
-    url: String,
-    db: Db,
-    client: reqwest::Client,
-    running: tokio::task::JoinHandle<daemon::ExitReport>,
-    dir: tempfile::TempDir,
-}
-
-impl Receiver {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("mt.db");
-        let config = json!({
-            "cloudflare": {"account_id": "c0ffee00c0ffee00c0ffee00c0ffee00", "api_token": "0123456789012345678901234567890123456789",
-                           "webhook_secret": ["an-old-secret-still-valid", SECRET]},
-            "database": {"path": path},
-            "webhook": {"max_body": 20_000},
-        });
-        std::fs::write(dir.path().join("settings.json"), config.to_string()).unwrap();
-        let mapping = json!({"prefixes": {"203.0.113.0/24": {}, "2001:db8:1::/48": {}}});
-        std::fs::write(dir.path().join("prefix_mapping.json"), mapping.to_string()).unwrap();
-        let options = LoadOptions {
-            config_dir: Some(dir.path().to_owned()),
-            environment: Environment::default(),
-            ..LoadOptions::default()
-        };
-        let settings = settings::load(&options).unwrap().settings;
-        let reload = move || settings::load(&options).map(|loaded| loaded.settings);
-        let frame = Frame::builder("cloudflare-webhook").build();
-        let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
-            .await
-            .unwrap();
-        let url = format!("http://{}", listener.address());
-        let inner = frame.clone();
-        let running = tokio::spawn(async move {
-            let service = webhook::run(inner.clone(), settings, listener, Some(Arc::new(reload)));
-            supervise(&inner, service).await
-        });
-        for _ in 0..500 {
-            if frame.is_ready() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(frame.is_ready());
-        let db = Db::open(&path, OpenOptions::default()).unwrap();
-        Self {
-            frame,
-            url,
-            db,
-            client: reqwest::Client::builder()
-                .timeout(Duration::from_secs(10))
-                .build()
-                .unwrap(),
-            running,
-            dir,
-        }
-    }
-
-    async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        let request = self
-            .client
-            .post(format!("{}/webhook/cloudflare", self.url))
-            .header("cf-webhook-auth", SECRET);
-        let answer = request.body(body).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
-    }
-
-    async fn post_json(&self, body: &Value) -> u16 {
-        self.post(body.to_string()).await.0
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&ReadTx<'_>) -> Result<T, db::DbError> + Send + 'static,
-    ) -> T {
-        self.db.read("test", f).await.unwrap()
-    }
-
-    /// Notices but for those about the service itself: kind and state, oldest first.
-    async fn notices(&self) -> Vec<(String, String)> {
-        let mut all = self.read(|tx| db::outbox::newest(tx, None, 500)).await;
-        all.reverse();
-        all.into_iter()
-            .filter(|notice| !notice.kind.starts_with("service_"))
-            .map(|notice| {
-                (
-                    notice.kind,
-                    if notice.state == "suppressed" {
-                        notice.state
-                    } else {
-                        "told".into()
-                    },
-                )
-            })
-            .collect()
-    }
-
-    async fn stop(self) {
-        self.frame.shutdown().trigger(StopReason::Terminate);
-        let report = self.running.await.unwrap();
-        assert_eq!(report.code(), 0);
-    }
-}
+use support::{Receiver, SECRET};
 
 fn attack(event: &str, ts: i64) -> Value {
     json!({"name": "L4", "text": "attack", "ts": ts, "account_id": "c0ffee00c0ffee00c0ffee00c0ffee00",

@@ -151,3 +151,14 @@ pub fn count(tx: &ReadTx<'_>) -> Result<u64, DbError> {
         .prepare_cached("SELECT count(*) FROM webhook_events WHERE is_test = 0")?
         .query_row([], |row| row.get(0))?)
 }
+
+/// How many deliveries are stored, self-tests counted too.
+///
+/// # Errors
+/// Those of the database.
+pub fn total(tx: &ReadTx<'_>) -> Result<u64, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT count(*) FROM webhook_events")?
+        .query_row([], |row| row.get(0))?)
+}
