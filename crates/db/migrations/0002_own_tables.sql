@@ -91,19 +91,18 @@ CREATE TABLE incident_timeline (
 );
 CREATE INDEX incident_timeline_by_incident ON incident_timeline(incident_id, at);
 
--- Open attack alerts: the ledger that vetoes withdrawals.
+-- Attack alerts: the ledger that vetoes withdrawals. Open while since is later than ended_at.
 CREATE TABLE alert_ledger (
   key TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
   event_id INTEGER NOT NULL,
-  since TEXT NOT NULL,
-  last_at TEXT NOT NULL,
-  ended_at TEXT,
+  since TEXT,                   -- latest START or update; NULL when only an END is known
+  ended_at TEXT,                -- latest END
   prefixes TEXT NOT NULL,
   unresolved INTEGER NOT NULL,
   is_test INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX alert_ledger_open ON alert_ledger(since) WHERE ended_at IS NULL;
+CREATE INDEX alert_ledger_open ON alert_ledger(since);
 
 -- Prefixes as discovered, with the last live state read.
 CREATE TABLE inventory (

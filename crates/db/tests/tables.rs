@@ -73,7 +73,7 @@ fn affected() -> Affected {
 /// All orders of the same deliveries lead to the same ledger and the same incident.
 #[test]
 fn order_of_arrival_changes_neither_ledger_nor_incident() {
-    type Seen = (Vec<(Timestamp, Vec<Prefix>)>, Vec<(Timestamp, Option<Timestamp>, Timestamp)>);
+    type Seen = (Vec<(Timestamp, Vec<Prefix>, i64)>, Vec<(Timestamp, Option<Timestamp>, Timestamp)>);
     let story = [
         alert(Phase::Start, 0, Some("c1")),
         alert(Phase::End, 600, Some("c1")),
@@ -94,7 +94,7 @@ fn order_of_arrival_changes_neither_ledger_nor_incident() {
                 let open = db::ledger::open(tx, at(-1))?;
                 let incidents = db::incidents::newest(tx, None, 10)?;
                 Ok((
-                    open.into_iter().map(|open| (open.since, open.prefixes)).collect(),
+                    open.into_iter().map(|open| (open.since, open.prefixes, open.event)).collect(),
                     incidents.into_iter().map(|i| (i.began_at, i.ended_at, i.last_sign_at)).collect(),
                 ))
             })
@@ -104,8 +104,20 @@ fn order_of_arrival_changes_neither_ledger_nor_incident() {
     for outcome in &outcomes {
         assert_eq!(outcome.1, outcomes[0].1, "incident");
         // It goes on since its second START: something must veto, whatever came first.
-        assert_eq!(outcome.0.len(), 1, "open alerts: {outcomes:?}");
+        assert_eq!(outcome.0, outcomes[0].0, "ledger");
+        assert_eq!(outcome.0.len(), 1);
     }
+}
+
+#[test]
+fn an_update_renews_the_veto_and_says_which_event() {
+    let (_dir, db) = open();
+    write(&db, |tx| {
+        db::ledger::enter(tx, &alert(Phase::Update, 4_000, Some("x")), &affected(), EventId(2))?;
+        db::ledger::enter(tx, &alert(Phase::Start, 0, Some("x")), &affected(), EventId(1))
+    });
+    let open = db.read_blocking("test", |tx| db::ledger::open(tx, at(3_000))).unwrap();
+    assert_eq!((open.len(), open[0].since, open[0].event), (1, at(4_000), 2));
 }
 
 #[test]

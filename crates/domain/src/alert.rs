@@ -335,7 +335,7 @@ pub struct OpenAlert {
     pub event: i64,
     /// Kind name.
     pub kind: String,
-    /// The earlier of its `ts` and its reception; the veto's clock starts here.
+    /// The earlier of `ts` and reception of its latest START or update; the veto's clock starts here.
     pub since: Timestamp,
     /// Our prefixes it names.
     pub prefixes: Vec<Prefix>,

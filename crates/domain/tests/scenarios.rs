@@ -3,7 +3,7 @@
 //!
 //! `DOMAIN_SCENARIOS_BLESS=1` writes the transcripts as they are now; read the diff before it is
 //! committed.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 

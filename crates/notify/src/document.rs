@@ -180,6 +180,8 @@ pub struct Document {
     title: Line,
     reference: Words,
     lines: Vec<Line>,
+    /// Last line of a piece; blank in a whole message.
+    number: Line,
 }
 
 impl Document {
@@ -189,6 +191,7 @@ impl Document {
             title,
             reference: reference.into(),
             lines: Vec::new(),
+            number: Line::new(),
         }
     }
 
@@ -242,7 +245,8 @@ impl Document {
             .iter()
             .rposition(|line| !line.is_blank())
             .map_or(0, |last| last + 1);
-        for line in self.lines.iter().take(shown) {
+        let number = (!self.number.is_blank()).then_some(&self.number);
+        for line in self.lines.iter().take(shown).chain(number) {
             out.push('\n');
             write(line, &mut out);
         }

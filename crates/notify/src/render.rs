@@ -241,6 +241,16 @@ impl Renderer {
     }
 }
 
+/// A text that people wrote, line by line; what does not fit is named.
+fn long_text(document: &mut Document, text: &str) {
+    for line in Words::paragraphs(text, limit::TEXT) {
+        document.push(Line::new().code(line));
+    }
+    if text.chars().count() > limit::TEXT {
+        document.push("The text is longer; all of it is in the dashboard's log.");
+    }
+}
+
 /// One sign and one word per urgency, the same everywhere.
 fn mark(priority: Priority) -> &'static str {
     match priority {

@@ -20,7 +20,8 @@ use crate::args::NAME;
 use crate::keep::watermark;
 use crate::policy::Policy;
 
-type Lines = Vec<(String, String)>;
+/// Label and text of each line.
+pub type Lines = Vec<(String, String)>;
 
 /// What the record holds.
 #[derive(Debug, Clone)]
@@ -54,18 +55,18 @@ pub async fn record(db: &Db, now: Timestamp) -> Result<Record, DbError> {
     .await
 }
 
-/// Queues the start message.
-///
-/// # Errors
-/// Those of the database.
-pub async fn started(db: &Db, policy: &Policy, geoip: &GeoIp, now: Timestamp) -> Result<(), DbError> {
-    let record = record(db, now).await?;
-    let facts = Facts::ServiceStarted {
-        service: NAME.to_owned(),
-        version: daemon::args::version().to_owned(),
-        lines: start_lines(policy, geoip, &record, now),
-    };
-    enqueue(db, "service.started", facts, now).await
+/// The lines of the start message. A record that cannot be read in time is said to be unknown: it
+/// must not keep the service from starting.
+pub async fn of_start(db: &Db, policy: &Policy, geoip: &GeoIp, now: Timestamp) -> Lines {
+    match record(db, now).await {
+        Ok(record) => start_lines(policy, geoip, &record, now),
+        Err(error) => vec![
+            line("Poll interval", human(policy.poll_interval)),
+            line("Look-back", human(policy.lookback)),
+            line("GeoIP", geography(geoip)),
+            line("Record", format!("unknown: {error}")),
+        ],
+    }
 }
 
 /// Queues the stop message.
@@ -78,11 +79,10 @@ pub async fn stopped(db: &Db, now: Timestamp) -> Result<(), DbError> {
         service: NAME.to_owned(),
         lines: stop_lines(&record, now),
     };
-    enqueue(db, "service.stopped", facts, now).await
-}
-
-async fn enqueue(db: &Db, what: &'static str, facts: Facts, now: Timestamp) -> Result<(), DbError> {
-    db.write(what, move |tx| db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)).await
+    db.write("service.stopped", move |tx| {
+        db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
+    })
+    .await
 }
 
 fn start_lines(policy: &Policy, geoip: &GeoIp, record: &Record, now: Timestamp) -> Lines {
@@ -112,7 +112,10 @@ fn stop_lines(record: &Record, now: Timestamp) -> Lines {
     vec![
         line("Attacks", attacks(record)),
         line("Mitigations", format!("{} in the record", grouped(record.mitigations))),
-        line("Read up to", record.watermark.map_or_else(|| "nothing yet".to_owned(), for_people)),
+        line(
+            "Read up to",
+            record.watermark.map_or_else(|| "nothing yet".to_owned(), for_people),
+        ),
         line("Stopped at", domain::time::for_people_seconds(now)),
     ]
 }
@@ -143,7 +146,12 @@ fn advertised(prefixes: &[Entry], now: Timestamp) -> String {
     let Some(oldest) = prefixes.iter().map(|entry| entry.read_at).min() else {
         return "unknown: no prefix was read yet".to_owned();
     };
-    let count = |wanted| prefixes.iter().filter(|entry| entry.prefix.state.advertised == wanted).count();
+    let count = |wanted| {
+        prefixes
+            .iter()
+            .filter(|entry| entry.prefix.state.advertised == wanted)
+            .count()
+    };
     let mut text = format!(
         "{} of {}, read {} ago",
         count(Some(true)),
@@ -162,17 +170,31 @@ fn advertised(prefixes: &[Entry], now: Timestamp) -> String {
 }
 
 fn attacks(record: &Record) -> String {
-    format!("{}, {} this month", grouped(record.attacks), grouped(record.attacks_this_month))
+    format!(
+        "{}, {} this month",
+        grouped(record.attacks),
+        grouped(record.attacks_this_month)
+    )
 }
 
 fn last_attack(event: Option<&Event>) -> String {
     let Some(event) = event else {
         return "none in the record".to_owned();
     };
-    let mut parts = vec![event.created_at.map_or_else(|| "at an unknown time".to_owned(), for_people)];
+    let mut parts = vec![
+        event
+            .created_at
+            .map_or_else(|| "at an unknown time".to_owned(), for_people),
+    ];
     parts.extend(event.attack_vector.clone().filter(|vector| !vector.is_empty()));
-    let rate: Option<f64> = event.megabits_per_second.as_deref().and_then(|text| text.trim().parse().ok());
-    parts.extend(rate.filter(|rate| *rate > 0.0).map(|rate| BitsPerSecond(rate * 1e6).to_string()));
+    let rate: Option<f64> = event
+        .megabits_per_second
+        .as_deref()
+        .and_then(|text| text.trim().parse().ok());
+    parts.extend(
+        rate.filter(|rate| *rate > 0.0)
+            .map(|rate| BitsPerSecond(rate * 1e6).to_string()),
+    );
     let target = event.target_ip.as_deref().or(event.prefix.as_deref());
     parts.extend(target.map(|text| text.split('/').next().unwrap_or(text).to_owned()));
     parts.join(", ")
@@ -250,7 +272,9 @@ mod tests {
             own: Vec::new(),
             ..policy()
         };
-        assert!(text(&start_lines(&policy, &GeoIp::none(), &empty(), now()), "WARNING").contains("everything is announced"));
+        assert!(
+            text(&start_lines(&policy, &GeoIp::none(), &empty(), now()), "WARNING").contains("everything is announced")
+        );
     }
 
     #[test]

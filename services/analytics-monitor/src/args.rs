@@ -108,7 +108,15 @@ mod tests {
     fn the_command_is_consistent() {
         command().debug_assert();
         let help = command().render_help().to_string();
-        for part in ["--once", "--test", "--json", "--lookback <MINUTES>", "--config-dir", "Exit codes", "--check-config"] {
+        for part in [
+            "--once",
+            "--test",
+            "--json",
+            "--lookback <MINUTES>",
+            "--config-dir",
+            "Exit codes",
+            "--check-config",
+        ] {
             assert!(help.contains(part), "{part}\n{help}");
         }
     }
@@ -118,8 +126,17 @@ mod tests {
         assert!(read(&["-1"]).unwrap().once);
         let args = read(&["--test", "-l", "60", "--json", "--config-dir", "/tmp/x"]).unwrap();
         assert!(args.test && args.json && !args.once);
-        assert_eq!((args.lookback, args.common.config_dir.to_str()), (Some(60), Some("/tmp/x")));
-        for bad in [&["--once", "--test"][..], &["--lookback", "0"], &["--lookback", "1441"], &["-l", "15m"], &["status"]] {
+        assert_eq!(
+            (args.lookback, args.common.config_dir.to_str()),
+            (Some(60), Some("/tmp/x"))
+        );
+        for bad in [
+            &["--once", "--test"][..],
+            &["--lookback", "0"],
+            &["--lookback", "1441"],
+            &["-l", "15m"],
+            &["status"],
+        ] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
     }

@@ -92,7 +92,10 @@ pub async fn look(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Pr
     let api = client(settings, clock)?;
     let policy = Policy::of(settings);
     let geoip = Arc::new(geoip_of(settings));
-    let limits = api.node_limits().await.context("the limits of the account cannot be read")?;
+    let limits = api
+        .node_limits()
+        .await
+        .context("the limits of the account cannot be read")?;
     anyhow::ensure!(
         limits.mitigations.enabled,
         "Cloudflare says that this account has no attack analytics"
@@ -116,7 +119,9 @@ pub async fn look(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Pr
             })
             .collect::<Vec<_>>()
         });
-        preview.rows.extend(rows.await.context("addresses could not be looked up")?);
+        preview
+            .rows
+            .extend(rows.await.context("addresses could not be looked up")?);
     }
     Ok(preview)
 }

@@ -69,7 +69,9 @@ pub fn enrich(row: &MitigationRow, geoip: &GeoIp, networks: &Networks) -> NewRow
 
 /// Port 0 is what protocols without ports have.
 fn port(number: Option<u32>) -> Option<u16> {
-    number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0)
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|port| *port != 0)
 }
 
 #[cfg(test)]
@@ -130,9 +132,18 @@ mod tests {
     fn forged_sources_are_marked_and_odd_values_stay_empty() {
         let stored = enrich(&row("10.1.2.3", "203.0.113.5"), &GeoIp::none(), &networks());
         assert_eq!(stored.source_bogon.as_deref(), Some("private"));
-        assert_eq!((stored.source_port, stored.destination_port, stored.source_asn), (None, None, None));
-        assert_eq!(enrich(&row("8.8.8.8", "203.0.113.5"), &GeoIp::none(), &networks()).source_bogon, None);
-        assert_eq!(enrich(&row("?", "203.0.113.5"), &GeoIp::none(), &networks()).source_bogon, None);
+        assert_eq!(
+            (stored.source_port, stored.destination_port, stored.source_asn),
+            (None, None, None)
+        );
+        assert_eq!(
+            enrich(&row("8.8.8.8", "203.0.113.5"), &GeoIp::none(), &networks()).source_bogon,
+            None
+        );
+        assert_eq!(
+            enrich(&row("?", "203.0.113.5"), &GeoIp::none(), &networks()).source_bogon,
+            None
+        );
     }
 
     #[test]
@@ -145,7 +156,11 @@ mod tests {
         };
         let stored = enrich(&told, &GeoIp::none(), &networks());
         assert_eq!(
-            (stored.source_country.as_deref(), stored.source_asn, stored.source_asn_name.as_deref()),
+            (
+                stored.source_country.as_deref(),
+                stored.source_asn,
+                stored.source_asn_name.as_deref()
+            ),
             (Some("DE"), Some(64_496), Some("Example"))
         );
         assert!(stored.raw_data.contains("\"sourceAsn\":64496"));

@@ -65,7 +65,10 @@ pub fn notices(rows: &[Fresh], audience: &Audience) -> Vec<Notice> {
     for attack in order {
         let rows = groups.remove(&attack).unwrap_or_default();
         if rows.len() <= SINGLY {
-            notices.extend(rows.iter().map(|row| notice(attack.as_deref(), std::slice::from_ref(row))));
+            notices.extend(
+                rows.iter()
+                    .map(|row| notice(attack.as_deref(), std::slice::from_ref(row))),
+            );
         } else {
             notices.push(notice(attack.as_deref(), &rows));
         }
@@ -125,7 +128,11 @@ fn by_volume(
     let distinct = volumes.len() as u64;
     let mut sorted: Vec<(String, (u64, &Fresh))> = volumes.into_iter().collect();
     sorted.sort_by(|a, b| b.1.0.cmp(&a.1.0).then_with(|| a.0.cmp(&b.0)));
-    let texts = sorted.into_iter().take(MOST_LISTED).map(|(_, (_, row))| text(row)).collect();
+    let texts = sorted
+        .into_iter()
+        .take(MOST_LISTED)
+        .map(|(_, (_, row))| text(row))
+        .collect();
     (texts, distinct)
 }
 
@@ -170,7 +177,11 @@ pub fn source_text(row: &Fresh) -> String {
 
 /// `FRA (Frankfurt, DE)`
 fn location_text(row: &Fresh) -> String {
-    let known: Vec<String> = [&row.colo_city, &row.colo_country].into_iter().flatten().cloned().collect();
+    let known: Vec<String> = [&row.colo_city, &row.colo_country]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
     with_known(row.colo_code.clone().unwrap_or_default(), &known)
 }
 
@@ -276,7 +287,10 @@ mod tests {
         rows[4].sample_interval = Some(100_000);
         let notices = notices(&rows, &audience());
         assert_eq!(notices.len(), 1);
-        assert_eq!((notices[0].incident, notices[0].group.as_deref()), (Some(IncidentId(7)), Some("mitigation:a")));
+        assert_eq!(
+            (notices[0].incident, notices[0].group.as_deref()),
+            (Some(IncidentId(7)), Some("mitigation:a"))
+        );
         let Facts::Mitigation {
             vectors,
             packets,
@@ -297,7 +311,10 @@ mod tests {
         assert_eq!(vectors, &["SYN Flood", "UDP Flood"]);
         assert_eq!((*packets, *bits), (85_000, 680_000_000));
         assert_eq!((from, to), (&rows[0].at.unwrap(), &rows[4].at.unwrap()));
-        assert_eq!(targets, &["[2001:db8::1]:443 UDP", "203.0.113.10:443 UDP", "203.0.113.10 UDP"]);
+        assert_eq!(
+            targets,
+            &["[2001:db8::1]:443 UDP", "203.0.113.10:443 UDP", "203.0.113.10 UDP"]
+        );
         assert_eq!(
             sources,
             &[
@@ -315,7 +332,10 @@ mod tests {
     fn only_what_concerns_us_is_announced() {
         let wants = |target: &str, audience: &Audience| !notices(&[to(target)], audience).is_empty();
         let own_only = audience();
-        assert!(wants("203.0.113.99", &own_only), "ours, although it was stored before we knew");
+        assert!(
+            wants("203.0.113.99", &own_only),
+            "ours, although it was stored before we knew"
+        );
         assert!(!wants("162.159.1.1", &own_only));
         assert!(!wants("8.8.8.8", &own_only));
         assert!(!wants("nonsense", &own_only));

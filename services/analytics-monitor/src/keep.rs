@@ -102,7 +102,10 @@ pub async fn keep(
     now: Timestamp,
     progress: &(dyn Fn() + Send + Sync),
 ) -> Result<Kept, DbError> {
-    let attacks: BTreeMap<String, ()> = rows.iter().filter_map(|row| Some((row.attack_id.clone()?, ()))).collect();
+    let attacks: BTreeMap<String, ()> = rows
+        .iter()
+        .filter_map(|row| Some((row.attack_id.clone()?, ())))
+        .collect();
     let mut kept = Kept::default();
     while rows.len() > ROWS_PER_WRITE {
         let rest = rows.split_off(ROWS_PER_WRITE);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use daemon::Metrics;
+use daemon::metrics::Metrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,10 +27,22 @@ impl Numbers {
     pub fn register(metrics: &Metrics) -> Self {
         let numbers = Self::default();
         metrics.register(|registry| {
-            registry.register("mitigation_rows", "Rows of dropped traffic by what became of them", numbers.rows.clone());
-            registry.register("mitigation_polls", "Polls of the attack analytics by outcome", numbers.polls.clone());
+            registry.register(
+                "mitigation_rows",
+                "Rows of dropped traffic by what became of them",
+                numbers.rows.clone(),
+            );
+            registry.register(
+                "mitigation_polls",
+                "Polls of the attack analytics by outcome",
+                numbers.polls.clone(),
+            );
             registry.register("mitigation_queries", "Queries for rows", numbers.queries.clone());
-            registry.register("mitigation_truncated", "Spans of which rows are missing", numbers.truncated.clone());
+            registry.register(
+                "mitigation_truncated",
+                "Spans of which rows are missing",
+                numbers.truncated.clone(),
+            );
             registry.register("mitigation_notices", "Notices queued", numbers.notices.clone());
             registry.register(
                 "mitigation_watermark_timestamp_seconds",

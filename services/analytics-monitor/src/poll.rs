@@ -258,7 +258,10 @@ impl Poller {
     /// A failure here is not the poll's: it goes on with what is known, within what is certain.
     async fn read_limits_when_due(&mut self) {
         let now = self.parts.clock.monotonic();
-        if self.reach_read.is_some_and(|read| now.saturating_sub(read) < READ_EVERY) {
+        if self
+            .reach_read
+            .is_some_and(|read| now.saturating_sub(read) < READ_EVERY)
+        {
             return;
         }
         match self.parts.api.node_limits().await {
@@ -294,7 +297,12 @@ impl Poller {
         let mut not_recorded = None;
         if let Some(write) = feed.write(verdict, &error.chain()) {
             let stored = write.clone();
-            match self.parts.db.write("mitigations.failed", move |tx| stored.apply(tx, now)).await {
+            match self
+                .parts
+                .db
+                .write("mitigations.failed", move |tx| stored.apply(tx, now))
+                .await
+            {
                 Ok(()) => feed.stored(&write),
                 Err(error) => not_recorded = Some(error),
             }

@@ -8,8 +8,8 @@ use domain::time::for_people_seconds;
 use tokio::time::Instant;
 
 use crate::numbers::Numbers;
-use crate::poll::{Failure, PollReport, Poller};
 use crate::policy::Policy;
+use crate::poll::{Failure, PollReport, Poller};
 
 /// Limit within which the loop promises progress: one query's deadline, one write's, and room.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(90);
@@ -56,7 +56,12 @@ impl PollLoop {
     ///
     /// # Errors
     /// None: trouble is waited out, visibly. Only a bug ends it.
-    pub async fn run(mut self, poller: Poller, geoip: std::sync::Arc<geoip::GeoIp>, turn: LoopHandle) -> anyhow::Result<()> {
+    pub async fn run(
+        mut self,
+        poller: Poller,
+        geoip: std::sync::Arc<geoip::GeoIp>,
+        turn: LoopHandle,
+    ) -> anyhow::Result<()> {
         let ticks = turn.clone();
         let mut poller = poller.with_progress(move || ticks.tick());
         let shutdown = self.frame.shutdown().clone();
@@ -164,15 +169,25 @@ pub fn line(report: &PollReport) -> String {
         None => vec!["nothing to read".to_owned()],
     };
     let kept = report.kept;
-    parts.push(format!("{} new rows, {} grown, {} notices", kept.new, kept.grown, kept.notices));
+    parts.push(format!(
+        "{} new rows, {} grown, {} notices",
+        kept.new, kept.grown, kept.notices
+    ));
     if report.is_behind {
         parts.push("catching up".into());
     }
     if !report.truncated.is_empty() {
-        parts.push(format!("{} spans INCOMPLETE: more rows than Cloudflare gives out", report.truncated.len()));
+        parts.push(format!(
+            "{} spans INCOMPLETE: more rows than Cloudflare gives out",
+            report.truncated.len()
+        ));
     }
     if let Some(lost) = report.lost {
-        parts.push(format!("GAP from {} to {}", for_people_seconds(lost.from), for_people_seconds(lost.to)));
+        parts.push(format!(
+            "GAP from {} to {}",
+            for_people_seconds(lost.from),
+            for_people_seconds(lost.to)
+        ));
     }
     if report.no_networks {
         parts.push("no own prefix is known, so everything is announced".into());

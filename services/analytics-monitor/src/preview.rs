@@ -80,7 +80,10 @@ impl Preview {
         text.push_str(&format!("Dropped: {packets}, {bits} (estimated from samples)\n"));
         let hidden = self.rows.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            text.push_str(&format!("{} earlier rows are not shown; --json has them\n", grouped(hidden as u64)));
+            text.push_str(&format!(
+                "{} earlier rows are not shown; --json has them\n",
+                grouped(hidden as u64)
+            ));
         }
         for (raw, row) in self.rows.iter().skip(hidden) {
             text.push_str(&row_text(raw, row));
@@ -96,25 +99,36 @@ fn row_text(raw: &MitigationRow, row: &NewRow) -> String {
     source.extend(row.source_city.clone());
     source.extend(row.source_country.clone());
     source.extend(row.source_asn.map(|asn| format!("AS{asn}")));
-    let port = row.destination_port.map_or_else(String::new, |port| format!(" port {port}"));
+    let port = row
+        .destination_port
+        .map_or_else(String::new, |port| format!(" port {port}"));
     let text = format!(
         "{}  {}  {} ({}) -> {}{port} {}  {}, {}  {}  {}",
         raw.datetime,
         row.attack_vector.as_deref().unwrap_or("no vector"),
         row.source_ip.as_deref().unwrap_or("no source"),
-        if source.is_empty() { "unknown".to_owned() } else { source.join(", ") },
+        if source.is_empty() {
+            "unknown".to_owned()
+        } else {
+            source.join(", ")
+        },
         raw.destination_ip,
         row.protocol.as_deref().unwrap_or(""),
         raw.packets,
         raw.bits,
         row.colo_code.as_deref().unwrap_or("no location"),
-        row.prefix.map_or_else(|| "NOT OURS".to_owned(), |prefix| prefix.to_string()),
+        row.prefix
+            .map_or_else(|| "NOT OURS".to_owned(), |prefix| prefix.to_string()),
     );
     harmless(&text)
 }
 
 /// Texts of the outside world must not move the cursor or turn the direction of writing.
 fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+    let is_harmful = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if is_harmful(c) { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -41,7 +41,8 @@ pub enum RulesError {
 pub async fn renew(api: &CloudflareClient, db: &Db, now: Timestamp) -> Result<usize, RulesError> {
     let rules: Vec<MonitoringRule> = api.list_mnm_rules().await?.iter().map(cached).collect();
     let count = rules.len();
-    db.write("rules.renew", move |tx| db::inventory::replace_rules(tx, &rules, now)).await?;
+    db.write("rules.renew", move |tx| db::inventory::replace_rules(tx, &rules, now))
+        .await?;
     Ok(count)
 }
 
@@ -70,7 +71,9 @@ fn cached(rule: &MnmRule) -> MonitoringRule {
 
 /// Keeps the cache fresh until shutdown.
 pub fn keep_fresh(frame: &Frame, api: CloudflareClient, db: Db) {
-    let check = frame.health().check("monitoring_rules", Weight::Supporting, EVERY * 2 + LOOP_LIMIT);
+    let check = frame
+        .health()
+        .check("monitoring_rules", Weight::Supporting, EVERY * 2 + LOOP_LIMIT);
     let inner = frame.clone();
     frame.spawn_loop("monitoring_rules", LOOP_LIMIT, move |turn: LoopHandle| async move {
         let mut turns = tokio::time::interval(STEP);

@@ -42,11 +42,16 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         policy: policy.clone(),
     });
 
-    announce::started(&db, &policy, &geoip, clock.now())
-        .await
-        .context("the start could not be recorded")?;
-    daemon::http::serve(&frame, "health", listener, daemon::health::routes(&frame), HttpLimits::default());
-    assembly::outbox::start(&frame, &db, &settings, &transport, &owner);
+    let lines = announce::of_start(&db, &policy, &geoip, clock.now()).await;
+    assembly::life::announce_start(&frame, &db, lines).await?;
+    daemon::http::serve(
+        &frame,
+        "health",
+        listener,
+        daemon::health::routes(&frame),
+        HttpLimits::default(),
+    );
+    assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
     let polls = PollLoop::new(&frame, &policy);
     frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(poller, geoip, turn));

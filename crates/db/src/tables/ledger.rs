@@ -28,8 +28,8 @@ pub fn key_of(alert: &Alert, affected: &Affected) -> String {
     )
 }
 
-/// Enters an attack alert. A START that is older than the known END stays ended; a later one
-/// opens the row again.
+/// Enters an attack alert. The row is open while its latest START or update is later than its
+/// latest END, in whatever order they arrive; an update renews the veto's clock.
 ///
 /// # Errors
 /// Those of the database.
@@ -37,21 +37,19 @@ pub fn enter(tx: &WriteTx<'_>, alert: &Alert, affected: &Affected, event: EventI
     if !alert.kind.vetoes_withdrawal() {
         return Ok(());
     }
-    let when = at(alert.at());
-    let ended = matches!(alert.phase, Phase::End).then(|| when.clone());
+    let when = Some(at(alert.at()));
+    let (since, ended) = match alert.phase {
+        Phase::Start | Phase::Update => (when, None),
+        Phase::End => (None, when),
+    };
     tx.conn()
         .prepare_cached(
-            "INSERT INTO alert_ledger (key, kind, event_id, since, last_at, ended_at, prefixes, unresolved, is_test)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO alert_ledger (key, kind, event_id, since, ended_at, prefixes, unresolved, is_test)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (key) DO UPDATE SET
-               since = CASE WHEN excluded.ended_at IS NULL AND ended_at IS NOT NULL AND excluded.since > ended_at
-                       THEN excluded.since ELSE min(since, excluded.since) END,
-               event_id = CASE WHEN excluded.ended_at IS NULL THEN excluded.event_id ELSE event_id END,
-               ended_at = CASE
-                 WHEN excluded.ended_at IS NOT NULL AND excluded.ended_at >= last_at THEN excluded.ended_at
-                 WHEN excluded.ended_at IS NULL AND ended_at IS NOT NULL AND excluded.since > ended_at THEN NULL
-                 ELSE ended_at END,
-               last_at = max(last_at, excluded.last_at),
+               event_id = CASE WHEN excluded.since > COALESCE(since, '') THEN excluded.event_id ELSE event_id END,
+               since = NULLIF(max(COALESCE(since, ''), COALESCE(excluded.since, '')), ''),
+               ended_at = NULLIF(max(COALESCE(ended_at, ''), COALESCE(excluded.ended_at, '')), ''),
                prefixes = CASE WHEN excluded.unresolved = 0 THEN excluded.prefixes ELSE prefixes END,
                unresolved = min(unresolved, excluded.unresolved)",
         )?
@@ -59,7 +57,7 @@ pub fn enter(tx: &WriteTx<'_>, alert: &Alert, affected: &Affected, event: EventI
             key_of(alert, affected),
             alert.kind.name(),
             event.0,
-            when,
+            since,
             ended,
             json(&affected.prefixes)?,
             affected.unresolved,
@@ -76,7 +74,8 @@ pub fn open(tx: &ReadTx<'_>, since: Timestamp) -> Result<Vec<OpenAlert>, DbError
     tx.conn()
         .prepare_cached(
             "SELECT key, kind, event_id, since, prefixes, unresolved FROM alert_ledger
-             WHERE ended_at IS NULL AND is_test = 0 AND since >= ?1 ORDER BY since LIMIT 10000",
+             WHERE since >= ?1 AND (ended_at IS NULL OR since > ended_at) AND is_test = 0
+             ORDER BY since LIMIT 10000",
         )?
         .query_and_then(params![at(since)], |row| {
             Ok(OpenAlert {

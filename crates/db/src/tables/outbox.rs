@@ -7,6 +7,8 @@
 mod channel;
 mod claim;
 mod expiry;
+#[cfg(test)]
+mod tests;
 
 use domain::ids::{EventId, IncidentId, NotificationId};
 use domain::notice::{FACTS_VERSION, Facts, Mute, Notice, Plan, Priority, plan};

@@ -1,6 +1,6 @@
 //! The safety rules as properties, one module per rule of the architecture (see `docs/`), each
 //! test named after what its rule promises.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,7 @@
 //! dataset with ingest delay, and a daemon that runs cycle after cycle.
 //!
 //! Test binaries use different parts of it, so unused parts are no mistake.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod daemon;
 pub mod dataset;

@@ -88,6 +88,7 @@ impl Document {
             mut title,
             reference,
             lines,
+            number: _,
         } = self;
         // The title must leave most of the room to the text.
         let quarter = Room {
@@ -111,21 +112,41 @@ impl Document {
         bodies
             .into_iter()
             .enumerate()
-            .map(|(index, mut body)| {
+            .map(|(index, lines)| {
                 let number = format!("part {} of {count} · {}", index + 1, reference.as_str());
-                body.push(Line::from(Words::outside(&number, 60)));
+                let number = Line::from(Words::outside(&number, 60));
                 Document {
                     title: title.clone(),
                     reference: reference.clone(),
-                    lines: body,
+                    lines,
+                    number,
                 }
             })
             .collect()
     }
 
+    /// Smaller pieces of a message that a server found too long although it fits; `None` where that makes no sense.
+    pub fn smaller(self) -> Option<Vec<Document>> {
+        let size = self.size();
+        // Below this a server that refuses would refuse everything.
+        if size.units < 256 {
+            return None;
+        }
+        let whole = Document {
+            number: Line::new(),
+            ..self
+        };
+        Some(whole.pieces(Room {
+            units: size.units * 2 / 3,
+            bytes: size.bytes * 2 / 3,
+        }))
+    }
+
     fn size(&self) -> Size {
+        let number = (!self.number.is_blank()).then_some(&self.number);
         self.lines
             .iter()
+            .chain(number)
             .fold(Size::of(&self.title), |sum, line| sum.plus(BREAK).plus(Size::of(line)))
     }
 }

@@ -21,9 +21,6 @@ use crate::context::{Context, gather};
 use crate::document::{Document, Room};
 use crate::telegram::{Delivery, Target};
 
-/// A server that refuses less than this as too long refuses everything.
-const SMALLEST: usize = 256;
-
 /// Said in the shared state of a chat that told us to wait.
 const FLOOD: &str = "Telegram asked to wait";
 
@@ -39,7 +36,6 @@ struct Hand {
     sent: usize,
     first_message: Option<i64>,
     plain: bool,
-    room: Room,
     target: Target,
 }
 
@@ -147,15 +143,13 @@ impl Worker {
             reply_to: context.answers.filter(|_| !plain),
             silent: rows.iter().all(|row| row.priority == Priority::Info),
         };
-        let room = Room::default();
-        let pieces = self.renderer.message(&rows, &context, now).pieces(room);
+        let pieces = self.renderer.message(&rows, &context, now).pieces(Room::default());
         Hand {
             rows,
             pieces: pieces.into(),
             sent: 0,
             first_message: None,
             plain,
-            room,
             target,
         }
     }
@@ -191,8 +185,7 @@ impl Worker {
                 end(Outcome::Failed { words }, Change::Keep)
             }
             Delivery::TooLong { words } => {
-                hand.room = hand.room.half();
-                let Some(piece) = hand.pieces.pop_front().filter(|_| hand.room.units >= SMALLEST) else {
+                let Some(smaller) = hand.pieces.pop_front().and_then(Document::smaller) else {
                     tracing::error!(
                         event = "notify.message.failed",
                         notification = id,
@@ -201,8 +194,8 @@ impl Worker {
                     );
                     return end(Outcome::Failed { words }, Change::Keep);
                 };
-                for smaller in piece.pieces(hand.room).into_iter().rev() {
-                    hand.pieces.push_front(smaller);
+                for piece in smaller.into_iter().rev() {
+                    hand.pieces.push_front(piece);
                 }
                 again(words, Change::Keep)
             }

@@ -10,7 +10,7 @@ use domain::units::{BitsPerSecond, PacketsPerSecond};
 use jiff::Timestamp;
 
 use super::details::{Details, word};
-use super::{limit, minutes};
+use super::{limit, long_text, minutes};
 use crate::context::Context;
 use crate::document::{Document, Line};
 use crate::links::Links;
@@ -241,9 +241,7 @@ fn provider_incident(document: &mut Document, details: &mut Details<'_>) {
     document.maybe("Created", details.words(&["incident_created_at", "created_at"]));
     let id = details.words(&["incident_id", "id"]);
     if let Some(message) = details.take(&["message"]) {
-        for line in Words::paragraphs(message, limit::TEXT) {
-            document.push(Line::new().code(line));
-        }
+        long_text(document, message);
     }
     document.maybe("Cloudflare's number", id);
 }
@@ -327,17 +325,8 @@ fn free_text(document: &mut Document, alert: &Alert) {
     if spoken_for {
         return;
     }
-    let lines = Words::paragraphs(text, limit::TEXT);
-    if lines.is_empty() {
-        return;
-    }
     document.gap();
-    for line in lines {
-        document.push(Line::new().code(line));
-    }
-    if text.chars().count() > limit::TEXT {
-        document.push("The text is longer; all of it is in the dashboard's log.");
-    }
+    long_text(document, text);
 }
 
 /// A link that may not be clickable is still shown.

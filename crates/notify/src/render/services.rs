@@ -7,7 +7,7 @@ use domain::time::since;
 use domain::units::{Bits, Packets, grouped};
 use jiff::Timestamp;
 
-use super::{ago, limit, minutes};
+use super::{ago, limit, long_text, minutes};
 use crate::context::Context;
 use crate::document::{Document, Line};
 use crate::words::Words;
@@ -71,9 +71,7 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.push("If you read this, messages arrive.");
         }
         Facts::Raised { text, .. } => {
-            for line in Words::paragraphs(text, limit::TEXT) {
-                document.push(Line::new().code(line));
-            }
+            long_text(document, text);
             document.field("Raised", row.created_at);
         }
         _ => {}

@@ -109,10 +109,10 @@ pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timesta
 }
 
 /// Condition for a row that may be sent now: `?1` now, `?2` least urgent rank, `?3` too far ahead to be true, `?4` owner.
-/// A row never tried is due at once: nothing is entered for later. A lease of our own is left over from an answer that
+/// A row never tried has no reason to wait and is due at once, whatever clock entered it. A lease of our own is left over from an answer that
 /// was lost, because a process works on one row at a time.
 const DUE: &str = "state = 'queued' AND priority <= ?2
-  AND (attempts = 0 OR not_before <= ?1 OR not_before > ?3)
+  AND (reason IS NULL OR not_before <= ?1 OR not_before > ?3)
   AND (lease_until IS NULL OR lease_until <= ?1 OR lease_until > ?3 OR lease_owner = ?4)";
 
 fn next_due(tx: &ReadTx<'_>, most_rank: i64) -> Result<Option<Timestamp>, DbError> {
