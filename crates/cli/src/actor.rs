@@ -20,7 +20,11 @@ const DIRECTORY_LIMIT: Duration = Duration::from_secs(1);
 /// `user@host`, sanitised.
 pub async fn of_this_process() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}@{}", clean(&user().await, "unknown"), clean(host.trim(), "localhost"))
+    format!(
+        "{}@{}",
+        clean(&user().await, "unknown"),
+        clean(host.trim(), "localhost")
+    )
 }
 
 async fn user() -> String {
@@ -79,6 +83,11 @@ mod tests {
         assert_eq!(clean("\u{202e}", "unknown"), "unknown");
         assert_eq!(clean(&"n".repeat(200), "x").len(), LONGEST);
         let actor = of_this_process().await;
-        assert!(actor.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty()), "{actor}");
+        assert!(
+            actor
+                .split_once('@')
+                .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty()),
+            "{actor}"
+        );
     }
 }

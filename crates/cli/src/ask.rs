@@ -65,7 +65,10 @@ pub async fn password(out: Out, question: &str) -> Result<SecretString, Trouble>
 pub async fn password_from_stdin() -> Result<SecretString, Trouble> {
     match line_exactly().await? {
         Some(line) if !line.is_empty() => Ok(SecretString::from(line)),
-        _ => Err(Trouble::usage("password.empty", "there is no password on standard input")),
+        _ => Err(Trouble::usage(
+            "password.empty",
+            "there is no password on standard input",
+        )),
     }
 }
 
@@ -77,7 +80,11 @@ async fn line_exactly() -> Result<Option<String>, Trouble> {
     on_a_thread(|| {
         let mut bytes = Vec::new();
         let limit = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-        io::stdin().lock().take(limit).read_until(b'\n', &mut bytes).map_err(|error| unreadable(&error))?;
+        io::stdin()
+            .lock()
+            .take(limit)
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| unreadable(&error))?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -125,7 +132,7 @@ fn read_hidden() -> Result<SecretString, Trouble> {
     typed
 }
 
-fn collect(input: impl Read) -> Result<SecretString, Trouble> {
+fn collect(input: impl BufRead) -> Result<SecretString, Trouble> {
     let mut typed: Vec<u8> = Vec::new();
     for byte in input.bytes() {
         match byte.map_err(|error| unreadable(&error))? {
@@ -143,9 +150,7 @@ fn collect(input: impl Read) -> Result<SecretString, Trouble> {
             // Ctrl-U.
             21 => typed.clear(),
             // Backspace takes a whole character.
-            8 | 127 => {
-                while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
-            }
+            8 | 127 => while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             byte if typed.len() < LONGEST => typed.push(byte),
             _ => return Err(Trouble::usage("password.too_long", "the password is too long")),
         }

@@ -91,9 +91,9 @@ impl Generate {
             }
             Self::Man { directory: None } => {
                 let mut page = Vec::new();
-                clap_mangen::Man::new(command)
-                    .render(&mut page)
-                    .map_err(|error| Trouble::failed("output.failed", format!("the man page cannot be made: {error}")))?;
+                clap_mangen::Man::new(command).render(&mut page).map_err(|error| {
+                    Trouble::failed("output.failed", format!("the man page cannot be made: {error}"))
+                })?;
                 out.text(&String::from_utf8_lossy(&page))?;
             }
             Self::Man {

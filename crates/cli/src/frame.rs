@@ -54,9 +54,8 @@ impl Out {
     /// # Errors
     /// When it cannot be written for another reason.
     pub fn text(self, text: &str) -> Result<(), Trouble> {
-        daemon::output::print(&self.screen.fit(text)).map_err(|error| {
-            Trouble::failed("output.failed", format!("the result cannot be written: {error}"))
-        })
+        daemon::output::print(&self.screen.fit(text))
+            .map_err(|error| Trouble::failed("output.failed", format!("the result cannot be written: {error}")))
     }
 
     /// Prints a document.

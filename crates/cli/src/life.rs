@@ -21,7 +21,12 @@ pub const AUTOWITHDRAW: &str = "cloudflare-autowithdraw";
 pub const WEBHOOK: &str = "cloudflare-webhook";
 
 /// The units every installation has.
-pub const UNITS: [&str; 4] = [WEBHOOK, "cloudflare-analytics-monitor", AUTOWITHDRAW, "cloudflare-dashboard"];
+pub const UNITS: [&str; 4] = [
+    WEBHOOK,
+    "cloudflare-analytics-monitor",
+    AUTOWITHDRAW,
+    "cloudflare-dashboard",
+];
 
 /// Whether a service is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -13,7 +13,10 @@ use domain::prefix::Prefix;
 use domain::time::minus;
 use jiff::Timestamp;
 
+use settings::Settings;
+
 use crate::life::{AUTOWITHDRAW, Service};
+use crate::standing::{Known, Reading, Sight, believed_for};
 
 /// The database at one moment.
 #[derive(Debug, Clone)]
@@ -70,4 +73,69 @@ impl Picture {
     pub fn daemon(&self, now: Timestamp) -> Service {
         Service::of(AUTOWITHDRAW, self.beat.as_ref(), now)
     }
+
+    /// Every prefix that is known or listed by the operator, with its stored state, in network order.
+    pub fn known(&self, settings: &Settings) -> Vec<Known> {
+        let mut known: Vec<Known> = self.entries.iter().map(|entry| of_entry(entry, settings)).collect();
+        for prefix in settings.managed_prefixes() {
+            if self.entry(prefix).is_none() {
+                known.push(never_seen(
+                    prefix,
+                    settings,
+                    "it is listed, but was never seen at Cloudflare",
+                ));
+            }
+        }
+        known.sort_by_key(|known| known.prefix);
+        known
+    }
+
+    /// What standings are judged by.
+    pub fn sight<'a>(&'a self, daemon: &'a Service, settings: &Settings, now: Timestamp) -> Sight<'a> {
+        Sight {
+            now,
+            daemon,
+            answers: &self.answers,
+            holds: &self.holds,
+            alerts: &self.alerts,
+            blind: None,
+            believed_for: believed_for(&settings.autowithdraw),
+            propagation: settings.autowithdraw.propagation,
+        }
+    }
+}
+
+/// A prefix as the database remembers it.
+pub fn of_entry(entry: &Entry, settings: &Settings) -> Known {
+    let prefix = entry.prefix.prefix;
+    Known {
+        prefix,
+        description: described(prefix, &entry.prefix.description, settings),
+        asn: entry.prefix.asn,
+        managed: settings.managed_prefixes().contains(&prefix),
+        reading: Reading::Stored {
+            state: entry.prefix.state.clone(),
+            at: entry.read_at,
+            because: entry.error.clone(),
+        },
+    }
+}
+
+/// A prefix of which only the configuration speaks.
+pub fn never_seen(prefix: Prefix, settings: &Settings, because: &str) -> Known {
+    Known {
+        prefix,
+        description: described(prefix, "", settings),
+        asn: settings.mapped(prefix).and_then(|mapped| mapped.asn),
+        managed: settings.managed_prefixes().contains(&prefix),
+        reading: Reading::Never {
+            because: because.to_owned(),
+        },
+    }
+}
+
+/// The operator's own name for a prefix, else the one given.
+pub fn described(prefix: Prefix, otherwise: &str, settings: &Settings) -> String {
+    let own = settings.mapped(prefix).and_then(|mapped| mapped.description.clone());
+    own.unwrap_or_else(|| otherwise.to_owned())
 }

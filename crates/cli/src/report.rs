@@ -6,7 +6,7 @@ use crate::life::{Life, Service};
 use crate::screen::{Ink, Screen, ink};
 use crate::standing::{AtCloudflare, HoldView, Source, Standing, State};
 use crate::table::{Table, fields};
-use crate::words::{self, age, clock, counted};
+use crate::words::{self, age, counted};
 
 /// One row per prefix.
 pub fn table(standings: &[Standing], now: Timestamp, screen: Screen) -> String {
@@ -72,7 +72,10 @@ pub fn detail(standing: &Standing, daemon: &Service, now: Timestamp, screen: Scr
             .doubt
             .as_ref()
             .map_or_else(String::new, |doubt| format!(", which does not count: {doubt}"));
-        rows.push(("daemon says", format!("{}, {} ago{doubt}", answer.verdict, age(answer.decided_at, now))));
+        rows.push((
+            "daemon says",
+            format!("{}, {} ago{doubt}", answer.verdict, age(answer.decided_at, now)),
+        ));
         rows.push(("mode", answer.mode.clone()));
         for block in &answer.blocks {
             rows.push(("blocked", block.text.clone()));
@@ -85,7 +88,15 @@ pub fn detail(standing: &Standing, daemon: &Service, now: Timestamp, screen: Scr
     if let Some(asn) = standing.asn {
         rows.push(("origin", format!("AS{asn}")));
     }
-    rows.push(("automation", if standing.managed { "manages it" } else { "does not touch it" }.to_owned()));
+    rows.push((
+        "automation",
+        if standing.managed {
+            "manages it"
+        } else {
+            "does not touch it"
+        }
+        .to_owned(),
+    ));
     format!("{title}\n{}", fields(&rows, screen))
 }
 
@@ -98,7 +109,10 @@ fn attack(standing: &Standing) -> String {
     };
     let latest = standing.answer.as_ref().and_then(|answer| answer.latest);
     let dropped = latest.map_or_else(String::new, |latest| {
-        format!(": {} and {} dropped over the look-back", latest.bit_rate, latest.packet_rate)
+        format!(
+            ": {} and {} dropped over the look-back",
+            latest.bit_rate, latest.packet_rate
+        )
     });
     match (standing.under_attack, standing.cloudflare.advertised) {
         (Some(true), _) => ink(Ink::Attack, "yes") + &dropped + &alerts,
@@ -113,7 +127,11 @@ pub fn service(service: &Service, now: Timestamp) -> String {
     let text = match service.seen_at {
         None => "never seen".to_owned(),
         Some(at) => {
-            let doing = if service.doing.is_empty() { String::new() } else { format!(": {}", service.doing) };
+            let doing = if service.doing.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", service.doing)
+            };
             format!("{}, seen {} ago{doing}", service.life.word(), age(at, now))
         }
     };

@@ -27,7 +27,14 @@ pub enum Ink {
 const END: char = '\u{2060}';
 
 impl Ink {
-    const ALL: [Self; 6] = [Self::Strong, Self::Faint, Self::Attack, Self::Shield, Self::Calm, Self::Warn];
+    const ALL: [Self; 6] = [
+        Self::Strong,
+        Self::Faint,
+        Self::Attack,
+        Self::Shield,
+        Self::Calm,
+        Self::Warn,
+    ];
 
     fn mark(self) -> char {
         match self {

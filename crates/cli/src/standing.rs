@@ -331,7 +331,9 @@ fn at_cloudflare(known: &Known, sight: &Sight<'_>) -> AtCloudflare {
         advertised: state.and_then(|state| state.advertised).filter(|_| trusted),
         changed_at,
         spreads_until: state.and_then(|state| spreads_until(state, sight)).filter(|_| trusted),
-        refuses: state.and_then(BgpState::refuses_control).map(|why| why.explain().to_owned()),
+        refuses: state
+            .and_then(BgpState::refuses_control)
+            .map(|why| why.explain().to_owned()),
         source: match &known.reading {
             Reading::Live { .. } => Source::Cloudflare,
             Reading::Stored { .. } => Source::Database,
@@ -349,7 +351,11 @@ fn is_fresh(at: Timestamp, sight: &Sight<'_>) -> bool {
 
 fn spreads_until(state: &BgpState, sight: &Sight<'_>) -> Option<Timestamp> {
     let changed = state.advertised_modified_at?;
-    let window = if state.advertised? { sight.propagation } else { WITHDRAWAL_SPREADS };
+    let window = if state.advertised? {
+        sight.propagation
+    } else {
+        WITHDRAWAL_SPREADS
+    };
     let until = plus(changed, window);
     (sight.now < until && changed <= plus(sight.now, FUTURE_TOLERANCE)).then_some(until)
 }
@@ -360,7 +366,10 @@ fn doubt(answer: &Now, known: &Known, cloudflare: &AtCloudflare, sight: &Sight<'
         return Some(sight.daemon.absence(sight.now));
     }
     if !is_fresh(answer.at, sight) {
-        return Some(format!("the daemon last judged it {} ago", words::age(answer.at, sight.now)));
+        return Some(format!(
+            "the daemon last judged it {} ago",
+            words::age(answer.at, sight.now)
+        ));
     }
     let flag = |state: &BgpState| (state.advertised, state.advertised_modified_at);
     let newer = cloudflare.read_at.is_some_and(|at| at > answer.at);
@@ -425,7 +434,10 @@ fn state_of(
             return match cloudflare.spreads_until {
                 Some(until) => (
                     State::Propagating,
-                    format!("propagating, withdrawn everywhere by about {}", words::clock(until, now)),
+                    format!(
+                        "propagating, withdrawn everywhere by about {}",
+                        words::clock(until, now)
+                    ),
                 ),
                 None => plain(State::Direct),
             };
@@ -438,7 +450,10 @@ fn state_of(
     }
     if let Some(Verdict::Unknown { because, since }) = verdict {
         let because = words::outside(&because.explain(), words::LONG);
-        return (State::Unknown, format!("unknown since {}: {because}", words::clock(*since, now)));
+        return (
+            State::Unknown,
+            format!("unknown since {}: {because}", words::clock(*since, now)),
+        );
     }
     if let Some(until) = cloudflare.spreads_until {
         let text = format!("propagating, seen everywhere by about {}", words::clock(until, now));
@@ -500,7 +515,10 @@ fn next_sentence(
 ) -> String {
     let now = sight.now;
     let nobody = || match sight.blind {
-        Some(blind) => format!("what the daemon will do is not known: {}", words::outside(blind, words::LONG)),
+        Some(blind) => format!(
+            "what the daemon will do is not known: {}",
+            words::outside(blind, words::LONG)
+        ),
         None if !sight.daemon.life.is_there() => format!("nothing happens by itself: {}", sight.daemon.absence(now)),
         None => "the daemon has not judged it yet".to_owned(),
     };

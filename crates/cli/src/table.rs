@@ -65,13 +65,19 @@ impl Table {
 /// Names and values in two aligned columns, values wrapped beside their name.
 pub fn fields(fields: &[(&str, String)], screen: Screen) -> String {
     let widest = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let room = screen.width().map(|width| usize::from(width).saturating_sub(widest + 2).max(20));
+    let room = screen
+        .width()
+        .map(|width| usize::from(width).saturating_sub(widest + 2).max(20));
     let mut text = String::new();
     for (name, value) in fields {
         for (index, line) in wrapped(value, room).into_iter().enumerate() {
             let name = if index == 0 { name } else { "" };
             let padding = " ".repeat(widest - name.chars().count() + 2);
-            let name = if name.is_empty() { String::new() } else { ink(Ink::Faint, name) };
+            let name = if name.is_empty() {
+                String::new()
+            } else {
+                ink(Ink::Faint, name)
+            };
             text.push_str(format!("{name}{padding}{line}").trim_end());
             text.push('\n');
         }
@@ -125,7 +131,12 @@ mod tests {
     fn a_pipe_gets_one_line_a_row() {
         let text = Screen::plain().fit(&table().render(Screen::plain()));
         assert_eq!(text.lines().count(), 3, "{text}");
-        assert!(text.lines().nth(1).is_some_and(|line| line.ends_with("on and on and on")), "{text}");
+        assert!(
+            text.lines()
+                .nth(1)
+                .is_some_and(|line| line.ends_with("on and on and on")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! - [`Db`] is the handle: [`Db::open`], [`Db::read`], [`Db::write`] (durable when it returns), [`Db::changes`], [`Db::close`].
 //! - [`OpenError`] and [`DbError`] are what can go wrong, with stable codes; [`OpenError`] also knows meaning and remedy.
-//! - [`Db::backup`] and [`Db::integrity_check`] look after the file.
+//! - [`Db::backup`] and [`Db::integrity_check`] look after the file; [`Db::query_readonly`] answers an operator's question.
 
 mod backup;
 mod changes;
@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod migrate;
 mod open;
+mod query;
 mod readers;
 mod stop;
 mod store;
@@ -25,10 +26,11 @@ pub use backup::{BackupError, BackupReport};
 pub use changes::ChangeWatch;
 pub use error::{Cause, DbError};
 pub use open::{Access, OpenError, OpenOptions};
+pub use query::{Cell, Rows};
 pub use store::Db;
 pub use tables::{
     analytics, audit, budget, decisions, deliveries, events, heartbeats, history, holds, incidents, intents, inventory,
-    leases, ledger, outbox, preferences, sessions, users,
+    leases, ledger, outbox, preferences, sessions, trace, users,
 };
 pub use tx::{ReadTx, WriteTx};
 pub use writer::{CloseReport, WriterStats};

@@ -100,3 +100,35 @@ pub struct BgpPrefix {
     /// What the read said.
     pub state: BgpState,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_advertised_since_a_known_instant_has_an_epoch() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut state = BgpState {
+            advertised: Some(true),
+            advertised_modified_at: Some(at),
+            on_demand_enabled: true,
+            locked: true,
+            bgp_signalled: true,
+            prepend: None,
+            auto_advertise_withdraw: false,
+        };
+        assert_eq!(state.epoch(), Some(Epoch(at)));
+        state.advertised_modified_at = None;
+        assert_eq!(state.epoch(), None);
+        (state.advertised, state.advertised_modified_at) = (Some(false), Some(at));
+        assert_eq!(state.epoch(), None);
+        state.advertised = None;
+        assert_eq!(state.epoch(), None);
+        // Of several reasons the one that an operator can do least about comes first.
+        assert_eq!(state.refuses_control(), Some(NotControllable::BgpSignalled));
+        state.bgp_signalled = false;
+        assert_eq!(state.refuses_control(), Some(NotControllable::Locked));
+        state.locked = false;
+        assert_eq!(state.refuses_control(), None);
+    }
+}

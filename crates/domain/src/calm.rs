@@ -422,3 +422,52 @@ fn look_back_windows(
     }
     windows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(lookback_ms: u64) -> TrafficPolicy {
+        TrafficPolicy {
+            min_packets: Packets(5_000),
+            min_bits: Bits(10_000_000),
+            min_samples: 2,
+            lookback: Duration::from_millis(lookback_ms),
+            settle: Duration::from_secs(300),
+            propagation: Duration::from_secs(420),
+            carries_no_traffic: false,
+        }
+    }
+
+    #[test]
+    fn windows_are_whole_buckets_that_cover_the_look_back() {
+        for (lookback_ms, bucket_s, window_s) in [
+            (300_000, 60, 300),
+            (300_001, 60, 360),
+            (330_000, 60, 360),
+            (100_000, 10, 100),
+            (59_000, 10, 60),
+            (30_000, 1, 30),
+            (400, 1, 1),
+            (0, 1, 1),
+        ] {
+            let policy = policy(lookback_ms);
+            let bucket = policy.bucket();
+            assert_eq!(bucket.as_secs(), bucket_s, "{lookback_ms} ms");
+            assert_eq!(policy.window(bucket).as_secs(), window_s, "{lookback_ms} ms");
+        }
+    }
+
+    #[test]
+    fn thresholds_must_both_be_exceeded() {
+        let sum = |packets, bits| Dropped {
+            packets: Packets(packets),
+            bits: Bits(bits),
+            samples: 9,
+        };
+        let policy = policy(300_000);
+        assert!(policy.is_excess(&sum(5_001, 10_000_001)));
+        assert!(!policy.is_excess(&sum(5_000, u64::MAX)));
+        assert!(!policy.is_excess(&sum(u64::MAX, 10_000_000)));
+    }
+}

@@ -560,7 +560,10 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
             return unknown(Unknown::Bgp { reason: reason.clone() });
         }
         Observed::Known { value, at } => match not_current(*at, inputs.now, policy.max_reading_age) {
-            Some(reason) => return unknown(Unknown::Bgp { reason }),
+            Some(age) => {
+                let reason = format!("the last reading {age}");
+                return unknown(Unknown::Bgp { reason });
+            }
             None => value,
         },
     };
@@ -594,7 +597,10 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
 
     let traffic = match &inputs.traffic {
         Observed::Known { value, at } => match not_current(*at, inputs.now, policy.max_reading_age) {
-            Some(reason) => return managed_or(inputs, bgp, unknown(Unknown::Traffic { reason })),
+            Some(age) => {
+                let reason = format!("the last reading {age}");
+                return managed_or(inputs, bgp, unknown(Unknown::Traffic { reason }));
+            }
             None => value,
         },
         Observed::Unavailable { reason } => {
@@ -625,20 +631,20 @@ fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -> Verdict {
     managed_or(inputs, bgp, verdict)
 }
 
-/// Why a reading made at `at` says nothing about `now`; `None` when it is current. One from the
-/// future was made before our clock was set back, and its true age is not known.
+/// How old a reading made at `at` is, if it is too old or of no known age to say anything about
+/// `now`; `None` when it is current. One from the future was made before our clock was set back.
 fn not_current(at: Timestamp, now: Timestamp, max_age: Duration) -> Option<String> {
     if at > plus(now, FUTURE_TOLERANCE) {
-        let ahead = human(since(at, now));
-        Some(format!("the last reading lies {ahead} in the future; check the clock"))
+        Some(format!("lies {} in the future; check the clock", human(since(at, now))))
     } else if since(now, at) > max_age {
-        Some(format!("the last reading is {} old", human(since(now, at))))
+        Some(format!("is {} old", human(since(now, at))))
     } else {
         None
     }
 }
 
-/// Since when a withdrawn prefix has drawn no traffic to Cloudflare any more.
+/// Since when a withdrawn prefix has drawn no traffic to Cloudflare any more, if it was not
+/// advertised in between without our seeing it.
 fn gone_since(state: &BgpState, policy: &Policy) -> Option<Timestamp> {
     let withdrawn_at = state
         .advertised_modified_at
@@ -685,7 +691,9 @@ fn calm_verdict(
     // An unread ledger could hide an open alert; calm is proven, but nothing may follow from it.
     let alerts_unknown = match &inputs.alerts {
         Observed::Unavailable { reason } => Some(reason.clone()),
-        Observed::Known { at, .. } => not_current(*at, inputs.now, policy.max_reading_age),
+        Observed::Known { at, .. } => {
+            not_current(*at, inputs.now, policy.max_reading_age).map(|age| format!("the last reading {age}"))
+        }
     };
     if let Some(reason) = alerts_unknown {
         return Verdict::Unknown {
@@ -744,8 +752,8 @@ fn blocks(inputs: &Inputs, policy: &Policy, bgp: &BgpState, epoch: Epoch) -> Vec
     match &inputs.direct_route {
         DirectRoute::AlwaysAnnounced => {}
         DirectRoute::Checked { at } => {
-            if let Some(why) = not_current(*at, now, ROUTE_CHECK_AGE) {
-                let reason = format!("of the checks that succeeded, {why}");
+            if let Some(age) = not_current(*at, now, ROUTE_CHECK_AGE) {
+                let reason = format!("the last good check {age}");
                 blocks.push(Block::NoDirectRoute { reason });
             }
         }

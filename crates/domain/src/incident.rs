@@ -126,3 +126,32 @@ pub fn extend(span: Option<Span>, alert: &Alert) -> Span {
     span.last_sign_at = span.last_sign_at.max(at);
     span
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Spans and joins are tested by permutation in `tests/rules/incidents.rs`.
+
+    #[test]
+    fn vectors_are_compatible_when_equal_or_unknown() {
+        assert!(compatible(Some("SYN Flood"), Some(" syn flood")));
+        assert!(compatible(None, Some("SYN Flood")) && compatible(None, None));
+        assert!(!compatible(Some("UDP"), Some("SYN Flood")));
+    }
+
+    #[test]
+    fn the_distance_to_an_incident_is_zero_within_its_span() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let known = Candidate {
+            id: IncidentId(1),
+            prefixes: vec![],
+            vector: None,
+            began_at: at(100),
+            last_sign_at: at(200),
+            is_test: false,
+        };
+        let distances = [90, 100, 150, 200, 230].map(|seconds| distance(at(seconds), &known).as_secs());
+        assert_eq!(distances, [10, 0, 0, 0, 30]);
+    }
+}

@@ -459,3 +459,36 @@ pub fn plan(notice: &Notice, mutes: &[Mute], now: Timestamp) -> Plan {
         None => Plan::Send,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_read_back_and_order_by_urgency() {
+        for priority in Priority::ALL {
+            assert_eq!(Priority::from_rank(priority.rank()), Some(priority));
+        }
+        assert_eq!(Priority::from_rank(4), None);
+        assert!(Priority::Critical < Priority::High && Priority::Medium < Priority::Info);
+    }
+
+    #[test]
+    fn what_impairs_protection_is_critical() {
+        let prefix = "203.0.113.0/24".parse().unwrap();
+        let when = Timestamp::UNIX_EPOCH;
+        let blind = Facts::AutomationBlind {
+            prefix,
+            because: "x".into(),
+            since: when,
+        };
+        let again = Facts::Reattack {
+            prefix,
+            withdrawn_at: when,
+        };
+        assert_eq!(
+            (blind.priority(), again.priority()),
+            (Priority::Critical, Priority::Critical)
+        );
+    }
+}

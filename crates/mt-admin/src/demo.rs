@@ -50,7 +50,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
     /// Address of the running simulator
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8090", env = "CLOUDFLARE_SIM_URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8090",
+        env = "CLOUDFLARE_SIM_URL"
+    )]
     simulator: String,
 }
 
@@ -99,7 +104,11 @@ pub async fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<u8>
     let scene = Scene::look(&simulator, &db, prefix).await?;
     let lines = verdict::compare(&scene);
     telling.verdict(&lines);
-    Ok(if lines.iter().all(verdict::Line::holds) { exit::DONE } else { exit::FAILURE })
+    Ok(if lines.iter().all(verdict::Line::holds) {
+        exit::DONE
+    } else {
+        exit::FAILURE
+    })
 }
 
 /// Looks until the step has happened; `None` when its time is over.

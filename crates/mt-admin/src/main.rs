@@ -32,5 +32,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let Command::Demo(options) = arguments.command;
-    daemon::cli::run("cloudflare-mt", &arguments.common.log_level, |_| demo::run(options, loaded.settings))
+    daemon::cli::run("cloudflare-mt", &arguments.common.log_level, |_| {
+        demo::run(options, loaded.settings)
+    })
 }

@@ -273,11 +273,11 @@ impl Worker {
             Look::Wait(until) => Ok(Turn::Rest(Some(until))),
             Look::Due(_) => match self.claim(None).await? {
                 Claim::Send(row) => {
-                    self.deliver(vec![*row], true, progress).await;
+                    self.deliver(vec![*row], progress).await;
                     Ok(Turn::Worked)
                 }
                 Claim::Digest(rows) => {
-                    self.deliver(rows, true, progress).await;
+                    self.deliver(rows, progress).await;
                     Ok(Turn::Worked)
                 }
                 Claim::Wait(until) => Ok(Turn::Rest(Some(until))),

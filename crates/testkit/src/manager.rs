@@ -42,7 +42,9 @@ impl Manager {
             while let Ok(length) = socket.recv(&mut buffer).await {
                 let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                 let after = began.elapsed();
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(Message { after, text });
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Message { after, text });
             }
         });
         Ok(Self {
@@ -67,7 +69,10 @@ impl Manager {
     /// When a message containing `part` came, if one did.
     #[must_use]
     pub fn heard(&self, part: &str) -> Option<Duration> {
-        self.messages().into_iter().find(|m| m.text.contains(part)).map(|m| m.after)
+        self.messages()
+            .into_iter()
+            .find(|m| m.text.contains(part))
+            .map(|m| m.after)
     }
 
     /// The last plain words about what the service does.
@@ -75,7 +80,10 @@ impl Manager {
     pub fn status(&self) -> Option<String> {
         let messages = self.messages();
         let lines = messages.iter().rev().flat_map(|message| message.text.lines().rev());
-        lines.filter_map(|line| line.strip_prefix("STATUS=")).map(str::to_owned).next()
+        lines
+            .filter_map(|line| line.strip_prefix("STATUS="))
+            .map(str::to_owned)
+            .next()
     }
 }
 

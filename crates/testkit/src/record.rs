@@ -80,7 +80,9 @@ impl Record {
 
     /// Messages of one kind, such as `withdrawn`.
     pub fn messages_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Notification> {
-        self.notifications.iter().filter(move |notification| notification.kind == kind)
+        self.notifications
+            .iter()
+            .filter(move |notification| notification.kind == kind)
     }
 
     /// Withdrawals in one state.
@@ -121,16 +123,28 @@ impl Record {
             lines.push(format!("event {}: {} {kind} {prefix}", event.id, event.event_type));
         }
         for (intent, attempts) in &self.intents {
-            lines.push(format!("intent {}: {} {} {}", intent.id, intent.act, intent.prefix, intent.state));
-            let attempts = attempts.iter().map(|attempt| format!("  {} {}: {}", attempt.step, attempt.class, attempt.words));
+            lines.push(format!(
+                "intent {}: {} {} {}",
+                intent.id, intent.act, intent.prefix, intent.state
+            ));
+            let attempts = attempts
+                .iter()
+                .map(|attempt| format!("  {} {}: {}", attempt.step, attempt.class, attempt.words));
             lines.extend(attempts);
         }
         for row in &self.history {
-            lines.push(format!("withdrawn {}: {}", row.prefix, row.notes.as_deref().unwrap_or("-")));
+            lines.push(format!(
+                "withdrawn {}: {}",
+                row.prefix,
+                row.notes.as_deref().unwrap_or("-")
+            ));
         }
         for notification in &self.notifications {
             let reason = notification.reason.as_deref().unwrap_or_default();
-            lines.push(format!("notice {}: {} {} {reason}", notification.id, notification.kind, notification.state));
+            lines.push(format!(
+                "notice {}: {} {} {reason}",
+                notification.id, notification.kind, notification.state
+            ));
         }
         for beat in &self.heartbeats {
             lines.push(format!("beat of {}: {} {}", beat.service, beat.state, beat.status));

@@ -106,7 +106,11 @@ impl RealService {
         .await;
         match found {
             Ok(after) => after,
-            Err(status) => panic!("{} ended with {status} before it was ready:\n{}", self.program.name(), self.log()),
+            Err(status) => panic!(
+                "{} ended with {status} before it was ready:\n{}",
+                self.program.name(),
+                self.log()
+            ),
         }
     }
 
@@ -177,7 +181,10 @@ impl RealService {
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("VmRSS");
         line.trim_end_matches("kB").trim().parse().expect("a number")
     }
 }

@@ -95,7 +95,10 @@ impl Site {
         fs::create_dir(site.config_dir()).expect("a folder");
         fs::create_dir(site.data_dir()).expect("a folder");
         site.write_settings();
-        site.write("prefix_mapping.json", &json!({PREFIX: {"description": "Customer hosting"}}).to_string());
+        site.write(
+            "prefix_mapping.json",
+            &json!({PREFIX: {"description": "Customer hosting"}}).to_string(),
+        );
         site
     }
 
@@ -156,7 +159,10 @@ impl Site {
     /// Never while the site exists.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.folder.as_ref().expect("the folder lives as long as the site").path()
+        self.folder
+            .as_ref()
+            .expect("the folder lives as long as the site")
+            .path()
     }
 
     /// The configuration's folder.
@@ -216,7 +222,10 @@ impl Site {
     #[must_use]
     pub fn changes_asked(&self) -> Vec<RequestEntry> {
         let requests = self.sim.requests_since(0);
-        requests.into_iter().filter(|request| request.method == "PATCH" && request.path.contains("/bgp/")).collect()
+        requests
+            .into_iter()
+            .filter(|request| request.method == "PATCH" && request.path.contains("/bgp/"))
+            .collect()
     }
 
     /// Whether [`PREFIX`] is advertised, as Cloudflare would say.
@@ -254,7 +263,10 @@ impl Site {
     pub async fn until_told(&self) -> Record {
         let settled = |state: &str| matches!(state, "sent" | "suppressed");
         self.until("every notice is sent", SENT_WITHIN, |record| {
-            record.notifications.iter().all(|notification| settled(&notification.state))
+            record
+                .notifications
+                .iter()
+                .all(|notification| settled(&notification.state))
         })
         .await
     }
@@ -291,7 +303,9 @@ impl Site {
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site").field("path", &self.path()).finish_non_exhaustive()
+        f.debug_struct("Site")
+            .field("path", &self.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -311,7 +325,12 @@ impl Drop for Site {
             let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
             let lines: Vec<&str> = text.lines().collect();
             let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-            eprintln_test(&format!("--- {} (last of {} lines)\n{}", log.display(), lines.len(), shown.join("\n")));
+            eprintln_test(&format!(
+                "--- {} (last of {} lines)\n{}",
+                log.display(),
+                lines.len(),
+                shown.join("\n")
+            ));
         }
         if std::env::var_os(KEEP_VARIABLE).is_some()
             && let Some(folder) = self.folder.take()

@@ -19,7 +19,10 @@ pub fn left_undone(site: &Site) -> Vec<String> {
     let record = Record::read(&db).expect("the database can be read");
     let mut undone = Vec::new();
     for (intent, _) in record.intents.iter().filter(|(intent, _)| intent.state.is_open()) {
-        undone.push(format!("intent {} ({} {}) is still {}", intent.id, intent.act, intent.prefix, intent.state));
+        undone.push(format!(
+            "intent {} ({} {}) is still {}",
+            intent.id, intent.act, intent.prefix, intent.state
+        ));
     }
     for notification in &record.notifications {
         if !matches!(notification.state.as_str(), "sent" | "suppressed") {
@@ -31,18 +34,31 @@ pub fn left_undone(site: &Site) -> Vec<String> {
         undone.push(format!("the actor's lease is still held by {}", lease.owner));
     }
     for beat in record.heartbeats.iter().filter(|beat| beat.state != "stopped") {
-        undone.push(format!("{} did not say that it stops, its last state is {}", beat.service, beat.state));
+        undone.push(format!(
+            "{} did not say that it stops, its last state is {}",
+            beat.service, beat.state
+        ));
     }
     // An identical body is stored once and acknowledged each time.
     let deliveries = site.sim.deliveries();
-    let acknowledged = deliveries.iter().filter(|delivery| delivery.outcome == Outcome::Answered(200));
+    let acknowledged = deliveries
+        .iter()
+        .filter(|delivery| delivery.outcome == Outcome::Answered(200));
     let acknowledged: BTreeSet<&str> = acknowledged.map(|delivery| delivery.body.as_str()).collect();
     if record.deliveries < acknowledged.len() as u64 {
-        undone.push(format!("{} deliveries were acknowledged, {} are stored", acknowledged.len(), record.deliveries));
+        undone.push(format!(
+            "{} deliveries were acknowledged, {} are stored",
+            acknowledged.len(),
+            record.deliveries
+        ));
     }
     undone.extend(contradictions(&record));
     let problems = db.integrity_check_blocking().expect("the file can be checked");
-    undone.extend(problems.into_iter().map(|problem| format!("the file is damaged: {problem}")));
+    undone.extend(
+        problems
+            .into_iter()
+            .map(|problem| format!("the file is damaged: {problem}")),
+    );
     undone
 }
 
@@ -62,7 +78,9 @@ fn contradictions(record: &Record) -> Vec<String> {
         ("messages about a withdrawal", record.messages_of("withdrawn").count()),
     ] {
         if count != withdrawn {
-            found.push(format!("{withdrawn} withdrawals were done, but there are {count} {what}"));
+            found.push(format!(
+                "{withdrawn} withdrawals were done, but there are {count} {what}"
+            ));
         }
     }
     found

@@ -19,4 +19,5 @@ pub mod ledger;
 pub mod outbox;
 pub mod preferences;
 pub mod sessions;
+pub mod trace;
 pub mod users;

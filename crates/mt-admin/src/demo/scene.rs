@@ -73,7 +73,10 @@ impl Scene {
         let messages = simulator.get("telegram/messages").await?;
         let deliveries = simulator.get("deliveries").await?;
         let outside = outside(prefix, &state, &requests, &messages, &deliveries);
-        let inside = db.read("demo.look", move |tx| inside(tx, prefix)).await.context("the database cannot be read")?;
+        let inside = db
+            .read("demo.look", move |tx| inside(tx, prefix))
+            .await
+            .context("the database cannot be read")?;
         Ok(Self { outside, inside })
     }
 }
@@ -88,11 +91,17 @@ fn text(value: &Value) -> String {
 
 fn outside(prefix: Prefix, state: &Value, requests: &Value, messages: &Value, deliveries: &Value) -> Outside {
     let cidr = prefix.to_string();
-    let ours = list(&state["prefixes"]).find(|known| known["cidr"] == cidr.as_str()).cloned().unwrap_or_default();
+    let ours = list(&state["prefixes"])
+        .find(|known| known["cidr"] == cidr.as_str())
+        .cloned()
+        .unwrap_or_default();
     let id = text(&ours["bgp_prefix_id"]);
     let is_withdrawal = |request: &&Value| {
         let body: Value = serde_json::from_str(&text(&request["body"])).unwrap_or_default();
-        request["method"] == "PATCH" && !id.is_empty() && text(&request["path"]).ends_with(&id) && asks_to_withdraw(&body)
+        request["method"] == "PATCH"
+            && !id.is_empty()
+            && text(&request["path"]).ends_with(&id)
+            && asks_to_withdraw(&body)
     };
     let (acknowledged, others): (Vec<&Value>, Vec<&Value>) =
         list(deliveries).partition(|delivery| delivery["outcome"]["answered"] == 200);
@@ -100,10 +109,18 @@ fn outside(prefix: Prefix, state: &Value, requests: &Value, messages: &Value, de
         advertised: ours["advertised"] == true,
         changes: ours["changes"].as_u64().unwrap_or_default(),
         phase: text(&state["scenario"]["attacks"][0][1]),
-        acknowledged: acknowledged.iter().map(|of| (text(&of["alert_event"]), text(&of["alert_type"]))).collect(),
+        acknowledged: acknowledged
+            .iter()
+            .map(|of| (text(&of["alert_event"]), text(&of["alert_type"])))
+            .collect(),
         unacknowledged: others.len(),
-        withdrawals_asked: list(requests).filter(is_withdrawal).map(|request| request["status"].as_u64()).collect(),
-        messages: list(messages).filter_map(|message| message["message_id"].as_i64()).collect(),
+        withdrawals_asked: list(requests)
+            .filter(is_withdrawal)
+            .map(|request| request["status"].as_u64())
+            .collect(),
+        messages: list(messages)
+            .filter_map(|message| message["message_id"].as_i64())
+            .collect(),
     }
 }
 
@@ -131,12 +148,17 @@ impl Inside {
 
     /// Ids of the messages that count as sent.
     pub fn messages(&self) -> BTreeSet<i64> {
-        let sent = self.notifications.iter().filter(|notification| notification.state == "sent");
+        let sent = self
+            .notifications
+            .iter()
+            .filter(|notification| notification.state == "sent");
         sent.filter_map(|notification| notification.message_id).collect()
     }
 
     /// Whether no message waits any more.
     pub fn all_told(&self) -> bool {
-        self.notifications.iter().all(|notification| matches!(notification.state.as_str(), "sent" | "suppressed"))
+        self.notifications
+            .iter()
+            .all(|notification| matches!(notification.state.as_str(), "sent" | "suppressed"))
     }
 }

@@ -42,8 +42,17 @@ impl Simulator {
     }
 
     async fn fetch(&self, url: &str) -> anyhow::Result<Value> {
-        let answer = self.client.get(url).timeout(CALL_LIMIT).send().await.with_context(|| format!("no answer from {url}"))?;
-        answer.json().await.with_context(|| format!("{url} does not answer in JSON"))
+        let answer = self
+            .client
+            .get(url)
+            .timeout(CALL_LIMIT)
+            .send()
+            .await
+            .with_context(|| format!("no answer from {url}"))?;
+        answer
+            .json()
+            .await
+            .with_context(|| format!("{url} does not answer in JSON"))
     }
 
     /// Waits until it listens.
@@ -52,7 +61,10 @@ impl Simulator {
     /// When it does not in time.
     pub async fn until_there(&self) -> anyhow::Result<()> {
         let url = format!("{}/health", self.base);
-        self.until_answers(&url).await.context("the simulator does not come up").map(drop)
+        self.until_answers(&url)
+            .await
+            .context("the simulator does not come up")
+            .map(drop)
     }
 
     /// Waits until each of the four services says that it works; answers their names and addresses.
@@ -68,7 +80,10 @@ impl Simulator {
         ];
         for (name, address) in services {
             let url = format!("http://{address}/health");
-            let health = self.until_answers(&url).await.with_context(|| format!("the {name} does not come up"))?;
+            let health = self
+                .until_answers(&url)
+                .await
+                .with_context(|| format!("the {name} does not come up"))?;
             if health["status"] == "failing" {
                 bail!("the {name} says that it fails: {health}");
             }
@@ -94,11 +109,23 @@ impl Simulator {
     pub async fn start(&self, scenario: &str) -> anyhow::Result<f64> {
         let url = format!("{}/scenario", self.base);
         let body = json!({"name": scenario});
-        let answer = self.client.post(&url).timeout(CALL_LIMIT).json(&body).send().await.context("no answer from the simulator")?;
+        let answer = self
+            .client
+            .post(&url)
+            .timeout(CALL_LIMIT)
+            .json(&body)
+            .send()
+            .await
+            .context("no answer from the simulator")?;
         if !answer.status().is_success() {
-            bail!("the simulator refuses the scenario {scenario}: {}", answer.text().await.unwrap_or_default());
+            bail!(
+                "the simulator refuses the scenario {scenario}: {}",
+                answer.text().await.unwrap_or_default()
+            );
         }
         let state = self.get("state").await?;
-        state["factor"].as_f64().context("the simulator does not name its factor")
+        state["factor"]
+            .as_f64()
+            .context("the simulator does not name its factor")
     }
 }

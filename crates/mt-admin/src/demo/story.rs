@@ -67,7 +67,12 @@ pub fn steps() -> Vec<Step> {
             title: "Everybody has been told",
             seen: all_told,
             meanwhile: |scene| {
-                let waiting = scene.inside.notifications.iter().filter(|notice| notice.state == "queued").count();
+                let waiting = scene
+                    .inside
+                    .notifications
+                    .iter()
+                    .filter(|notice| notice.state == "queued")
+                    .count();
                 format!("{waiting} messages wait for their turn")
             },
         },
@@ -85,14 +90,25 @@ fn reported(scene: &Scene) -> Option<String> {
 }
 
 fn told(scene: &Scene) -> Option<String> {
-    let alerts = scene.inside.notifications.iter().filter(|notice| notice.kind == "alert");
+    let alerts = scene
+        .inside
+        .notifications
+        .iter()
+        .filter(|notice| notice.kind == "alert");
     let id = alerts.filter_map(|notice| notice.message_id).min()?;
-    scene.outside.messages.contains(&id).then(|| format!("message {id} is in the chat"))
+    scene
+        .outside
+        .messages
+        .contains(&id)
+        .then(|| format!("message {id} is in the chat"))
 }
 
 fn advertised(scene: &Scene) -> Option<String> {
     let event = scene.inside.events_of("ADVERTISE").last()?;
-    scene.outside.advertised.then(|| format!("event #{}: protected by Cloudflare", event.id))
+    scene
+        .outside
+        .advertised
+        .then(|| format!("event #{}: protected by Cloudflare", event.id))
 }
 
 fn attack_seen(scene: &Scene) -> Option<String> {
@@ -106,7 +122,12 @@ fn attack_seen(scene: &Scene) -> Option<String> {
 
 fn attack_over(scene: &Scene) -> Option<String> {
     let ends = scene.inside.events_of("END").count();
-    let sent = scene.outside.acknowledged.iter().filter(|(event, _)| event.contains("END")).count();
+    let sent = scene
+        .outside
+        .acknowledged
+        .iter()
+        .filter(|(event, _)| event.contains("END"))
+        .count();
     (scene.outside.phase == "ended" && ends > 0 && ends == sent).then(|| format!("{ends} END alerts are stored"))
 }
 
@@ -126,12 +147,23 @@ fn calm_begins(scene: &Scene) -> Option<String> {
 
 fn withdrawn(scene: &Scene) -> Option<String> {
     let row = scene.inside.history.first()?;
-    let mut done = scene.inside.intents.iter().filter(|of| of.act == Act::Withdraw && of.state == IntentState::Done);
+    let mut done = scene
+        .inside
+        .intents
+        .iter()
+        .filter(|of| of.act == Act::Withdraw && of.state == IntentState::Done);
     let intent = done.next()?;
-    let calm = intent.calm_s.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
-    let peak = intent.peak.map(|peak| format!("; at its peak {} packets were dropped", grouped(peak.packets.0)));
+    let calm = intent
+        .calm_s
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .unwrap_or_default();
+    let peak = intent
+        .peak
+        .map(|peak| format!("; at its peak {} packets were dropped", grouped(peak.packets.0)));
     (!scene.outside.advertised).then(|| {
-        let protected = row.protection_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let protected = row
+            .protection_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
         let protected = protected.map(|seconds| format!(" after {} of protection", text(seconds)));
         let (protected, peak) = (protected.unwrap_or_default(), peak.unwrap_or_default());
         format!("withdrawn{protected}, calm for {}, read back{peak}", text(calm))
@@ -143,7 +175,10 @@ fn text(seconds: u64) -> String {
 }
 
 fn all_told(scene: &Scene) -> Option<String> {
-    scene.inside.all_told().then(|| format!("{} messages in the chat", scene.outside.messages.len()))
+    scene
+        .inside
+        .all_told()
+        .then(|| format!("{} messages in the chat", scene.outside.messages.len()))
 }
 
 /// The automation's answer in one line, with how much calm is proven.
@@ -155,7 +190,11 @@ fn answer(scene: &Scene) -> String {
     match (&now.decision.verdict, track) {
         (Verdict::Calm { .. }, Some(track)) => {
             let proven = since(track.verified_until, track.calm_since).min(now.decision.calm_period);
-            format!("calm proven for {} of {}", human(proven), human(now.decision.calm_period))
+            format!(
+                "calm proven for {} of {}",
+                human(proven),
+                human(now.decision.calm_period)
+            )
         }
         _ => format!("{}, because {}", now.decision.next.action, now.decision.next.because),
     }

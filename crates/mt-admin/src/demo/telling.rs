@@ -53,7 +53,11 @@ impl Telling {
     }
 
     fn say(&mut self, text: &str) {
-        let text = if self.pending { format!("{AGAIN}{text}\n") } else { format!("{text}\n") };
+        let text = if self.pending {
+            format!("{AGAIN}{text}\n")
+        } else {
+            format!("{text}\n")
+        };
         self.pending = false;
         self.write(&text);
     }
@@ -84,7 +88,11 @@ impl Telling {
 
     /// A step begins.
     pub fn step(&mut self, number: usize, of: usize, title: &str) {
-        let line = format!("{}  {} {title}", self.clock(), ink(Ink::Strong, &format!("[{number}/{of}]")));
+        let line = format!(
+            "{}  {} {title}",
+            self.clock(),
+            ink(Ink::Strong, &format!("[{number}/{of}]"))
+        );
         self.say(&line);
         self.told = Instant::now();
     }
@@ -106,7 +114,12 @@ impl Telling {
 
     /// It has happened.
     pub fn done(&mut self, text: &str) {
-        let line = format!("{}        {} {}", self.clock(), ink(Ink::Calm, "->"), cli::words::outside(text, LONGEST));
+        let line = format!(
+            "{}        {} {}",
+            self.clock(),
+            ink(Ink::Calm, "->"),
+            cli::words::outside(text, LONGEST)
+        );
         self.say(&line);
     }
 
@@ -148,8 +161,18 @@ pub fn login(settings: &Settings) -> Vec<String> {
     let file = settings.database.path.with_file_name(LOGIN_FILE);
     match std::fs::read_to_string(&file) {
         Ok(text) => {
-            let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
-            lines.push(format!("Login {} with password {}", value("account:"), value("password:")));
+            let value = |name: &str| {
+                text.lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .unwrap_or("?")
+                    .trim()
+                    .to_owned()
+            };
+            lines.push(format!(
+                "Login {} with password {}",
+                value("account:"),
+                value("password:")
+            ));
         }
         Err(error) => lines.push(format!("The first login is in {} ({error})", file.display())),
     }

@@ -41,29 +41,77 @@ impl Line {
 /// Compares both sides at the end of the story.
 pub fn compare(scene: &Scene) -> Vec<Line> {
     let (outside, inside) = (&scene.outside, &scene.inside);
-    let alerts = |word: &str| outside.acknowledged.iter().filter(|(event, _)| event.contains(word)).count();
-    let auto_advertised = outside.acknowledged.iter().filter(|(_, kind)| kind == "fbm_auto_advertisement").count();
-    let accepted = outside.withdrawals_asked.iter().filter(|status| status.is_some_and(|s| (200..300).contains(&s))).count();
+    let alerts = |word: &str| {
+        outside
+            .acknowledged
+            .iter()
+            .filter(|(event, _)| event.contains(word))
+            .count()
+    };
+    let auto_advertised = outside
+        .acknowledged
+        .iter()
+        .filter(|(_, kind)| kind == "fbm_auto_advertisement")
+        .count();
+    let accepted = outside
+        .withdrawals_asked
+        .iter()
+        .filter(|status| status.is_some_and(|s| (200..300).contains(&s)))
+        .count();
     let done = |intent: &&db::intents::Intent| intent.act == Act::Withdraw && intent.state == IntentState::Done;
     let state = |advertised: bool| if advertised { "advertised" } else { "withdrawn" };
     let seen = inside.now.as_ref().and_then(|now| now.bgp.as_ref()?.advertised);
-    let waiting = inside.notifications.iter().filter(|notice| !matches!(notice.state.as_str(), "sent" | "suppressed"));
+    let waiting = inside
+        .notifications
+        .iter()
+        .filter(|notice| !matches!(notice.state.as_str(), "sent" | "suppressed"));
     let open = inside.intents.iter().filter(|intent| intent.state.is_open()).count();
     // Each is counted where the others cannot have influenced it.
     let both = outside.messages.intersection(&inside.messages()).count();
     vec![
-        Line::new("notifications acknowledged, stored", outside.acknowledged.len(), inside.deliveries),
+        Line::new(
+            "notifications acknowledged, stored",
+            outside.acknowledged.len(),
+            inside.deliveries,
+        ),
         Line::new("notifications lost", outside.unacknowledged, 0),
-        Line::new("attacks reported (START)", alerts("START"), inside.events_of("START").count()),
+        Line::new(
+            "attacks reported (START)",
+            alerts("START"),
+            inside.events_of("START").count(),
+        ),
         Line::new("attacks over (END)", alerts("END"), inside.events_of("END").count()),
-        Line::new("advertised by Cloudflare", auto_advertised, inside.events_of("ADVERTISE").count()).wanted(1),
+        Line::new(
+            "advertised by Cloudflare",
+            auto_advertised,
+            inside.events_of("ADVERTISE").count(),
+        )
+        .wanted(1),
         Line::new("changes of the advertisement", outside.changes, 2),
-        Line::new("withdrawals asked, intended", outside.withdrawals_asked.len(), inside.intents.iter().filter(done).count())
-            .wanted(1),
-        Line::new("withdrawals accepted, logged", accepted, inside.events_of("WITHDRAW").count()).wanted(1),
+        Line::new(
+            "withdrawals asked, intended",
+            outside.withdrawals_asked.len(),
+            inside.intents.iter().filter(done).count(),
+        )
+        .wanted(1),
+        Line::new(
+            "withdrawals accepted, logged",
+            accepted,
+            inside.events_of("WITHDRAW").count(),
+        )
+        .wanted(1),
         Line::new("withdrawals accepted, recorded", accepted, inside.history.len()).wanted(1),
-        Line::new("the prefix now", state(outside.advertised), seen.map_or("unknown", state)).wanted("withdrawn"),
-        Line::new("messages in the chat, recorded as sent", outside.messages.len(), inside.messages().len()),
+        Line::new(
+            "the prefix now",
+            state(outside.advertised),
+            seen.map_or("unknown", state),
+        )
+        .wanted("withdrawn"),
+        Line::new(
+            "messages in the chat, recorded as sent",
+            outside.messages.len(),
+            inside.messages().len(),
+        ),
         Line::new("of these the same on both sides", outside.messages.len(), both),
         Line::new("left undone (intents, messages)", 0, open + waiting.count()),
     ]
@@ -78,14 +126,21 @@ mod tests {
         assert!(Line::new("x", 3, 3).holds());
         assert!(!Line::new("x", 3, 2).holds());
         assert!(Line::new("x", 1, 1).wanted(1).holds());
-        assert!(!Line::new("x", 0, 0).wanted(1).holds(), "nothing happened on either side");
+        assert!(
+            !Line::new("x", 0, 0).wanted(1).holds(),
+            "nothing happened on either side"
+        );
     }
 
     #[test]
     fn a_scene_in_which_nothing_happened_is_no_success() {
         let lines = compare(&Scene::default());
         assert!(lines.iter().any(|line| !line.holds()));
-        let failing: Vec<&str> = lines.iter().filter(|line| !line.holds()).map(|line| line.what).collect();
+        let failing: Vec<&str> = lines
+            .iter()
+            .filter(|line| !line.holds())
+            .map(|line| line.what)
+            .collect();
         assert!(failing.contains(&"withdrawals accepted, recorded"), "{failing:?}");
     }
 

@@ -88,7 +88,7 @@ enum Next {
 
 impl Worker {
     /// Sends what was claimed. Ends with everything recorded, or kept to be recorded as soon as the database answers.
-    pub(super) async fn deliver(&mut self, rows: Vec<Notification>, may_yield: bool, progress: &impl Fn()) {
+    pub(super) async fn deliver(&mut self, rows: Vec<Notification>, progress: &impl Fn()) {
         let Some(sender) = self.sender.clone() else { return };
         let mut hand = self.take_in_hand(rows).await;
         while let Some(piece) = hand.pieces.front() {
@@ -108,7 +108,7 @@ impl Worker {
                 }
                 Next::Again { step, change } => {
                     self.note(&hand, step, change).await;
-                    if !self.next_slot(&hand, may_yield, progress).await {
+                    if !self.next_slot(&hand, progress).await {
                         return;
                     }
                 }
@@ -330,7 +330,7 @@ impl Worker {
     }
 
     /// Waits for one more place in the pace. False when the message is not ours any more or we stop.
-    async fn next_slot(&mut self, hand: &Hand, may_yield: bool, progress: &impl Fn()) -> bool {
+    async fn next_slot(&mut self, hand: &Hand, progress: &impl Fn()) -> bool {
         let priority = hand.priority();
         let mut failures = 0;
         loop {
@@ -352,6 +352,16 @@ impl Worker {
                     return false;
                 }
                 Ok(Slot::Wait(until)) => Some(until),
+                Ok(Slot::Yield) if !self.stopping() => match self.claim(Some(Priority::Critical)).await {
+                    Ok(Claim::Send(row)) => {
+                        // Depth ends here: a critical notice yields to nothing.
+                        Box::pin(self.deliver(vec![*row], progress)).await;
+                        continue;
+                    }
+                    Ok(Claim::Wait(until)) => Some(until),
+                    _ => continue,
+                },
+                Ok(Slot::Yield) => None,
                 Err(error) => {
                     self.db_failed(&error);
                     failures += 1;
@@ -374,13 +384,6 @@ impl Worker {
                 })
                 .await;
                 return false;
-            }
-            if may_yield
-                && priority != Priority::Critical
-                && let Ok(Claim::Send(row)) = self.claim(Some(Priority::Critical)).await
-            {
-                Box::pin(self.deliver(vec![*row], false, progress)).await;
-                continue;
             }
             self.rest(until, progress).await;
         }

@@ -25,7 +25,9 @@ fn installed(case: &Path, at: &Path) -> Vec<(String, String)> {
             continue;
         }
         if name == "environment.txt" {
-            let text = fs::read_to_string(&path).unwrap().replace("{DIR}", at.to_str().unwrap());
+            let text = fs::read_to_string(&path)
+                .unwrap()
+                .replace("{DIR}", at.to_str().unwrap());
             let lines = text.lines().map(|line| line.split_once('=').unwrap());
             environment.extend(lines.map(|(key, value)| (key.to_owned(), value.to_owned())));
         } else if name != "report.txt" && name != "printed.json" {
@@ -38,13 +40,20 @@ fn installed(case: &Path, at: &Path) -> Vec<(String, String)> {
 
 fn run(name: &str, arguments: &[&str], config: &Path, environment: &[(String, String)]) -> Output {
     let mut command = command(name);
-    command.arg("--config-dir").arg(config).args(arguments).envs(environment.iter().cloned());
+    command
+        .arg("--config-dir")
+        .arg(config)
+        .args(arguments)
+        .envs(environment.iter().cloned());
     command.output().unwrap()
 }
 
 fn cases(kind: &str) -> Vec<PathBuf> {
     let folder = repository().join("config/testdata").join(kind);
-    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.sort();
     cases
 }
@@ -73,9 +82,16 @@ fn every_wrong_configuration_gives_one_report_and_exit_78() {
                 code => faults.push(format!("{name}: {} ends with {code:?}:\n{report}", program.name())),
             }
             let place = folder.path().to_str().unwrap();
-            let unknown: Vec<&str> = codes(&report).into_iter().filter(|code| !codes(&expected).contains(code)).collect();
+            let unknown: Vec<&str> = codes(&report)
+                .into_iter()
+                .filter(|code| !codes(&expected).contains(code))
+                .collect();
             if !unknown.is_empty() {
-                faults.push(format!("{name}: {} adds {unknown:?}:\n{}", program.name(), report.replace(place, "DIR")));
+                faults.push(format!(
+                    "{name}: {} adds {unknown:?}:\n{}",
+                    program.name(),
+                    report.replace(place, "DIR")
+                ));
             }
         }
         if refused == 0 {
@@ -98,7 +114,12 @@ fn good_configurations_pass() {
     for case in cases("good") {
         let folder = tempfile::tempdir().unwrap();
         let environment = installed(&case, folder.path());
-        let output = run(Program::Dashboard.name(), &["--print-config"], folder.path(), &environment);
+        let output = run(
+            Program::Dashboard.name(),
+            &["--print-config"],
+            folder.path(),
+            &environment,
+        );
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{}: {report}", case.display());
         let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -113,7 +134,10 @@ async fn refused(site: &Site, program: Program, words: &[&str]) {
     let log = service.log();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(service.manager().heard("READY=1").is_none(), "{log}");
-    let reports: Vec<&str> = log.lines().filter(|line| line.contains("event=process.failed")).collect();
+    let reports: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("event=process.failed"))
+        .collect();
     assert_eq!(reports.len(), 1, "one report:\n{log}");
     for word in words {
         assert!(reports[0].contains(word), "no {word:?} in {}", reports[0]);
@@ -152,12 +176,21 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// `None` where mounting is not allowed (not root, or a container without the right).
     fn mount(at: &Path, options: &str) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "testkit"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "testkit"])
+            .arg(at)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(at.to_owned()))
     }
 
     fn remount(&self, options: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
+        let done = Command::new("mount")
+            .args(["-o", &format!("remount,{options}")])
+            .arg(&self.0)
+            .status()
+            .unwrap();
         assert!(done.success(), "remount,{options}");
     }
 }
@@ -201,17 +234,33 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing() {
     }
     let (number, outcome) = refused.expect("a full disk stores nothing");
     assert_eq!(outcome, cf_sim::Outcome::Answered(503), "not acknowledged");
-    assert!(receiver.log().contains("event=webhook.not_stored"), "{}", receiver.log());
-    assert!(receiver.log().contains("db.disk_full"), "the log says why:\n{}", receiver.log());
-    let health = reqwest::get(format!("http://{}/health", site.listen(Program::Webhook))).await.unwrap();
+    assert!(
+        receiver.log().contains("event=webhook.not_stored"),
+        "{}",
+        receiver.log()
+    );
+    assert!(
+        receiver.log().contains("db.disk_full"),
+        "the log says why:\n{}",
+        receiver.log()
+    );
+    let health = reqwest::get(format!("http://{}/health", site.listen(Program::Webhook)))
+        .await
+        .unwrap();
     let health = health.text().await.unwrap();
     assert!(health.contains("\"database_writable\":false"), "{health}");
 
     fs::remove_file(&ballast).unwrap();
-    assert!(site.sim.send_webhook(&alert(number)).await.delivered(), "room again: it stores again without a restart");
+    assert!(
+        site.sim.send_webhook(&alert(number)).await.delivered(),
+        "room again: it stores again without a restart"
+    );
     let stored = site.record().attack_ids();
     for number in 1..=number {
-        assert!(stored.contains(&format!("{number:032x}")), "alert {number} was acknowledged");
+        assert!(
+            stored.contains(&format!("{number:032x}")),
+            "alert {number} was acknowledged"
+        );
     }
     assert_eq!(receiver.stop().await.code(), Some(0));
     assert!(site.db().integrity_check_blocking().unwrap().is_empty());

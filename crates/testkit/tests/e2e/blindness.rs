@@ -28,7 +28,10 @@ async fn site() -> Site {
 }
 
 async fn start(site: &Site) -> Vec<RealService> {
-    vec![site.start(Program::Webhook).await, site.start(Program::AutoWithdraw).await]
+    vec![
+        site.start(Program::Webhook).await,
+        site.start(Program::AutoWithdraw).await,
+    ]
 }
 
 /// Nothing is withdrawn for this long.
@@ -46,7 +49,8 @@ async fn nothing_happens(site: &Site, span: Duration) {
 
 async fn withdrawn(site: &Site) {
     let limit = site.pace.withdrawn_within() + HANGING_FOR;
-    site.until("it is withdrawn", limit, |record| record.history.len() == 1).await;
+    site.until("it is withdrawn", limit, |record| record.history.len() == 1)
+        .await;
     assert_eq!(site.changes_asked().len(), 1);
     assert!(!site.is_advertised());
 }
@@ -61,18 +65,36 @@ async fn blind(fault: FaultSpec, span: Duration, prepare: impl AsyncFnOnce(&Site
     nothing_happens(&site, span).await;
     let record = site.record();
     let verdict = record.verdict(PREFIX);
-    assert!(verdict.as_deref().is_some_and(|verdict| verdict.starts_with("unknown:")), "{}", record.shown());
+    assert!(
+        verdict
+            .as_deref()
+            .is_some_and(|verdict| verdict.starts_with("unknown:")),
+        "{}",
+        record.shown()
+    );
     assert_eq!(record.messages_of("automation_blind").count(), 1, "{}", record.shown());
     let told = site.until_told().await;
-    let notice = told.messages_of("automation_blind").next().expect("a notice").message_id;
+    let notice = told
+        .messages_of("automation_blind")
+        .next()
+        .expect("a notice")
+        .message_id;
     let messages = site.sim.messages();
-    let message = messages.iter().find(|message| Some(message.message_id) == notice).expect("it is in the chat");
+    let message = messages
+        .iter()
+        .find(|message| Some(message.message_id) == notice)
+        .expect("it is in the chat");
     assert!(message.text.contains(PREFIX), "{}", message.text);
 
     site.sim.clear_faults();
     withdrawn(&site).await;
     let record = site.until_told().await;
-    assert_eq!(record.messages_of("automation_sighted").count(), 1, "{}", record.shown());
+    assert_eq!(
+        record.messages_of("automation_sighted").count(),
+        1,
+        "{}",
+        record.shown()
+    );
     told_as_recorded(&site);
     end(&site, &mut services).await;
 }
@@ -83,7 +105,11 @@ async fn without_a_fault_it_is_withdrawn() {
     let site = site().await;
     let mut services = start(&site).await;
     let withdrawn = wait::within(BLIND_FOR, || (site.record().history.len() == 1).then_some(())).await;
-    assert!(withdrawn.is_some(), "not within {BLIND_FOR:?}\n{}", site.record().shown());
+    assert!(
+        withdrawn.is_some(),
+        "not within {BLIND_FOR:?}\n{}",
+        site.record().shown()
+    );
     site.until_told().await;
     end(&site, &mut services).await;
 }
@@ -113,17 +139,32 @@ blind_while! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn analytics_are_empty_while_an_alert_is_open() {
-    blind(FaultSpec::new(Target::Graphql, FaultKind::EmptyRows), BLIND_FOR, async |site: &Site| {
-        let alert = site.sim.alert("l4_start", None, None).unwrap();
-        assert!(site.sim.send_webhook(&alert).await.delivered());
-    })
+    blind(
+        FaultSpec::new(Target::Graphql, FaultKind::EmptyRows),
+        BLIND_FOR,
+        async |site: &Site| {
+            let alert = site.sim.alert("l4_start", None, None).unwrap();
+            assert!(site.sim.send_webhook(&alert).await.delivered());
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bgp_state_cannot_be_read() {
-    let fault = FaultSpec::new(Target::Rest, FaultKind::Status { status: 500, body: None });
-    blind(fault.method("GET").path("/bgp/prefixes"), BLIND_FOR, async |_: &Site| {}).await;
+    let fault = FaultSpec::new(
+        Target::Rest,
+        FaultKind::Status {
+            status: 500,
+            body: None,
+        },
+    );
+    blind(
+        fault.method("GET").path("/bgp/prefixes"),
+        BLIND_FOR,
+        async |_: &Site| {},
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,7 +173,12 @@ async fn nobody_listens_for_alerts() {
     let mut services = vec![site.start(Program::AutoWithdraw).await];
     nothing_happens(&site, BLIND_FOR).await;
     let record = site.record();
-    assert_eq!(record.verdict(PREFIX).as_deref(), Some("unknown:alerts_unknown"), "{}", record.shown());
+    assert_eq!(
+        record.verdict(PREFIX).as_deref(),
+        Some("unknown:alerts_unknown"),
+        "{}",
+        record.shown()
+    );
     services.push(site.start(Program::Webhook).await);
     withdrawn(&site).await;
     site.until_told().await;

@@ -27,7 +27,9 @@ fn times_of_death() -> Vec<(u64, Program)> {
     for _ in 0..ROUNDS {
         for program in Program::ALL {
             // SplitMix64's step, enough to spread a dozen numbers.
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             deaths.push(((dice >> 33) % 180, program));
         }
     }
@@ -47,9 +49,16 @@ async fn every_service_dies_during_the_slice_and_the_slice_completes() {
         victim.kill();
         *victim = site.start(program).await;
     }
-    site.until("it is withdrawn and recorded", COMPLETE_WITHIN, |record| record.history.len() == 1).await;
+    site.until("it is withdrawn and recorded", COMPLETE_WITHIN, |record| {
+        record.history.len() == 1
+    })
+    .await;
     assert!(!site.is_advertised());
-    assert_eq!(site.changes_made(), 2, "advertised once by Cloudflare, withdrawn once by us");
+    assert_eq!(
+        site.changes_made(),
+        2,
+        "advertised once by Cloudflare, withdrawn once by us"
+    );
     let record = site.until_told().await;
     assert_eq!(record.events_of("WITHDRAW").count(), 1);
     assert_eq!(record.messages_of("withdrawn").count(), 1);
@@ -74,7 +83,10 @@ async fn every_acknowledged_alert_survives_the_death_of_the_receiver() {
         // Each time when it has just acknowledged some more; once all are sent nobody is left to kill.
         loop {
             let before = acknowledged(&site);
-            let more = wait::within(Duration::from_secs(5), || (acknowledged(&site) >= before + 10).then_some(())).await;
+            let more = wait::within(Duration::from_secs(5), || {
+                (acknowledged(&site) >= before + 10).then_some(())
+            })
+            .await;
             if more.is_none() {
                 break;
             }
@@ -91,12 +103,23 @@ async fn every_acknowledged_alert_survives_the_death_of_the_receiver() {
         .map(|delivery| attack_id(&delivery.body))
         .collect();
     let deaths = ALERTS - answered.len();
-    assert!(answered.len() > 20 && deaths > 0, "{} of {ALERTS} were acknowledged", answered.len());
+    assert!(
+        answered.len() > 20 && deaths > 0,
+        "{} of {ALERTS} were acknowledged",
+        answered.len()
+    );
     let record = site.record();
-    let lost: Vec<&String> = answered.iter().filter(|id| !record.attack_ids().contains(*id)).collect();
+    let lost: Vec<&String> = answered
+        .iter()
+        .filter(|id| !record.attack_ids().contains(*id))
+        .collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     for id in &answered {
-        let rows = record.events.iter().filter(|event| event.attack_id.as_ref() == Some(id)).count();
+        let rows = record
+            .events
+            .iter()
+            .filter(|event| event.attack_id.as_ref() == Some(id))
+            .count();
         assert_eq!(rows, 1, "{id} is recorded once");
     }
     assert!(site.db().integrity_check_blocking().unwrap().is_empty());
@@ -104,7 +127,11 @@ async fn every_acknowledged_alert_survives_the_death_of_the_receiver() {
 }
 
 fn acknowledged(site: &Site) -> usize {
-    site.sim.deliveries().iter().filter(|delivery| delivery.delivered()).count()
+    site.sim
+        .deliveries()
+        .iter()
+        .filter(|delivery| delivery.delivered())
+        .count()
 }
 
 fn attack_id(body: &str) -> String {

@@ -35,7 +35,10 @@ async fn held_back(site: &Site, method: &str, path: fn(&str) -> bool) {
     let wanted = |request: &RequestEntry| {
         request.method == method && path(&request.path) && !request.faults.is_empty() && request.status.is_none()
     };
-    wait::until("a request is held back", SOON, || site.sim.requests_since(0).iter().any(wanted).then_some(())).await;
+    wait::until("a request is held back", SOON, || {
+        site.sim.requests_since(0).iter().any(wanted).then_some(())
+    })
+    .await;
 }
 
 fn is_one_prefix(path: &str) -> bool {
@@ -50,12 +53,20 @@ async fn restart(site: &Site, automation: &mut RealService) {
 
 /// The withdrawal happened once, is recorded once, and was told.
 async fn done_once(site: &Site, services: &mut [RealService]) {
-    site.until("it is withdrawn and recorded", TAKEN_OVER, |record| record.history.len() == 1).await;
+    site.until("it is withdrawn and recorded", TAKEN_OVER, |record| {
+        record.history.len() == 1
+    })
+    .await;
     assert_eq!(site.changes_asked().len(), 1, "asked once");
     assert!(!site.is_advertised());
     let record = site.until_told().await;
     assert_eq!(record.events_of("WITHDRAW").count(), 1);
-    assert_eq!(record.messages_of("foreign_change").count(), 0, "it was ours: {}", record.shown());
+    assert_eq!(
+        record.messages_of("foreign_change").count(),
+        0,
+        "it was ours: {}",
+        record.shown()
+    );
     told_as_recorded(site);
     end(site, services).await;
 }
@@ -79,7 +90,11 @@ async fn after_the_call_took_effect_and_before_its_answer() {
     let (site, webhook, mut automation) = about_to_withdraw(hang().method("PATCH").after_apply().times(1)).await;
     held_back(&site, "PATCH", is_one_prefix).await;
     assert!(!site.is_advertised(), "it took effect");
-    assert_eq!(site.record().withdrawals(IntentState::Sending).count(), 1, "marked before it was sent");
+    assert_eq!(
+        site.record().withdrawals(IntentState::Sending).count(),
+        1,
+        "marked before it was sent"
+    );
     restart(&site, &mut automation).await;
     done_once(&site, &mut [webhook, automation]).await;
 }
@@ -106,10 +121,14 @@ async fn after_a_call_that_never_arrived() {
         record.withdrawals(IntentState::Verifying).count() == 1
     })
     .await;
-    wait::never("an unanswered call is repeated blindly", Duration::from_secs(12), || {
-        let asked = site.changes_asked().len();
-        (asked != 1).then(|| format!("{asked} calls"))
-    })
+    wait::never(
+        "an unanswered call is repeated blindly",
+        Duration::from_secs(12),
+        || {
+            let asked = site.changes_asked().len();
+            (asked != 1).then(|| format!("{asked} calls"))
+        },
+    )
     .await;
     assert!(site.is_advertised());
     // When it is withdrawn after all (the call was only slow), that is taken for ours, once.

@@ -19,7 +19,13 @@ pub(crate) async fn end(site: &Site, services: &mut [RealService]) {
     }
     for service in services {
         let status = service.end().await;
-        assert_eq!(status.code(), Some(0), "{} ends in order:\n{}", service.program.name(), service.log());
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{} ends in order:\n{}",
+            service.program.name(),
+            service.log()
+        );
     }
     assert_eq!(left_undone(site), Vec::<String>::new(), "{}", site.record().shown());
 }
@@ -27,7 +33,10 @@ pub(crate) async fn end(site: &Site, services: &mut [RealService]) {
 /// Every message that the database calls sent is in the chat, and every one in the chat is in the database.
 pub(crate) fn told_as_recorded(site: &Site) {
     let record = site.record();
-    let sent = record.notifications.iter().filter(|notification| notification.state == "sent");
+    let sent = record
+        .notifications
+        .iter()
+        .filter(|notification| notification.state == "sent");
     let recorded: BTreeSet<i64> = sent.filter_map(|notification| notification.message_id).collect();
     let shown: BTreeSet<i64> = site.sim.messages().iter().map(|message| message.message_id).collect();
     assert!(!shown.is_empty(), "messages were sent");
@@ -43,18 +52,32 @@ async fn an_attack_from_alert_to_record() {
     let mut services = site.start_all().await;
     site.sim.run_scenario_toml(&stories::attack()).unwrap();
 
-    site.until("the attack's START is recorded", SOON, |record| record.events_of("START").count() > 0).await;
-    wait::until("the prefix is advertised by Cloudflare", SOON, || site.is_advertised().then_some(())).await;
-    site.until("its advertisement is recorded", SOON, |record| record.events_of("ADVERTISE").count() == 1).await;
+    site.until("the attack's START is recorded", SOON, |record| {
+        record.events_of("START").count() > 0
+    })
+    .await;
+    wait::until("the prefix is advertised by Cloudflare", SOON, || {
+        site.is_advertised().then_some(())
+    })
+    .await;
+    site.until("its advertisement is recorded", SOON, |record| {
+        record.events_of("ADVERTISE").count() == 1
+    })
+    .await;
     site.until("the automation sees the attack", SOON, |record| {
         record.verdict(PREFIX).as_deref() == Some("attack")
     })
     .await;
     assert_eq!(site.changes_asked().len(), 0, "nobody touches a prefix under attack");
-    site.until("both attack alerts have ended", SOON, |record| record.events_of("END").count() == 2).await;
+    site.until("both attack alerts have ended", SOON, |record| {
+        record.events_of("END").count() == 2
+    })
+    .await;
 
     let limit = ATTACK + site.pace.withdrawn_within();
-    let record = site.until("it is withdrawn", limit, |record| record.history.len() == 1).await;
+    let record = site
+        .until("it is withdrawn", limit, |record| record.history.len() == 1)
+        .await;
     assert!(!site.is_advertised());
     assert_eq!(site.changes_asked().len(), 1, "one call");
     assert_eq!(site.changes_made(), 2, "advertised once, withdrawn once");
@@ -67,15 +90,29 @@ async fn an_attack_from_alert_to_record() {
     assert_eq!(withdrawal.prefix.as_deref(), Some(PREFIX));
     let incident = record.incidents.iter().find(|incident| incident.withdrawn_at.is_some());
     let incident = incident.expect("the incident knows of its withdrawal");
-    assert_eq!(record.incidents.len(), 1, "one attack, one incident: {:?}", record.incidents);
-    assert!(incident.ended_at.is_some() && incident.peak_pps.is_some(), "{incident:?}");
+    assert_eq!(
+        record.incidents.len(),
+        1,
+        "one attack, one incident: {:?}",
+        record.incidents
+    );
+    assert!(
+        incident.ended_at.is_some() && incident.peak_pps.is_some(),
+        "{incident:?}"
+    );
 
     let record = site.until_told().await;
     for (kind, least) in [("alert", 5), ("withdrawn", 1), ("service_started", 3)] {
         let count = record.messages_of(kind).count();
         assert!(count >= least, "{count} messages of kind {kind}\n{}", record.shown());
     }
-    for kind in ["foreign_change", "automation_blind", "overdue", "act_unresolved", "withdraw_refused"] {
+    for kind in [
+        "foreign_change",
+        "automation_blind",
+        "overdue",
+        "act_unresolved",
+        "withdraw_refused",
+    ] {
         assert_eq!(record.messages_of(kind).count(), 0, "{kind}\n{}", record.shown());
     }
     told_as_recorded(&site);
@@ -87,9 +124,15 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     let mut site = Site::new(Pace::fast()).await;
     site.set("/autowithdraw/mode", "dry_run".into());
     site.sim.run_scenario_toml(&stories::calm()).unwrap();
-    let mut services = vec![site.start(Program::Webhook).await, site.start(Program::AutoWithdraw).await];
+    let mut services = vec![
+        site.start(Program::Webhook).await,
+        site.start(Program::AutoWithdraw).await,
+    ];
     let limit = site.pace.withdrawn_within();
-    site.until("it says what it would do", limit, |record| record.messages_of("would_withdraw").count() == 1).await;
+    site.until("it says what it would do", limit, |record| {
+        record.messages_of("would_withdraw").count() == 1
+    })
+    .await;
     wait::never("a dry run acts", Duration::from_secs(5), || {
         (!site.changes_asked().is_empty()).then(|| "a change was asked for".to_owned())
     })

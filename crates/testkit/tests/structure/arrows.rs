@@ -15,7 +15,10 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("notify", &["domain", "db"]),
         ("prefix-ops", &["domain", "db", "cf-api"]),
         ("daemon", &["settings", "db"]),
-        ("assembly", &["domain", "settings", "db", "cf-api", "notify", "prefix-ops", "daemon"]),
+        (
+            "assembly",
+            &["domain", "settings", "db", "cf-api", "notify", "prefix-ops", "daemon"],
+        ),
         ("cli", &["domain", "settings", "db", "daemon"]),
         // Shares no type with the product: one misreading of the API cannot hide in both.
         ("cf-sim", &[]),
@@ -49,7 +52,10 @@ fn every_package_has_its_place() {
     for package in ours().filter(|package| !package.is_service()) {
         let name = package.name.as_str();
         let known = allowed.contains_key(name) || COMMANDS.contains(&name) || name == TESTKIT;
-        assert!(known, "{name} stands in no list of this file: which arrows may lead from it?");
+        assert!(
+            known,
+            "{name} stands in no list of this file: which arrows may lead from it?"
+        );
     }
 }
 
@@ -87,7 +93,11 @@ fn no_service_sees_another_not_even_in_tests() {
 fn what_is_for_tests_stays_in_tests() {
     for package in ours().filter(|package| package.name != TESTKIT) {
         for (to, kind) in of_ours(package) {
-            assert!(!FOR_TESTS.contains(&to) || kind == Kind::Dev, "{} -> {to} ({kind:?})", package.name);
+            assert!(
+                !FOR_TESTS.contains(&to) || kind == Kind::Dev,
+                "{} -> {to} ({kind:?})",
+                package.name
+            );
         }
     }
 }
@@ -126,8 +136,18 @@ fn special_crates_have_one_home() {
 
 /// Runtimes, databases, HTTP, logging, randomness.
 const NOT_IN_DOMAIN: [&str; 12] = [
-    "tokio", "mio", "hyper", "axum", "reqwest", "rusqlite", "libsqlite3-sys", "tracing", "tracing-subscriber", "rand",
-    "getrandom", "fastrand",
+    "tokio",
+    "mio",
+    "hyper",
+    "axum",
+    "reqwest",
+    "rusqlite",
+    "libsqlite3-sys",
+    "tracing",
+    "tracing-subscriber",
+    "rand",
+    "getrandom",
+    "fastrand",
 ];
 
 #[test]
@@ -135,6 +155,9 @@ fn the_domain_is_pure() {
     let domain = ours().find(|package| package.name == "domain").unwrap();
     let built_from = closure(domain);
     assert!(built_from.contains("jiff"), "the list is complete: {built_from:?}");
-    let impure: Vec<&str> = NOT_IN_DOMAIN.into_iter().filter(|name| built_from.contains(name)).collect();
+    let impure: Vec<&str> = NOT_IN_DOMAIN
+        .into_iter()
+        .filter(|name| built_from.contains(name))
+        .collect();
     assert!(impure.is_empty(), "{impure:?}");
 }

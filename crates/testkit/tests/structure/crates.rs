@@ -7,7 +7,16 @@ use crate::metadata::{Package, packages};
 
 /// Licences that allow what we do: MIT binaries, with notices.
 const LICENCES: [&str; 11] = [
-    "MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "Unicode-3.0",
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unlicense",
+    "Unicode-3.0",
     "CDLA-Permissive-2.0",
 ];
 
@@ -25,17 +34,41 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Two copies of these would not share their state or their types.
 const ONE_COPY: [&str; 17] = [
-    "tokio", "hyper", "hyper-util", "axum", "reqwest", "rustls", "ring", "rusqlite", "libsqlite3-sys", "r2d2", "tracing",
-    "tracing-core", "tracing-subscriber", "jiff", "serde", "teloxide", "clap",
+    "tokio",
+    "hyper",
+    "hyper-util",
+    "axum",
+    "reqwest",
+    "rustls",
+    "ring",
+    "rusqlite",
+    "libsqlite3-sys",
+    "r2d2",
+    "tracing",
+    "tracing-core",
+    "tracing-subscriber",
+    "jiff",
+    "serde",
+    "teloxide",
+    "clap",
 ];
 
 /// Crate, and why it must not come in.
 const BANNED: [(&str, &str); 10] = [
     ("openssl-sys", "rustls with ring needs no system library"),
     ("native-tls", "rustls with ring needs no system library"),
-    ("aws-lc-rs", "a second cryptography library beside ring, and ten times the C units"),
-    ("aws-lc-sys", "a second cryptography library beside ring, and ten times the C units"),
-    ("h2", "HTTP/2 is never switched on: its rapid-reset surface serves nobody here"),
+    (
+        "aws-lc-rs",
+        "a second cryptography library beside ring, and ten times the C units",
+    ),
+    (
+        "aws-lc-sys",
+        "a second cryptography library beside ring, and ten times the C units",
+    ),
+    (
+        "h2",
+        "HTTP/2 is never switched on: its rapid-reset surface serves nobody here",
+    ),
     ("wirefilter-engine", "a 40 kB expression overflows its stack"),
     ("failure", "unsound and unmaintained"),
     ("async-std", "a second runtime"),
@@ -52,10 +85,16 @@ fn every_licence_is_one_of_ours() {
     let by_hand: BTreeMap<&str, &str> = READ_BY_HAND.into();
     let mut wrong = Vec::new();
     for package in packages().values() {
-        let licence = package.licence.as_deref().or_else(|| by_hand.get(package.name.as_str()).copied());
+        let licence = package
+            .licence
+            .as_deref()
+            .or_else(|| by_hand.get(package.name.as_str()).copied());
         match licence {
             Some(licence) if permits(licence, &LICENCES) => {}
-            Some(licence) if EXCEPTIONS.iter().any(|(name, of, _)| *name == package.name && *of == licence) => {}
+            Some(licence)
+                if EXCEPTIONS
+                    .iter()
+                    .any(|(name, of, _)| *name == package.name && *of == licence) => {}
             licence => wrong.push(format!("{} {}: {licence:?}", package.name, package.version)),
         }
     }

@@ -16,9 +16,19 @@ const SAY_NOTHING: [&str; 7] = ["util", "utils", "helper", "helpers", "common", 
 
 /// What may stand at the top besides files that begin with a dot.
 const TOP: [&str; 13] = [
-    "Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "crates", "services", "systemd", "cron", "config", "docs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "LICENSE",
+    "README.md",
+    "crates",
+    "services",
+    "systemd",
+    "cron",
+    "config",
+    "docs",
     "scripts", // made by tools, ignored by git:
-    "target", "node_modules",
+    "target",
+    "node_modules",
 ];
 
 /// All files below `folder` with one of these endings (all files when none is given), without what tools made.
@@ -26,7 +36,9 @@ pub(crate) fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let entry = entry.unwrap();
             let path = entry.path();
@@ -62,7 +74,11 @@ fn no_file_has_grown_beyond_one_reason_to_change() {
     let mut long = Vec::new();
     for path in sources() {
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
-        let most = if path.ends_with("src/main.rs") { MOST_LINES_OF_MAIN } else { MOST_LINES };
+        let most = if path.ends_with("src/main.rs") {
+            MOST_LINES_OF_MAIN
+        } else {
+            MOST_LINES
+        };
         if lines > most {
             long.push(format!("{}: {lines} lines, at most {most}", shown(&path)));
         }
@@ -76,7 +92,10 @@ fn names_say_what_a_file_holds() {
     for path in sources() {
         let shown = shown(&path);
         let parts = shown.split('/').filter(|_| !shown.contains("/tests/"));
-        if parts.clone().any(|part| SAY_NOTHING.contains(&part.trim_end_matches(".rs"))) {
+        if parts
+            .clone()
+            .any(|part| SAY_NOTHING.contains(&part.trim_end_matches(".rs")))
+        {
             silent.push(shown.clone());
         }
     }
@@ -89,7 +108,10 @@ fn names_say_what_a_file_holds() {
 fn the_top_is_a_table_of_contents() {
     for entry in std::fs::read_dir(repository()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name.starts_with('.') || TOP.contains(&name.as_str()), "{name} does not belong at the top");
+        assert!(
+            name.starts_with('.') || TOP.contains(&name.as_str()),
+            "{name} does not belong at the top"
+        );
     }
 }
 

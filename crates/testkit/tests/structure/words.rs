@@ -38,7 +38,12 @@ const RULES: [Rule; 7] = [
     },
     Rule {
         words: &["Timestamp::now", "SystemTime::now", "Instant::now", "Zoned::now"],
-        within: &["crates/domain/src", "crates/db/src/tables", "crates/prefix-ops/src", "crates/notify/src"],
+        within: &[
+            "crates/domain/src",
+            "crates/db/src/tables",
+            "crates/prefix-ops/src",
+            "crates/notify/src",
+        ],
         except: &[],
         why: "instants are passed in: a decision that reads a clock cannot be replayed",
     },
@@ -88,8 +93,17 @@ fn words_stand_where_they_belong() {
 
 #[test]
 fn sql_gets_its_times_as_parameters() {
-    let predecessors = ["crates/db/migrations/0001_predecessor_tables.sql", "crates/db/src/migrate/adopt.rs"];
-    let own_clock = ["datetime('now", "CURRENT_TIMESTAMP", "strftime('%", "julianday('now", "unixepoch('now"];
+    let predecessors = [
+        "crates/db/migrations/0001_predecessor_tables.sql",
+        "crates/db/src/migrate/adopt.rs",
+    ];
+    let own_clock = [
+        "datetime('now",
+        "CURRENT_TIMESTAMP",
+        "strftime('%",
+        "julianday('now",
+        "unixepoch('now",
+    ];
     let mut found = Vec::new();
     let mut looked_at = sources();
     looked_at.extend(files(&repository().join("crates"), &[".sql"]));
@@ -100,16 +114,28 @@ fn sql_gets_its_times_as_parameters() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        found.extend(own_clock.iter().filter(|word| text.contains(*word)).map(|word| format!("{place}: {word}")));
+        found.extend(
+            own_clock
+                .iter()
+                .filter(|word| text.contains(*word))
+                .map(|word| format!("{place}: {word}")),
+        );
     }
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
 fn nothing_speaks_of_the_machine_it_was_written_on() {
-    let foreign = [concat!("../", "shared"), concat!("/work/", "shared"), concat!("/work/", "main"), concat!("/tmp/", "team")];
+    let foreign = [
+        concat!("../", "shared"),
+        concat!("/work/", "shared"),
+        concat!("/work/", "main"),
+        concat!("/tmp/", "team"),
+    ];
     let mut found = Vec::new();
-    for folder in ["crates", "services", "systemd", "cron", "config", "docs", "scripts", ".ci", ".config"] {
+    for folder in [
+        "crates", "services", "systemd", "cron", "config", "docs", "scripts", ".ci", ".config",
+    ] {
         for path in files(&repository().join(folder), &[]) {
             found.extend(mentions(&path, &foreign));
         }

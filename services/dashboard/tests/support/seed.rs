@@ -331,6 +331,8 @@ fn answer(one: &Seen<'_>, verdict: &Verdict, now: Timestamp) -> Now {
         calm_since: minus(settled, Duration::from_secs(proven)),
         verified_until: settled,
         saw_rows: true,
+        newest_row: Some(settled),
+        rows_from: None,
     });
     let attacked = matches!(verdict, Verdict::Attack);
     Now {
@@ -520,16 +522,30 @@ fn messages(tx: &WriteTx<'_>, words: &Words, incident: IncidentId, now: Timestam
         peak: None,
         systems: vec![],
     };
-    let pace = outbox::Pace {
-        per_minute: 100,
-        gap: Duration::ZERO,
+    let terms = outbox::Terms {
+        owner: "seed".into(),
+        chat_id: CHAT.into(),
+        pace: outbox::Pace {
+            per_window: 100,
+            reserve: 0,
+            window: Duration::from_secs(60),
+            gap: Duration::ZERO,
+        },
+        lease: Duration::from_secs(30),
+        grouping: outbox::Grouping {
+            same_group: 100,
+            storm: 100,
+            most: 100,
+        },
     };
-    let lease = Duration::from_secs(30);
     let at = minus(now, Duration::from_secs(900));
     let sent = outbox::enqueue(tx, &about(acted), at)?;
-    outbox::claim(tx, "seed", CHAT, pace, lease, at)?;
-    let outcome = outbox::Outcome::Sent { message_id: Some(17) };
-    outbox::record(tx, sent, "seed", CHAT, &outcome, plus(at, Duration::from_secs(1)))?;
+    outbox::claim(tx, &terms, None, at)?;
+    let outcome = outbox::Outcome::Sent {
+        message_id: Some(17),
+        words: String::new(),
+    };
+    outbox::record(tx, &terms, &[sent], &outcome, plus(at, Duration::from_secs(1)))?;
     let refused = Facts::AutomationBlind {
         prefix: prefix(UNKNOWN),
         because: "analytics stand still".into(),
@@ -537,9 +553,11 @@ fn messages(tx: &WriteTx<'_>, words: &Words, incident: IncidentId, now: Timestam
     };
     let later = minus(now, Duration::from_secs(120));
     let failed = outbox::enqueue(tx, &about(refused), later)?;
-    outbox::claim(tx, "seed", CHAT, pace, lease, later)?;
-    let outcome = outbox::Outcome::Failed { words: &words.error };
-    outbox::record(tx, failed, "seed", CHAT, &outcome, plus(later, Duration::from_secs(1)))?;
+    outbox::claim(tx, &terms, None, later)?;
+    let outcome = outbox::Outcome::Failed {
+        words: words.error.clone(),
+    };
+    outbox::record(tx, &terms, &[failed], &outcome, plus(later, Duration::from_secs(1)))?;
     let waiting = Facts::SelfTest {
         actor: words.actor.clone(),
         note: words.reason.clone(),

@@ -313,12 +313,14 @@ pub enum Slot {
     Go,
     /// Not before this instant; the lease runs anew.
     Wait(Timestamp),
+    /// A critical notice is due and goes first; the lease runs anew.
+    Yield,
     /// The rows are somebody else's by now.
     Lost,
 }
 
 /// Asks for one more request on behalf of rows already claimed: the next part of a long message, or the same message
-/// in another form.
+/// in another form. Critical notices that came meanwhile go first.
 ///
 /// # Errors
 /// Those of the database.
@@ -344,6 +346,9 @@ pub fn take_slot(
     let Some(first) = kept else {
         return Ok(Slot::Lost);
     };
+    if priority != Priority::Critical && !matches!(look(tx, terms, Some(Priority::Critical), now)?, Look::Idle { .. }) {
+        return Ok(Slot::Yield);
+    }
     if let Some(until) = held_back(tx, terms, priority.rank(), now)? {
         return Ok(Slot::Wait(until));
     }

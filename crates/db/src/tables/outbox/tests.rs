@@ -139,8 +139,13 @@ fn a_slot_renews_the_lease_keeps_the_pace_and_notices_a_loss() {
     assert_eq!(slot("a", at(50)), Slot::Go);
     assert_eq!(outbox.claim("b", at(61)), Claim::Idle { next: Some(at(110)) });
     assert_eq!(slot("b", at(70)), Slot::Lost);
-    assert_eq!(outbox.claimed("b", at(120)), id);
-    assert_eq!(slot("a", at(130)), Slot::Lost);
+    let urgent = outbox.enter(Priority::Critical, None, at(80));
+    assert_eq!(slot("a", at(80)), Slot::Yield);
+    assert_eq!(outbox.claimed("c", at(80)), urgent);
+    assert_eq!(slot("a", at(81)), Slot::Go, "somebody else sends it");
+    outbox.sent("c", urgent, at(82));
+    assert_eq!(outbox.claimed("b", at(150)), id);
+    assert_eq!(slot("a", at(160)), Slot::Lost);
 }
 
 #[test]
