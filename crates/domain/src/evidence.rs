@@ -285,4 +285,45 @@ mod tests {
         let shares = assign(&window(vec![row("203.0.113.0/24", 90_000)]), &[prefix], &only);
         assert!(shares[&prefix].saw_rows && shares[&prefix].drops.is_empty());
     }
+
+    #[test]
+    fn the_coarsest_sampling_of_any_row_is_kept() {
+        let prefix: Prefix = "203.0.113.0/24".parse().unwrap();
+        let coarsest =
+            |window: &TrafficWindow| assign(window, &[prefix], &BTreeSet::new())[&prefix].max_sample_interval;
+        let mut fine = window(vec![row("203.0.113.0/24", 10_000)]);
+        assert_eq!(coarsest(&fine), 10_000);
+        fine.passed.push(PassedRow {
+            subnet: prefix,
+            sample_interval: 20_000,
+            packets: Packets(20_000),
+            bits: Bits(1),
+        });
+        assert_eq!(coarsest(&fine), 20_000);
+        // Also of a system that does not count as attack.
+        let mut coarse = row("203.0.113.0/24", 1_000_000);
+        coarse.sample_interval = 1_000_000;
+        let only: BTreeSet<String> = ["flowtrackd".to_owned()].into();
+        assert_eq!(
+            assign(&window(vec![coarse]), &[prefix], &only)[&prefix].max_sample_interval,
+            1_000_000
+        );
+    }
+
+    #[test]
+    fn rows_within_a_bucket_are_summed_under_its_start() {
+        let prefix: Prefix = "203.0.113.0/24".parse().unwrap();
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let rows = [60, 61, 119].map(|second| DropRow {
+            at: at(second),
+            ..row("203.0.113.0/24", 10_000)
+        });
+        let shares = assign(&window(rows.to_vec()), &[prefix], &BTreeSet::new());
+        let buckets: Vec<(Timestamp, u64)> = shares[&prefix]
+            .drops
+            .iter()
+            .map(|(at, sum)| (*at, sum.packets.0))
+            .collect();
+        assert_eq!(buckets, [(at(60), 30_000)]);
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! What must hold: a row is sent at least once; the chat's pace is kept by all processes together; an idle loop reads
 //! and never writes; trouble with Telegram or the database slows the loop and never ends it; shutdown waits for at most
-//! one request. What one message goes through is in `hand`, the numbers are in `limits`.
+//! one request. What one message goes through is in `hand`, how it is stored in `record`, the numbers in `limits`.
 
 mod hand;
 mod limits;
+mod record;
 mod upkeep;
 
 use std::future::Future;
@@ -143,7 +144,7 @@ struct Worker {
     poke: Arc<Notify>,
     stopped: watch::Receiver<bool>,
     changes: Option<ChangeWatch>,
-    unrecorded: Vec<hand::Ending>,
+    unrecorded: Vec<record::Ending>,
     /// No request before: the chat cannot be reached until a person changes something.
     broken_until: Option<Instant>,
     /// That was logged, and no message has arrived since.

@@ -1,1 +1,76 @@
-//! Command line for prefixes: status, list, advertise, withdraw, hold, release, history.
+//! The command line for prefixes.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`args`] | the arguments |
+//! | [`site`] | what a command works with: settings, database, Cloudflare, clock |
+//! | [`live`] | live states from Cloudflare, and what they add to the inventory |
+//! | [`status`], [`list`], [`history`] | looking |
+//! | [`hold`], [`until`] | holds and pauses |
+//! | [`act`] | advertise and withdraw, from preview to read-back |
+//!
+//! Must hold: nothing is changed that was not filed in the intent journal before; a withdrawal shows its consequences
+//! and asks, or was told not to; what could not be read is shown as unknown.
+
+pub mod act;
+pub mod args;
+pub mod history;
+pub mod hold;
+pub mod list;
+pub mod live;
+pub mod site;
+pub mod status;
+pub mod until;
+
+use std::process::ExitCode;
+
+use cli::Out;
+use daemon::cli::Interrupts;
+use domain::intent::Act;
+use settings::Need;
+
+pub use args::Cli;
+use args::Command;
+use site::Site;
+
+/// The program's name.
+pub const PROGRAM: &str = "cloudflare-prefix-manager";
+
+/// Runs a parsed command line to its exit code.
+pub fn run(arguments: Cli) -> ExitCode {
+    let out = Out::new(arguments.json);
+    let common = arguments.common.clone();
+    let asked = common.check_config || common.print_config;
+    let command = match arguments.command {
+        Some(Command::Generate(generate)) => {
+            return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
+        }
+        None if !asked => return cli::command::nothing_asked::<Cli>(),
+        command => command,
+    };
+    // Holds and history need no Cloudflare, and a status without it is better than none.
+    let needs: &[Need] = match &command {
+        Some(Command::Advertise(_) | Command::Withdraw(_)) | None => &[Need::CloudflareApi],
+        Some(_) => &[],
+    };
+    let loaded = match cli::frame::settings(&common, needs) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let Some(command) = command else {
+        return cli::command::nothing_asked::<Cli>();
+    };
+    cli::frame::run(PROGRAM, &common, out, move |interrupts: Interrupts| async move {
+        let site = Site::new(out, loaded.settings);
+        match command {
+            Command::Status { prefix } => status::run(&site, prefix).await,
+            Command::List => list::run(&site).await,
+            Command::History { prefix, limit } => history::run(&site, prefix, limit).await,
+            Command::Hold(asked) => hold::hold(&site, asked).await,
+            Command::Release(asked) => hold::release(&site, asked).await,
+            Command::Advertise(asked) => act::run(&site, Act::Advertise, asked.into(), interrupts).await,
+            Command::Withdraw(asked) => act::run(&site, Act::Withdraw, asked.into(), interrupts).await,
+            Command::Generate(generate) => generate.run::<Cli>(),
+        }
+    })
+}

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`request`] | filing what a person wants, with everything it must rest on |
 //! | [`execute`] | one step of an open intent: re-check, mark, one call, read back, record |
+//! | [`limits`] | the spans that bound an execution, and the proof of being the one actor |
+//! | [`holds`] | holds as automation sees them: none ends unannounced |
 //! | [`record`] | the one transaction in which an act becomes history |
 //! | [`budget`] | the request budget of all services, shared through the database |
 //!
@@ -13,8 +15,11 @@
 
 pub mod budget;
 pub mod execute;
+pub mod holds;
+pub mod limits;
 pub mod record;
 pub mod request;
 
-pub use execute::{Actor, Limits, PrefixOps, Step};
+pub use execute::{PrefixOps, Step};
+pub use limits::{Actor, Limits};
 pub use request::{Request, RequestError, Requested};

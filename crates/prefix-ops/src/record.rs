@@ -6,11 +6,17 @@ use db::incidents::Line;
 use db::intents::{Change, Intent};
 use db::{DbError, WriteTx};
 use domain::bgp::BgpPrefix;
+use domain::calm::FUTURE_TOLERANCE;
 use domain::duration::human;
 use domain::intent::{Act, IntentState, Origin};
 use domain::notice::{Facts, Notice};
+use domain::time::plus;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// Class of the attempt that closes an intent as done by us; its words are the instant at which
+/// Cloudflare says the state changed. A change seen with that very instant is ours (rule 14).
+pub const SHOWN: &str = "shown";
 
 /// Closes an intent whose wanted state a re-read showed. `was_there` says that no call was needed.
 ///
@@ -35,11 +41,10 @@ pub fn done(
         ..Change::default()
     };
     db::intents::transition(tx, intent.id, owner, (intent.state, IntentState::Done), &change, now)?;
-    let managed = db::inventory::get(tx, intent.prefix)?.is_some_and(|entry| entry.managed);
-    let description = match db::inventory::get(tx, intent.prefix)? {
-        Some(entry) => entry.prefix.description,
-        None => String::new(),
-    };
+    let entry = db::inventory::get(tx, intent.prefix)?;
+    let (managed, description) = entry.map_or((false, String::new()), |entry| {
+        (entry.managed, entry.prefix.description)
+    });
     let observed = BgpPrefix {
         description: description.clone(),
         ..seen.clone()
@@ -48,11 +53,9 @@ pub fn done(
     if was_there {
         return Ok(());
     }
-    let changed_at = seen
-        .state
-        .advertised_modified_at
-        .filter(|changed| intent.epoch.is_none_or(|epoch| *changed > epoch.0) && *changed <= now)
-        .unwrap_or(now);
+    let changed_at = changed_at(intent, seen, now);
+    let shown = changed_at.to_string();
+    db::intents::attempt(tx, intent.id, owner, "read_back", (SHOWN, &shown), now)?;
     let event = db::events::append(tx, &event_of(intent, &description, changed_at), now)?;
     if intent.act == Act::Withdraw {
         db::history::record(tx, &withdrawal_of(intent, changed_at), now)?;
@@ -92,6 +95,19 @@ pub fn done(
     Ok(())
 }
 
+/// When Cloudflare says that the state changed, where that can be: a withdrawal that is shown by a
+/// newer advertisement happened when we asked for it, as far as anybody knows.
+fn changed_at(intent: &Intent, seen: &BgpPrefix, now: Timestamp) -> Timestamp {
+    if seen.state.advertised != Some(intent.act.wanted()) {
+        return intent.sending_at.unwrap_or(now);
+    }
+    seen.state
+        .advertised_modified_at
+        .filter(|changed| intent.epoch.is_none_or(|epoch| *changed > epoch.0))
+        .filter(|changed| *changed <= plus(now, FUTURE_TOLERANCE))
+        .unwrap_or(now)
+}
+
 /// Tells people of a refusal, once per class and prefix within a day, and remembers it.
 ///
 /// # Errors
@@ -104,6 +120,11 @@ pub fn announce_refusal(
     retry_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), DbError> {
+    // An intent that is wanted for days was filed longer ago than what is looked through below.
+    let known = db::intents::get(tx, intent.id)?.and_then(|stored| stored.refusal_announced);
+    if known.as_deref() == Some(class) {
+        return Ok(());
+    }
     let day_ago = domain::time::minus(now, Duration::from_secs(86_400));
     if db::intents::last_refusal(tx, intent.prefix, intent.act, day_ago)?.as_deref() == Some(class) {
         return Ok(());

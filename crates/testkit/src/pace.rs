@@ -45,7 +45,8 @@ impl Pace {
             veto: Duration::from_secs(30),
             blind_after: Duration::from_secs(4),
             overdue_after: Duration::from_secs(3_600),
-            poll_interval: Duration::from_secs(2),
+            // Each poll that sees an attack grow tells it; more of them only fill the chat's 20 messages a minute.
+            poll_interval: Duration::from_secs(5),
             poll_lookback: Duration::from_secs(60),
         }
     }

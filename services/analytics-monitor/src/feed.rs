@@ -54,14 +54,16 @@ pub struct Verdict {
 }
 
 impl Feed {
-    /// Takes over what an earlier process left ([`stored`]).
+    /// Takes over what an earlier process left ([`stored`]), if it left anything.
     pub fn restore(&mut self, left: Option<&str>, now: Timestamp, monotonic: Duration) {
-        self.failing = left.and_then(parse).map(|failing| Run {
-            failing,
-            stored: true,
-            before: since(now, failing.since),
-            met: monotonic,
-        });
+        if let Some(failing) = left.and_then(parse) {
+            self.failing = Some(Run {
+                failing,
+                stored: true,
+                before: since(now, failing.since),
+                met: monotonic,
+            });
+        }
     }
 
     /// A poll failed.
@@ -227,8 +229,9 @@ mod tests {
         let verdict = third.failed(LIMIT, at(700).0, Duration::ZERO);
         assert!(verdict.blind && !verdict.announce);
         for nothing in [None, Some(""), Some("{")] {
-            third.restore(nothing, at(700).0, Duration::ZERO);
-            assert!(!third.failed(LIMIT, at(700).0, Duration::ZERO).blind);
+            let mut fourth = Feed::default();
+            fourth.restore(nothing, at(700).0, Duration::ZERO);
+            assert!(!fourth.failed(LIMIT, at(700).0, Duration::ZERO).blind);
         }
     }
 

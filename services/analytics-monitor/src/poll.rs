@@ -19,7 +19,7 @@ use crate::keep::{self, Closing, Kept, keep};
 use crate::networks::Networks;
 use crate::policy::Policy;
 use crate::reach::{READ_EVERY, Reach};
-use crate::window::{Span, plan};
+use crate::window::{Plan, Span, plan};
 
 /// What a poll works with.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ pub struct PollReport {
 pub enum PollError {
     /// Cloudflare gave no usable answer.
     #[error("Cloudflare's attack analytics cannot be read")]
-    Cloudflare(#[from] CfError),
+    Cloudflare(#[source] Box<CfError>),
     /// The contract has no attack analytics: an empty answer would mean nothing.
     #[error("Cloudflare says that this account has no attack analytics")]
     NotEnabled,
@@ -72,6 +72,12 @@ pub enum PollError {
     /// A task of ours panicked.
     #[error("addresses could not be looked up")]
     Lookup,
+}
+
+impl From<CfError> for PollError {
+    fn from(error: CfError) -> Self {
+        Self::Cloudflare(Box::new(error))
+    }
 }
 
 impl PollError {
@@ -121,7 +127,8 @@ pub struct Poller {
     enabled: bool,
     reach_read: Option<Duration>,
     limits_unread: Streak,
-    feed: Option<Feed>,
+    feed: Feed,
+    restored: bool,
     progress: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -149,7 +156,8 @@ impl Poller {
             enabled: true,
             reach_read: None,
             limits_unread: Streak::new(),
-            feed: None,
+            feed: Feed::default(),
+            restored: false,
             progress: Arc::new(|| ()),
         }
     }
@@ -186,13 +194,7 @@ impl Poller {
         let policy = self.parts.policy.clone();
         let now = self.parts.clock.now();
         let plan = plan(known.watermark, now, &policy, &self.reach);
-        if plan.watermark_ahead {
-            tracing::warn!(event = "mitigations.watermark.ahead", watermark = ?known.watermark, now = %now);
-        }
-        if let Some(lost) = plan.lost {
-            tracing::error!(event = "mitigations.gap.lost", from = %lost.from, to = %lost.to);
-        }
-        let own = policy.own.iter().copied().chain(known.own);
+        let own = policy.own.iter().copied().chain(known.own.iter().copied());
         let networks = Networks::new(own, &policy.anycast);
         let mut report = PollReport {
             from: plan.spans.first().map(|span| span.from),
@@ -202,7 +204,7 @@ impl Poller {
             ..PollReport::default()
         };
         let mut lost = plan.lost;
-        for span in plan.spans {
+        for &span in &plan.spans {
             let fetched = fetch(&self.parts.api, span, self.reach.page, now, &*self.progress).await?;
             report.queries += fetched.queries;
             let (geoip, around) = (Arc::clone(&self.parts.geoip), networks.clone());
@@ -218,6 +220,9 @@ impl Poller {
                 min_packets: policy.min_packets,
             };
             let kept = keep(&self.parts.db, rows, closing, self.parts.clock.now(), &*self.progress).await?;
+            if report.to.is_none() {
+                tell_of_the_mark(&plan, known.watermark);
+            }
             report.kept.add(kept);
             report.to = Some(span.to);
             for part in fetched.truncated {
@@ -229,9 +234,7 @@ impl Poller {
                 );
                 report.truncated.push(part);
             }
-            if let Some(feed) = &mut self.feed {
-                feed.succeeded();
-            }
+            self.feed.succeeded();
         }
         Ok(report)
     }
@@ -244,10 +247,10 @@ impl Poller {
                 Ok((keep::watermark(tx)?, feed::stored(tx)?, db::inventory::all(tx)?))
             })
             .await?;
-        if self.feed.is_none() {
-            let mut feed = Feed::default();
-            feed.restore(failing.as_deref(), self.parts.clock.now(), self.parts.clock.monotonic());
-            self.feed = Some(feed);
+        if !self.restored {
+            self.restored = true;
+            let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
+            self.feed.restore(failing.as_deref(), now, monotonic);
         }
         Ok(Known {
             watermark,
@@ -292,7 +295,7 @@ impl Poller {
 
     async fn note_failure(&mut self, error: PollError) -> Failure {
         let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
-        let feed = self.feed.get_or_insert_default();
+        let feed = &mut self.feed;
         let verdict = feed.failed(self.parts.policy.blind_after(), now, monotonic);
         let mut not_recorded = None;
         if let Some(write) = feed.write(verdict, &error.chain()) {
@@ -312,5 +315,15 @@ impl Poller {
             verdict,
             not_recorded,
         }
+    }
+}
+
+/// What a poll found odd about the watermark, told once it has moved.
+fn tell_of_the_mark(plan: &Plan, mark: Option<Timestamp>) {
+    if let Some(mark) = mark.filter(|_| plan.watermark_ahead) {
+        tracing::warn!(event = "mitigations.watermark.ahead", mark = %mark);
+    }
+    if let Some(lost) = plan.lost {
+        tracing::error!(event = "mitigations.gap.lost", from = %lost.from, to = %lost.to);
     }
 }

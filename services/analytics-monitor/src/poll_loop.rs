@@ -207,3 +207,74 @@ fn pause(outcome: &Result<PollReport, Failure>, policy: &Policy) -> Duration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::feed::Feed;
+    use crate::poll::PollError;
+    use crate::window::Span;
+
+    fn policy(poll_interval: Duration) -> Policy {
+        Policy {
+            poll_interval,
+            lookback: Duration::from_secs(900),
+            settle: Duration::from_secs(60),
+            min_packets: 1,
+            own: Vec::new(),
+            anycast: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_next_poll_comes_sooner_when_there_is_something_to_catch_up() {
+        let verdict = Feed::default().failed(SOON, Timestamp::UNIX_EPOCH, Duration::ZERO);
+        let failed = || Failure {
+            error: PollError::NotEnabled,
+            verdict,
+            not_recorded: None,
+        };
+        let behind = PollReport {
+            is_behind: true,
+            ..PollReport::default()
+        };
+        let usual = Duration::from_secs(300);
+        assert_eq!(pause(&Ok(PollReport::default()), &policy(usual)), usual);
+        assert_eq!(pause(&Ok(behind), &policy(usual)), SOON);
+        assert_eq!(pause(&Err(failed()), &policy(usual)), SOON);
+        let quick = Duration::from_secs(1);
+        assert_eq!(pause(&Err(failed()), &policy(quick)), quick);
+    }
+
+    #[test]
+    fn the_line_names_whatever_is_missing() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let span = Span {
+            from: at("2026-03-27T02:00:00Z"),
+            to: at("2026-03-27T02:30:00Z"),
+        };
+        let mut report = PollReport {
+            to: Some(span.to),
+            ..PollReport::default()
+        };
+        assert_eq!(
+            line(&report),
+            "read up to 27/03/2026 02:30:00 UTC, 0 new rows, 0 grown, 0 notices"
+        );
+        report.is_behind = true;
+        report.truncated = vec![span];
+        report.lost = Some(span);
+        report.no_networks = true;
+        let text = line(&report);
+        for part in [
+            "catching up",
+            "1 spans INCOMPLETE",
+            "GAP from 27/03/2026 02:00:00 UTC",
+            "everything is announced",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

@@ -1,28 +1,37 @@
 //! A cycle's outcome in one transaction: evidence, next states by compare-and-set, changed
-//! verdicts, the published answer, intents, timeline and notices.
+//! verdicts, the published answer, intents, timeline and notices. Only the actor's counts.
 
-use db::decisions::Now;
-use db::incidents::Line;
-use db::intents::NewIntent;
-use db::{DbError, WriteTx};
-use domain::bgp::BgpState;
-use domain::decision::{Effect, Mode, Verdict};
-use domain::evidence::Observed;
-use domain::ids::{EvidenceId, IncidentId, IntentId};
-use domain::intent::{Act, IntentState, Origin};
-use domain::notice::{Facts, Notice};
-use domain::prefix::Prefix;
-use domain::time::{minus, plus};
-use jiff::Timestamp;
 use std::time::Duration;
 
+use db::decisions::Now;
+use db::intents::NewIntent;
+use db::{DbError, WriteTx};
+use domain::decision::{Effect, Mode};
+use domain::evidence::Observed;
+use domain::ids::{EvidenceId, IncidentId, IntentId};
+use domain::intent::{Act, Origin};
+use domain::notice::{Facts, Notice};
+use domain::prefix::Prefix;
+use jiff::Timestamp;
+
+use crate::actor::LEASE;
+use crate::changes;
 use crate::cycle::{Answered, Cycle, EvidenceRecord};
+use crate::ledger::is_under_way;
+use crate::timeline::note_verdict;
 
-/// A matching change within this time after our call is ours (rule 11).
-const EXPLAINS_FOR: Duration = Duration::from_secs(15 * 60);
-
-/// How long before its end a hold is announced (rule 7).
-const HOLD_END_NOTICE: Duration = Duration::from_secs(600);
+/// What a commit needs to know besides the cycle.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Mode automation runs in.
+    pub mode: Mode,
+    /// Who commits: must hold the lease.
+    pub owner: String,
+    /// How long before anything may follow a hold its end is announced.
+    pub hold_end_notice: Duration,
+    /// How long an advertisement may wait for what explains it.
+    pub unexplained_for: Duration,
+}
 
 /// What a commit did that the loop wants to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +40,8 @@ pub struct Committed {
     pub filed: Vec<IntentId>,
     /// Prefixes whose verdict changed, with the new key.
     pub changed: Vec<(Prefix, String)>,
+    /// Another process is the actor: nothing was written.
+    pub not_ours: bool,
 }
 
 /// Writes a cycle.
@@ -38,25 +49,33 @@ pub struct Committed {
 /// # Errors
 /// [`DbError::Conflict`] when another process changed a state since it was read: nothing of the
 /// cycle is stored then.
-pub fn commit(tx: &WriteTx<'_>, cycle: &Cycle, mode: Mode) -> Result<Committed, DbError> {
+pub fn commit(tx: &WriteTx<'_>, cycle: &Cycle, terms: &Terms) -> Result<Committed, DbError> {
     let now = cycle.at;
+    // A process that was stopped during its cycle may have a successor by now.
+    if db::leases::get(tx, LEASE)?.is_none_or(|lease| lease.owner != terms.owner) {
+        return Ok(Committed {
+            not_ours: true,
+            ..Committed::default()
+        });
+    }
     let record = EvidenceRecord {
         version: 1,
         at: now,
         inputs: cycle.answers.iter().map(|answer| &answer.inputs).collect(),
     };
-    let evidence = db::decisions::store_evidence(tx, &record, now)?;
+    let evidence = db::decisions::store_evidence(tx, &record, cycle.evidence_at)?;
     let mut committed = Committed::default();
     for answer in &cycle.answers {
-        commit_prefix(tx, answer, evidence, mode, now, &mut committed)?;
+        commit_prefix(tx, answer, evidence, terms, now, &mut committed)?;
     }
+    cancel_forgotten(tx, cycle, now)?;
     if !cycle.restarted.is_empty() {
         let facts = Facts::MassCalm {
             prefixes: cycle.restarted.clone(),
         };
         db::outbox::enqueue(tx, &Notice::about(facts), now)?;
     }
-    for hold in db::holds::take_ending(tx, now, plus(now, HOLD_END_NOTICE))? {
+    for hold in prefix_ops::holds::take_ending(tx, terms.hold_end_notice, now)? {
         let Some(until) = hold.until else { continue };
         let facts = Facts::HoldEnding {
             prefix: hold.prefix,
@@ -69,24 +88,47 @@ pub fn commit(tx: &WriteTx<'_>, cycle: &Cycle, mode: Mode) -> Result<Committed, 
     Ok(committed)
 }
 
+/// An unsent automatic intent of a prefix that no cycle looks at would wait for ever, and all
+/// others with it.
+fn cancel_forgotten(tx: &WriteTx<'_>, cycle: &Cycle, now: Timestamp) -> Result<(), DbError> {
+    for intent in db::intents::open(tx)? {
+        let looked_at = cycle.answers.iter().any(|answer| answer.inputs.prefix == intent.prefix);
+        if intent.origin.is_automatic() && !looked_at {
+            db::intents::cancel_unsent(tx, intent.prefix, true, "the prefix is not known any more", now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Stores what was read, unless an act of ours has stored something newer meanwhile.
+fn store_reading(tx: &WriteTx<'_>, answer: &Answered, now: Timestamp) -> Result<(), DbError> {
+    let prefix = answer.inputs.prefix;
+    match &answer.known.reading {
+        Observed::Known { value, at } => {
+            let newest = db::inventory::get(tx, prefix)?.map(|entry| entry.read_at);
+            // One from the future was stored before a clock was set back.
+            if newest.is_some_and(|newest| newest > *at && newest <= now) {
+                return Ok(());
+            }
+            let mut read = answer.known.prefix.clone();
+            read.state = value.clone();
+            db::inventory::observed(tx, &read, answer.known.managed, *at)
+        }
+        Observed::Unavailable { reason } => db::inventory::failed(tx, prefix, reason, now),
+    }
+}
+
 fn commit_prefix(
     tx: &WriteTx<'_>,
     answer: &Answered,
     evidence: EvidenceId,
-    mode: Mode,
+    terms: &Terms,
     now: Timestamp,
     committed: &mut Committed,
 ) -> Result<(), DbError> {
     let prefix = answer.inputs.prefix;
     let decision = &answer.decision;
-    match &answer.known.reading {
-        Observed::Known { value, at } => {
-            let mut read = answer.known.prefix.clone();
-            read.state = value.clone();
-            db::inventory::observed(tx, &read, answer.known.managed, *at)?;
-        }
-        Observed::Unavailable { reason } => db::inventory::failed(tx, prefix, reason, now)?,
-    }
+    store_reading(tx, answer, now)?;
     let version = if answer.before.state == decision.state {
         answer.before.version
     } else {
@@ -113,26 +155,45 @@ fn commit_prefix(
         decision: decision.clone(),
         bgp: answer.known.reading.value().cloned(),
         managed: answer.known.managed,
-        mode,
+        mode: terms.mode,
     };
     db::decisions::publish(tx, &published, Some(evidence))?;
+    changes::settle(tx, prefix, incident, terms.unexplained_for, now)?;
+    let context = Context {
+        answer,
+        version,
+        evidence,
+        incident,
+        now,
+    };
     for effect in &decision.effects {
-        apply(tx, effect, answer, version, evidence, incident, now, committed)?;
+        apply(tx, effect, &context, committed)?;
     }
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)] // one transaction's context, used nowhere else
-fn apply(
-    tx: &WriteTx<'_>,
-    effect: &Effect,
-    answer: &Answered,
+/// What the effects of one decision have in common.
+struct Context<'a> {
+    answer: &'a Answered,
     version: i64,
     evidence: EvidenceId,
     incident: Option<IncidentId>,
     now: Timestamp,
+}
+
+fn apply(
+    tx: &WriteTx<'_>,
+    effect: &Effect,
+    context: &Context<'_>,
     committed: &mut Committed,
 ) -> Result<(), DbError> {
+    let Context {
+        answer,
+        version,
+        evidence,
+        incident,
+        now,
+    } = *context;
     let prefix = answer.inputs.prefix;
     let tell = |facts: Facts| -> Result<(), DbError> {
         let notice = Notice {
@@ -150,7 +211,7 @@ fn apply(
                 return Ok(());
             }
             // One at a time, also within a cycle (rule 8).
-            if db::intents::open(tx)?.iter().any(|intent| intent.origin.is_automatic()) {
+            if db::intents::open(tx)?.iter().any(|intent| is_under_way(intent, now)) {
                 return Ok(());
             }
             let state = &answer.decision.state;
@@ -198,133 +259,7 @@ fn apply(
         }),
         Effect::BgpChanged { before, after } => {
             let Some(before) = before else { return Ok(()) };
-            bgp_changed(tx, answer, before, after, incident, now)
+            changes::changed(tx, prefix, (before, after), incident, now)
         }
     }
-}
-
-/// A change of the live state: ours, Cloudflare's own auto-advertisement, or somebody else's.
-fn bgp_changed(
-    tx: &WriteTx<'_>,
-    answer: &Answered,
-    before: &BgpState,
-    after: &BgpState,
-    incident: Option<IncidentId>,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    let prefix = answer.inputs.prefix;
-    let window = minus(now, EXPLAINS_FOR);
-    let only_flag = BgpState {
-        advertised: before.advertised,
-        advertised_modified_at: before.advertised_modified_at,
-        ..after.clone()
-    } == *before;
-    let explained = match after.advertised {
-        Some(advertised) if only_flag => {
-            let ours = db::intents::explains(tx, prefix, advertised, window)?.is_some();
-            ours || (advertised && db::events::advertised_since(tx, prefix, window)?)
-        }
-        _ => false,
-    };
-    if after.advertised != before.advertised
-        && let Some(incident) = incident
-    {
-        let (kind, text) = match after.advertised {
-            Some(true) => ("seen_advertised", format!("{prefix} is advertised at Cloudflare")),
-            Some(false) => ("seen_withdrawn", format!("{prefix} is not advertised any more")),
-            None => ("seen_unknown", format!("Cloudflare does not say whether {prefix} is advertised")),
-        };
-        let line = Line {
-            at: after.advertised_modified_at.filter(|at| *at <= now).unwrap_or(now),
-            kind: kind.into(),
-            text,
-            source: "autowithdraw".into(),
-            actor: None,
-            reference: None,
-        };
-        db::incidents::note(tx, incident, &line, now)?;
-    }
-    if explained {
-        return Ok(());
-    }
-    assert_again(tx, answer, after, now)?;
-    let notice = Notice {
-        facts: Facts::ForeignChange {
-            prefix,
-            before: before.clone(),
-            after: after.clone(),
-        },
-        event: None,
-        incident,
-        group: None,
-    };
-    db::outbox::enqueue(tx, &notice, now).map(drop)
-}
-
-/// A person's advertise that a read within 15 min shows withdrawn is asserted again (rule 12).
-fn assert_again(tx: &WriteTx<'_>, answer: &Answered, after: &BgpState, now: Timestamp) -> Result<(), DbError> {
-    if after.advertised != Some(false) {
-        return Ok(());
-    }
-    let window = minus(now, EXPLAINS_FOR);
-    let newest = db::intents::newest(tx, Some(answer.inputs.prefix), 1)?;
-    let Some(last) = newest.into_iter().next() else {
-        return Ok(());
-    };
-    let recent = last.sending_at.is_some_and(|at| at >= window);
-    if last.act != Act::Advertise || last.state != IntentState::Done || !recent || last.origin.is_automatic() {
-        return Ok(());
-    }
-    let again = NewIntent {
-        prefix: last.prefix,
-        act: Act::Advertise,
-        origin: last.origin,
-        reason: format!("asserted again, a read showed it withdrawn: {}", last.reason),
-        prefix_id: last.prefix_id,
-        bgp_prefix_id: last.bgp_prefix_id,
-        epoch: None,
-        state_version: None,
-        evidence: None,
-        incident: last.incident,
-        calm_s: None,
-        peak: None,
-        systems: Vec::new(),
-        attack_began_at: None,
-        attack_ended_at: None,
-        force: false,
-    };
-    db::intents::file(tx, &again, now).map(drop)
-}
-
-fn note_verdict(tx: &WriteTx<'_>, incident: IncidentId, answer: &Answered, now: Timestamp) -> Result<(), DbError> {
-    let decision = &answer.decision;
-    let prefix = answer.inputs.prefix;
-    let (kind, text) = match &decision.verdict {
-        Verdict::Attack => {
-            let latest = decision.latest.unwrap_or_default();
-            let rate = format!("{} / {}", latest.bit_rate, latest.packet_rate);
-            ("attack_seen", format!("drops on {prefix} exceed both thresholds: {rate} over the look-back"))
-        }
-        Verdict::Calm { since, .. } => (
-            "calm_running",
-            format!("no attack on {prefix} since {}; calm clock runs", domain::time::for_people_seconds(*since)),
-        ),
-        Verdict::Withdraw => ("calm_proven", format!("calm on {prefix} is proven: {}", decision.next.because)),
-        Verdict::Blocked { .. } => ("blocked", format!("calm on {prefix} is proven, but {}", decision.next.because)),
-        Verdict::Unknown { because, .. } => ("unknown", format!("{prefix} is unknown: {}", because.explain())),
-        Verdict::Propagating { until } => (
-            "propagating",
-            format!("the announcement of {prefix} spreads until {}", domain::time::for_people_seconds(*until)),
-        ),
-        Verdict::Direct | Verdict::NotManaged => return Ok(()),
-    };
-    let line = Line {
-        at: now,
-        kind: kind.into(),
-        text,
-        source: "autowithdraw".into(),
-        actor: None,
-        reference: None,
-    };
-    db::incidents::note(tx, incident, &line, now)
 }

@@ -1,7 +1,8 @@
 //! One cycle: gather what can be read, decide for every prefix. Writing is [`crate::commit`]'s.
 //!
 //! What could not be read is named as such and reaches the decision as unknown; nothing here
-//! replaces a failed reading by an empty one.
+//! replaces a failed reading by an empty one. A reading is as old as the moment it was asked for,
+//! and a cycle ends in time even when nobody answers: one that never ended would never tell anybody.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,45 +11,29 @@ use cf_api::CloudflareClient;
 use cf_api::graphql::traffic::{Resolution, TrafficRequest};
 use daemon::SharedClock;
 use db::decisions::StateRow;
-use db::{Db, DbError, ReadTx};
-use domain::alert::OpenAlert;
+use db::{Db, DbError};
 use domain::bgp::BgpState;
 use domain::brakes;
 use domain::calm::CalmTrack;
-use domain::decision::{Decision, Inputs, Managed, Policy, apply_mass_calm_brake, decide};
+use domain::decision::{Decision, DirectRoute, Inputs, Managed, Policy, apply_mass_calm_brake, decide};
 use domain::evidence::{Observed, PrefixTraffic, assign};
-use domain::hold::Hold;
 use domain::prefix::Prefix;
-use domain::time::{ceil_to, minus, since};
+use domain::time::ceil_to;
 use jiff::Timestamp;
 use serde::Serialize;
 use settings::Settings;
 
 use crate::inventory::{Inventory, Known};
+use crate::ledger::{Ledger, Spans, changed_by_us};
 use crate::policy::{policy, systems};
 use crate::routes::RouteChecks;
-
-/// Name under which the receiver beats.
-const RECEIVER: &str = "cloudflare-webhook";
-
-/// Cursor of the alert history, kept by the analytics monitor when it catches up.
-pub const HISTORY_CURSOR: &str = "alert_history";
-
-/// How old the receiver's sign of life, or the history cursor, may be for open alerts to be known.
-const ALERTS_KNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// Rows asked for at most; Cloudflare's own example of a node's `maxPageSize`.
 const ROW_LIMIT: u32 = 10_000;
 
-/// What the database says at the begin of a cycle, in one snapshot.
-#[derive(Debug, Default)]
-struct Ledger {
-    states: BTreeMap<Prefix, StateRow>,
-    alerts: Option<Observed<Vec<OpenAlert>>>,
-    holds: Vec<Hold>,
-    withdrawals: Vec<(Prefix, Timestamp)>,
-    open_automatic: Vec<Prefix>,
-}
+/// How long the analytics query may take: as long as the next one is not due, within these bounds.
+pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(20);
+const TRAFFIC_AT_LEAST: Duration = Duration::from_secs(5);
 
 /// What a cycle saw and answered for one prefix.
 #[derive(Debug, Clone)]
@@ -68,6 +53,8 @@ pub struct Answered {
 pub struct Cycle {
     /// When its inputs were complete.
     pub at: Timestamp,
+    /// How old its evidence is: when the traffic was asked for.
+    pub evidence_at: Timestamp,
     /// One per known prefix.
     pub answers: Vec<Answered>,
     /// Prefixes whose calm was started anew by the mass-calm brake.
@@ -105,12 +92,23 @@ pub struct Gatherer {
     pub inventory: Inventory,
     /// Direct routes.
     pub routes: RouteChecks,
+    /// The spans that the database is asked for.
+    pub spans: Spans,
 }
 
 impl std::fmt::Debug for Gatherer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gatherer").field("inventory", &self.inventory).finish_non_exhaustive()
     }
+}
+
+/// Everything that was gathered before the first decision.
+struct Gathered {
+    ledger: Ledger,
+    policies: BTreeMap<Prefix, Policy>,
+    traffic: BTreeMap<Prefix, Observed<PrefixTraffic>>,
+    routes: BTreeMap<Prefix, DirectRoute>,
+    now: Timestamp,
 }
 
 impl Gatherer {
@@ -120,10 +118,10 @@ impl Gatherer {
     /// The database could not be read; without it neither holds nor alerts are known, and nothing
     /// may be decided.
     pub async fn run(&mut self) -> Result<Cycle, DbError> {
+        self.ask_after_own_acts().await?;
         self.inventory.refresh().await;
         let known: Vec<Known> = self.inventory.known().cloned().collect();
         let rotation = self.inventory.rotation();
-        let ledger = self.read_ledger(known.iter().map(|known| known.prefix.prefix).collect()).await?;
         let policies: BTreeMap<Prefix, Policy> = known
             .iter()
             .map(|known| {
@@ -131,57 +129,32 @@ impl Gatherer {
                 (prefix, policy(&self.settings.autowithdraw, prefix, rotation))
             })
             .collect();
-        let (traffic, traffic_error) = self.read_traffic(&known, &ledger, &policies).await;
-        let mut routes = BTreeMap::new();
-        for known in known.iter().filter(|known| is_advertised(known)) {
-            let prefix = known.prefix.prefix;
-            routes.insert(prefix, self.routes.of(prefix, &self.settings.autowithdraw).await);
-        }
-        let now = self.clock.now();
-        let alerts = ledger
-            .alerts
-            .clone()
-            .unwrap_or_else(|| Observed::unavailable("the ledger was not read"));
-        let mut answers: Vec<Answered> = known
-            .into_iter()
-            .filter_map(|known| {
-                let prefix = known.prefix.prefix;
-                let policy = policies.get(&prefix)?;
-                let inputs = Inputs {
-                    prefix,
-                    managed: if known.managed { Managed::Yes } else { Managed::NotListed },
-                    bgp: known.reading.clone(),
-                    traffic: traffic
-                        .get(&prefix)
-                        .cloned()
-                        .unwrap_or_else(|| Observed::unavailable("it was not asked for")),
-                    alerts: alerts.clone(),
-                    hold: domain::hold::in_force(&ledger.holds, prefix, now).cloned(),
-                    direct_route: routes
-                        .get(&prefix)
-                        .cloned()
-                        .unwrap_or(domain::decision::DirectRoute::NotDeclared),
-                    own_withdrawals: of_prefix(&ledger.withdrawals, prefix),
-                    all_withdrawals: ledger.withdrawals.iter().map(|(_, at)| *at).collect(),
-                    other_intent_open: ledger.open_automatic.iter().any(|other| *other != prefix),
-                    now,
-                };
-                let before = ledger.states.get(&prefix).cloned().unwrap_or(StateRow {
-                    version: 0,
-                    state: Default::default(),
-                });
-                let decision = decide(&before.state, &inputs, policy);
-                Some(Answered {
-                    known,
-                    before,
-                    inputs,
-                    decision,
-                })
-            })
+        let prefixes = known.iter().map(|known| known.prefix.prefix).collect();
+        let ledger = Ledger::read(&self.db, prefixes, self.spans, self.clock.now()).await?;
+        let asked_at = self.clock.now();
+        let (traffic, traffic_error) = self.read_traffic(&known, &ledger, &policies, asked_at).await;
+        // Asked once more: what came in while the analytics answered counts in this cycle.
+        let prefixes = known.iter().map(|known| known.prefix.prefix).collect();
+        let ledger = Ledger::read(&self.db, prefixes, self.spans, self.clock.now()).await?;
+        let managed = |known: &&Known| known.managed && known.is_advertised();
+        let routes = known
+            .iter()
+            .filter(managed)
+            .map(|known| known.prefix.prefix)
+            .map(|prefix| (prefix, self.routes.of(prefix, &self.settings.autowithdraw)))
             .collect();
+        let gathered = Gathered {
+            ledger,
+            policies,
+            traffic,
+            routes,
+            now: self.clock.now(),
+        };
+        let mut answers: Vec<Answered> = known.into_iter().filter_map(|known| answer(known, &gathered)).collect();
         let restarted = apply_brake(&mut answers);
         Ok(Cycle {
-            at: now,
+            at: gathered.now,
+            evidence_at: asked_at,
             answers,
             restarted,
             traffic_error,
@@ -190,28 +163,20 @@ impl Gatherer {
         })
     }
 
-    async fn read_ledger(&self, prefixes: Vec<Prefix>) -> Result<Ledger, DbError> {
-        let now = self.clock.now();
-        let veto = self.settings.autowithdraw.open_alert_veto;
-        self.db
-            .read("cycle.ledger", move |tx| {
-                let mut ledger = Ledger {
-                    holds: db::holds::in_force(tx, now)?,
-                    withdrawals: db::intents::automatic_withdrawals(tx, minus(now, brakes::FLAP_MEMORY))?,
-                    open_automatic: db::intents::open(tx)?
-                        .into_iter()
-                        .filter(|intent| intent.origin.is_automatic())
-                        .map(|intent| intent.prefix)
-                        .collect(),
-                    alerts: Some(open_alerts(tx, minus(now, veto), now)?),
-                    ..Ledger::default()
-                };
-                for prefix in prefixes {
-                    ledger.states.insert(prefix, db::decisions::state(tx, prefix)?);
-                }
-                Ok(ledger)
+    /// What we changed ourselves, here or by a command, is read again before it is decided on.
+    async fn ask_after_own_acts(&mut self) -> Result<(), DbError> {
+        let read_at = self
+            .inventory
+            .known()
+            .map(|known| match &known.reading {
+                Observed::Known { at, .. } => (known.prefix.prefix, Some(*at)),
+                Observed::Unavailable { .. } => (known.prefix.prefix, None),
             })
-            .await
+            .collect();
+        for prefix in changed_by_us(&self.db, read_at).await? {
+            self.inventory.ask_soon(prefix);
+        }
+        Ok(())
     }
 
     /// One batched query for all advertised prefixes.
@@ -220,74 +185,100 @@ impl Gatherer {
         known: &[Known],
         ledger: &Ledger,
         policies: &BTreeMap<Prefix, Policy>,
+        asked_at: Timestamp,
     ) -> (BTreeMap<Prefix, Observed<PrefixTraffic>>, Option<String>) {
-        let advertised: Vec<Prefix> = known
+        let advertised: Vec<&Known> = known.iter().filter(|known| known.is_advertised()).collect();
+        let from = advertised
             .iter()
-            .filter(|known| is_advertised(known))
-            .map(|known| known.prefix.prefix)
-            .collect();
-        let now = self.clock.now();
-        let Some(from) = known
-            .iter()
-            .filter(|known| is_advertised(known))
-            .filter_map(|known| self.read_from(known, ledger, policies, now))
-            .min()
-        else {
+            .filter_map(|known| read_from(known, ledger, policies, asked_at))
+            .min();
+        let Some(from) = from else {
             return (BTreeMap::new(), None);
         };
+        let prefixes: Vec<Prefix> = advertised.iter().map(|known| known.prefix.prefix).collect();
         let resolution = resolution(self.settings.autowithdraw.attack_lookback);
         let request = TrafficRequest {
             from,
-            to: ceil_to(now, resolution.bucket()),
+            to: ceil_to(asked_at, resolution.bucket()),
             resolution,
             limit: ROW_LIMIT,
         };
-        match self.api.traffic(request, now).await {
-            Ok(answer) => {
-                let read_at = self.clock.now();
-                let shares = assign(&answer.window, &advertised, &systems(&self.settings.autowithdraw));
+        let within = self
+            .settings
+            .autowithdraw
+            .check_interval
+            .clamp(TRAFFIC_AT_LEAST, TRAFFIC_WITHIN);
+        let because = match tokio::time::timeout(within, self.api.traffic(request, asked_at)).await {
+            Ok(Ok(answer)) => {
+                let shares = assign(&answer.window, &prefixes, &systems(&self.settings.autowithdraw));
                 let readings = shares
                     .into_iter()
-                    .map(|(prefix, share)| (prefix, Observed::known(share, read_at)))
+                    .map(|(prefix, share)| (prefix, Observed::known(share, asked_at)))
                     .collect();
-                (readings, None)
+                return (readings, None);
             }
-            Err(error) => {
-                let because = error.to_string();
-                let readings = advertised
-                    .into_iter()
-                    .map(|prefix| (prefix, Observed::unavailable(because.clone())))
-                    .collect();
-                (readings, Some(because))
-            }
-        }
-    }
-
-    fn read_from(
-        &self,
-        known: &Known,
-        ledger: &Ledger,
-        policies: &BTreeMap<Prefix, Policy>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let prefix = known.prefix.prefix;
-        let policy = policies.get(&prefix)?;
-        let epoch = known.reading.value().and_then(BgpState::epoch)?;
-        let remembered = ledger.states.get(&prefix).and_then(|row| row.state.calm.clone());
-        let track = remembered
-            .filter(|track| track.epoch == epoch)
-            .unwrap_or_else(|| CalmTrack::begin(epoch, &policy.traffic));
-        let calm_period = brakes::calm_period(policy.calm_period, &of_prefix(&ledger.withdrawals, prefix), now);
-        Some(track.read_from(&policy.traffic, calm_period, now).min(now))
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("analytics did not answer within {} s", within.as_secs()),
+        };
+        let readings = prefixes
+            .into_iter()
+            .map(|prefix| (prefix, Observed::unavailable(because.clone())))
+            .collect();
+        (readings, Some(because))
     }
 }
 
-fn is_advertised(known: &Known) -> bool {
-    known.reading.value().is_some_and(|state| state.epoch().is_some())
+/// Decides for one prefix.
+fn answer(known: Known, gathered: &Gathered) -> Option<Answered> {
+    let prefix = known.prefix.prefix;
+    let ledger = &gathered.ledger;
+    let policy = gathered.policies.get(&prefix)?;
+    let inputs = Inputs {
+        prefix,
+        managed: if known.managed { Managed::Yes } else { Managed::NotListed },
+        bgp: known.reading.clone(),
+        traffic: gathered
+            .traffic
+            .get(&prefix)
+            .cloned()
+            .unwrap_or_else(|| Observed::unavailable("it was not asked for")),
+        alerts: ledger.alerts.clone(),
+        hold: domain::hold::in_force(&ledger.holds, prefix, gathered.now).cloned(),
+        direct_route: gathered.routes.get(&prefix).cloned().unwrap_or(DirectRoute::NotDeclared),
+        own_withdrawals: ledger.withdrawals_of(prefix),
+        all_withdrawals: ledger.withdrawals.iter().map(|(_, at)| *at).collect(),
+        other_intent_open: ledger.under_way.iter().any(|other| *other != prefix),
+        now: gathered.now,
+    };
+    let before = ledger.states.get(&prefix).cloned().unwrap_or(StateRow {
+        version: 0,
+        state: Default::default(),
+    });
+    let decision = decide(&before.state, &inputs, policy);
+    Some(Answered {
+        known,
+        before,
+        inputs,
+        decision,
+    })
 }
 
-fn of_prefix(withdrawals: &[(Prefix, Timestamp)], prefix: Prefix) -> Vec<Timestamp> {
-    withdrawals.iter().filter(|(of, _)| *of == prefix).map(|(_, at)| *at).collect()
+/// Where the query must begin for one prefix.
+fn read_from(
+    known: &Known,
+    ledger: &Ledger,
+    policies: &BTreeMap<Prefix, Policy>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let prefix = known.prefix.prefix;
+    let policy = policies.get(&prefix)?;
+    let epoch = known.reading.value().and_then(BgpState::epoch)?;
+    let remembered = ledger.states.get(&prefix).and_then(|row| row.state.calm.clone());
+    let track = remembered
+        .filter(|track| track.epoch == epoch)
+        .unwrap_or_else(|| CalmTrack::begin(epoch, &policy.traffic));
+    let calm_period = brakes::calm_period(policy.calm_period, &ledger.withdrawals_of(prefix), now);
+    Some(track.read_from(&policy.traffic, calm_period, now).min(now))
 }
 
 /// The resolution the decision's bucket length asks for; see [`domain::calm::TrafficPolicy::bucket`].
@@ -297,21 +288,6 @@ fn resolution(lookback: Duration) -> Resolution {
         50.. => Resolution::TenSeconds,
         _ => Resolution::Second,
     }
-}
-
-/// Open alerts, if somebody would have told us of them (rule 6).
-fn open_alerts(tx: &ReadTx<'_>, since_when: Timestamp, now: Timestamp) -> Result<Observed<Vec<OpenAlert>>, DbError> {
-    let beat = db::heartbeats::of(tx, RECEIVER)?.map(|beat| beat.beat_at);
-    let cursor = db::leases::cursor(tx, HISTORY_CURSOR)?.as_deref().and_then(domain::time::from_text);
-    let heard = beat.max(cursor);
-    Ok(match heard {
-        Some(at) if since(now, at) <= ALERTS_KNOWN_FOR => Observed::known(db::ledger::open(tx, since_when)?, now),
-        Some(at) => Observed::unavailable(format!(
-            "the webhook receiver was last alive {}",
-            domain::time::for_people(at)
-        )),
-        None => Observed::unavailable("the webhook receiver never ran"),
-    })
 }
 
 fn apply_brake(answers: &mut [Answered]) -> Vec<Prefix> {

@@ -1,32 +1,34 @@
 //! The decision loop: bump the lease, run a cycle when one is due, take the next step of every
 //! open intent. It alone feeds the lease and the watchdog, so a loop that stands still loses both.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::health::CheckHandle;
-use daemon::{Frame, LoopHandle, SharedClock, Streak};
+use daemon::{Frame, LoopHandle, Shutdown, Streak};
+use db::intents::Intent;
 use db::{Db, DbError};
-use domain::decision::Mode;
-use domain::notice::{Facts, Notice};
-use jiff::Timestamp;
+use domain::decision::Verdict;
+use domain::ids::IntentId;
+use domain::intent::Act;
+use futures_util::stream::{self, StreamExt};
 use prefix_ops::{PrefixOps, Step};
 use tokio::time::MissedTickBehavior;
 
 use crate::actor::{LeaseHolder, Standing};
-use crate::commit::commit;
+use crate::commit::{Committed, Terms, commit};
 use crate::cycle::{Cycle, Gatherer};
+use crate::feeds::Feed;
 use crate::status;
+use crate::working::{BUMP_EVERY, Ended, Progress, WORK_LIMIT};
 
-/// Longest pause between two turns: the lease's bump must never be older than 5 s before a call.
-const TURN: Duration = Duration::from_secs(2);
+/// Steps of different intents at the same time: one that waits for Cloudflare must not keep an
+/// advertise waiting.
+const CONCURRENT_STEPS: usize = 4;
 
-/// A cycle or a step that takes longer has failed; the lease is not bumped beyond it.
-const WORK_LIMIT: Duration = Duration::from_secs(45);
-
-/// What people call the list of prefixes.
-const FEED: &str = "list of prefixes";
+/// How long a step may go on once the process is to end: most calls are over by then, and what is
+/// not is found in the journal and read back.
+const LAST_STEPS: Duration = Duration::from_secs(4);
 
 /// Limit within which the loop promises progress.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(60);
@@ -43,29 +45,34 @@ pub struct DecideLoop {
     pub ops: PrefixOps,
     /// The lease.
     pub holder: Arc<LeaseHolder>,
-    /// Mode.
-    pub mode: Mode,
+    /// Mode and spans of the commit.
+    pub terms: Terms,
     /// Time between two cycles.
     pub check_interval: Duration,
     /// Health of the evidence.
     pub health: CheckHandle,
-    /// The account's prefixes cannot be listed for this long: people are told.
+    /// What fails for this long is told.
     pub blind_after: Duration,
-    /// Since when they cannot be listed, and whether that was announced.
-    pub unlisted: Option<(Timestamp, bool)>,
 }
 
 impl std::fmt::Debug for DecideLoop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DecideLoop").field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("DecideLoop").field("terms", &self.terms).finish_non_exhaustive()
     }
 }
 
-#[derive(Default)]
-struct Streaks {
+/// What the loop remembers from turn to turn.
+struct Memory {
     database: Streak,
     traffic: Streak,
     discovery: Streak,
+    /// Without the list of prefixes there may be advertised ones that nobody watches, and no
+    /// prefix whose verdict could say so.
+    list: Feed,
+    /// Without cycles no verdict says anything.
+    cycles: Feed,
+    /// On the monotonic clock.
+    next_cycle: Duration,
 }
 
 impl DecideLoop {
@@ -74,13 +81,19 @@ impl DecideLoop {
     /// # Errors
     /// None: trouble with the database or Cloudflare is waited out, visibly. Only a bug ends it.
     pub async fn run(mut self, turn: LoopHandle) -> anyhow::Result<()> {
-        let clock: SharedClock = self.frame.clock().clone();
-        let mut turns = tokio::time::interval(TURN.min(self.check_interval / 2).max(Duration::from_millis(50)));
+        let shutdown: Shutdown = self.frame.shutdown().clone();
+        let mut turns = tokio::time::interval(BUMP_EVERY.min(self.check_interval / 2).max(Duration::from_millis(50)));
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stop = std::pin::pin!(self.frame.shutdown().triggered());
-        let mut next_cycle = clock.monotonic();
-        let mut streaks = Streaks::default();
-        loop {
+        let mut stop = std::pin::pin!(shutdown.triggered());
+        let mut memory = Memory {
+            database: Streak::new(),
+            traffic: Streak::new(),
+            discovery: Streak::new(),
+            list: Feed::new("list of prefixes"),
+            cycles: Feed::new("decisions about withdrawals"),
+            next_cycle: self.monotonic(),
+        };
+        while !shutdown.is_triggered() {
             tokio::select! {
                 _ = &mut stop => break,
                 _ = turns.tick() => {}
@@ -89,7 +102,7 @@ impl DecideLoop {
             let standing = match self.holder.progress(&self.db).await {
                 Ok(standing) => standing,
                 Err(error) => {
-                    self.database_failed(&mut streaks.database, &error, &clock);
+                    self.cycle_failed(&mut memory, &error.to_string(), Some(&error)).await;
                     continue;
                 }
             };
@@ -98,11 +111,11 @@ impl DecideLoop {
                 self.frame.status(format!("standing by: {owner} is the actor"));
                 continue;
             }
-            if clock.monotonic() >= next_cycle {
-                next_cycle = clock.monotonic() + self.check_interval;
-                self.cycle(&turn, &standing, &mut streaks, &clock).await;
+            if self.monotonic() >= memory.next_cycle {
+                memory.next_cycle = self.monotonic() + self.check_interval;
+                self.cycle(&turn, &shutdown, &standing, &mut memory).await;
             }
-            self.advance(&turn, &mut streaks, &clock).await;
+            self.advance(&turn, &shutdown, &mut memory).await;
         }
         // A successor need not wait for our death.
         if let Err(error) = self.holder.release(&self.db).await {
@@ -111,148 +124,153 @@ impl DecideLoop {
         Ok(())
     }
 
-    async fn cycle(&mut self, turn: &LoopHandle, standing: &Standing, streaks: &mut Streaks, clock: &SharedClock) {
+    fn monotonic(&self) -> Duration {
+        self.frame.clock().monotonic()
+    }
+
+    async fn cycle(&mut self, turn: &LoopHandle, shutdown: &Shutdown, standing: &Standing, memory: &mut Memory) {
         let (holder, db) = (Arc::clone(&self.holder), self.db.clone());
-        let cycle = match working(turn, &holder, &db, self.gatherer.run()).await {
-            Some(Ok(cycle)) => cycle,
-            Some(Err(error)) => {
-                self.database_failed(&mut streaks.database, &error, clock);
-                return;
-            }
-            None => {
-                tracing::error!(event = "cycle.too_slow", limit_s = WORK_LIMIT.as_secs());
-                self.health.failing("the last cycle did not end in time");
-                return;
-            }
+        let progress = Progress {
+            turn,
+            holder: &holder,
+            db: &db,
+            shutdown,
         };
-        let cycle = Arc::new(cycle);
-        let (stored, mode) = (Arc::clone(&cycle), self.mode);
-        match self.db.write("cycle.commit", move |tx| commit(tx, &stored, mode)).await {
-            Ok(committed) => {
-                if let Some(run) = streaks.database.recovered(clock.monotonic()) {
-                    tracing::info!(event = "cycle.database.recovered", failures = run.failures);
-                }
-                for (prefix, verdict) in committed.changed {
-                    let because = cycle
-                        .answers
-                        .iter()
-                        .find(|answer| answer.inputs.prefix == prefix)
-                        .map_or("", |answer| answer.decision.next.because.as_str());
-                    tracing::info!(event = "decision.changed", prefix = %prefix, verdict, because);
-                }
-                for intent in committed.filed {
-                    tracing::info!(event = "withdraw.intent.created", intent = intent.0);
-                }
-                self.report(&cycle, standing, streaks, clock);
-                self.announce_unlisted(&cycle).await;
+        let cycle = match progress.of(Duration::ZERO, self.gatherer.run()).await {
+            Ended::Done(Ok(cycle)) => Arc::new(cycle),
+            Ended::Done(Err(error)) => {
+                self.cycle_failed(memory, &error.to_string(), Some(&error)).await;
+                return;
             }
-            Err(error) => self.database_failed(&mut streaks.database, &error, clock),
+            Ended::TooSlow => {
+                let limit_s = WORK_LIMIT.as_secs();
+                tracing::error!(event = "cycle.too_slow", limit_s);
+                let because = format!("the last cycle did not end within {limit_s} s");
+                self.cycle_failed(memory, &because, None).await;
+                return;
+            }
+            Ended::Stopped => return,
+        };
+        let (stored, terms) = (Arc::clone(&cycle), self.terms.clone());
+        match self.db.write("cycle.commit", move |tx| commit(tx, &stored, &terms)).await {
+            Ok(committed) if committed.not_ours => tracing::warn!(event = "cycle.dropped", because = "not the actor"),
+            Ok(committed) => {
+                if let Some(run) = memory.database.recovered(self.monotonic()) {
+                    tracing::info!(event = "cycle.recovered", failures = run.failures);
+                }
+                tell_log(&cycle, committed);
+                self.report(&cycle, standing, memory);
+                memory.list.observe(&self.db, cycle.discovery_error.as_deref(), self.blind_after, cycle.at).await;
+                memory.cycles.observe(&self.db, None, self.blind_after, cycle.at).await;
+            }
+            Err(error) => self.cycle_failed(memory, &error.to_string(), Some(&error)).await,
         }
     }
 
-    fn report(&self, cycle: &Cycle, standing: &Standing, streaks: &mut Streaks, clock: &SharedClock) {
-        let now = clock.monotonic();
-        note_streak(&mut streaks.traffic, cycle.traffic_error.as_deref(), "cycle.traffic", now);
-        note_streak(&mut streaks.discovery, cycle.discovery_error.as_deref(), "cycle.discovery", now);
-        let line = status::line(cycle, self.mode, standing);
-        let blind = cycle
+    fn report(&self, cycle: &Cycle, standing: &Standing, memory: &mut Memory) {
+        let now = self.monotonic();
+        note_streak(&mut memory.traffic, cycle.traffic_error.as_deref(), "traffic", now);
+        note_streak(&mut memory.discovery, cycle.discovery_error.as_deref(), "list of prefixes", now);
+        let line = status::line(cycle, self.terms.mode, standing);
+        let blind = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
+        let is_blind = cycle
             .answers
             .iter()
-            .filter(|answer| matches!(answer.decision.verdict, domain::decision::Verdict::Unknown { .. }))
-            .count();
-        if blind > 0 {
-            self.health.degraded(&*line);
-        } else if let Some(error) = &cycle.discovery_error {
+            .any(|answer| answer.known.managed && blind(&answer.decision.verdict));
+        if let Some(error) = &cycle.discovery_error {
             self.health.degraded(format!("the account's prefixes cannot be listed: {error}"));
         } else if !cycle.missing.is_empty() {
             let missing: Vec<String> = cycle.missing.iter().map(ToString::to_string).collect();
             let missing = missing.join(", ");
             self.health.degraded(format!("listed as managed, but not known to Cloudflare: {missing}"));
+        } else if is_blind {
+            self.health.degraded(&*line);
         } else {
             self.health.ok(&*line);
         }
         self.frame.status(line);
     }
 
-    /// Without the list of prefixes there may be advertised ones that nobody watches, and no
-    /// prefix whose verdict could say so.
-    async fn announce_unlisted(&mut self, cycle: &Cycle) {
-        let facts = match (&cycle.discovery_error, self.unlisted) {
-            (Some(because), None) => {
-                self.unlisted = Some((cycle.at, false));
-                tracing::debug!(event = "cycle.unlisted", because);
-                return;
-            }
-            (Some(because), Some((since, false))) if domain::time::since(cycle.at, since) >= self.blind_after => {
-                Facts::FeedBlind {
-                    feed: FEED.into(),
-                    because: because.clone(),
-                    since,
-                }
-            }
-            (None, Some((since, true))) => Facts::FeedRestored {
-                feed: FEED.into(),
-                since,
-            },
-            (None, Some((_, false))) => {
-                self.unlisted = None;
-                return;
-            }
-            _ => return,
-        };
-        let now = cycle.at;
-        let told = self
-            .db
-            .write("prefix_list.notice", move |tx| {
-                db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
-            })
-            .await;
-        // What could not be stored is said in the next cycle.
-        if told.is_ok() {
-            self.unlisted = match (&cycle.discovery_error, self.unlisted) {
-                (Some(_), Some((since, _))) => Some((since, true)),
-                _ => None,
-            };
-        }
-    }
-
     /// One step for every open intent whose time has come.
-    async fn advance(&mut self, turn: &LoopHandle, streaks: &mut Streaks, clock: &SharedClock) {
+    async fn advance(&mut self, turn: &LoopHandle, shutdown: &Shutdown, memory: &mut Memory) {
+        let clock = self.frame.clock().clone();
         let open = match self.db.read("intents.open", db::intents::open).await {
             Ok(open) => open,
             Err(error) => {
-                self.database_failed(&mut streaks.database, &error, clock);
+                self.cycle_failed(memory, &error.to_string(), Some(&error)).await;
                 return;
             }
         };
-        for intent in open {
-            if intent.not_before.is_some_and(|at| at > clock.now()) {
-                continue;
+        let now = clock.now();
+        let due = |intent: &Intent| intent.not_before.is_none_or(|at| at <= now);
+        let mut due: Vec<Intent> = open.into_iter().filter(due).collect();
+        if due.is_empty() {
+            return;
+        }
+        // What protects goes first.
+        due.sort_by_key(|intent| (intent.act != Act::Advertise, intent.id));
+        let progress = Progress {
+            turn,
+            holder: &self.holder,
+            db: &self.db,
+            shutdown,
+        };
+        let read_clock = || clock.now();
+        let (ops, holder, read_clock) = (&self.ops, &*self.holder, &read_clock);
+        let mut taken: Vec<(IntentId, Result<Step, DbError>)> = Vec::new();
+        let stepping = async {
+            let mut steps = stream::iter(due)
+                .map(|intent| async move { (intent.id, ops.step(intent.id, Some(holder), read_clock).await) })
+                .buffer_unordered(CONCURRENT_STEPS);
+            while let Some(step) = steps.next().await {
+                taken.push(step);
             }
-            let read_clock = || clock.now();
-            let step = self.ops.step(intent.id, Some(&*self.holder), &read_clock);
-            match working(turn, &self.holder, &self.db, step).await {
-                Some(Ok(Step::Closed(state))) => {
-                    tracing::info!(event = "intent.closed", intent = intent.id.0, state = state.as_str());
+        };
+        let ended = progress.of(LAST_STEPS, stepping).await;
+        if !matches!(ended, Ended::Done(())) {
+            // What was under way is found in the journal as it was left.
+            tracing::error!(event = "intents.given_up", because = ?ended, limit_s = WORK_LIMIT.as_secs());
+        }
+        for (intent, step) in taken {
+            match step {
+                Ok(Step::Closed(state)) => {
+                    tracing::info!(event = "intent.closed", intent = intent.0, state = state.as_str());
+                    // What it changed is looked at now, not when the next cycle would be due.
+                    memory.next_cycle = self.monotonic();
                 }
-                Some(Ok(Step::Later { .. } | Step::NotOurs)) => {}
-                Some(Err(error)) => self.database_failed(&mut streaks.database, &error, clock),
-                None => tracing::error!(event = "intent.too_slow", intent = intent.id.0, limit_s = WORK_LIMIT.as_secs()),
+                Ok(Step::Later { .. } | Step::NotOurs) => {}
+                // Somebody else was faster; whoever it was recorded what happened.
+                Err(DbError::Conflict { what }) => {
+                    tracing::info!(event = "intent.overtaken", intent = intent.0, because = what);
+                }
+                Err(error) => self.cycle_failed(memory, &error.to_string(), Some(&error)).await,
             }
         }
     }
 
-    fn database_failed(&self, streak: &mut Streak, error: &DbError, clock: &SharedClock) {
-        if let Some(run) = streak.failed(clock.monotonic()) {
-            tracing::error!(
-                event = "cycle.database.failed",
-                failures = run.failures,
-                code = error.code(),
-                error = %error,
-            );
+    async fn cycle_failed(&self, memory: &mut Memory, because: &str, error: Option<&DbError>) {
+        if let Some(run) = memory.database.failed(self.monotonic()) {
+            let code = error.map_or("cycle.too_slow", DbError::code);
+            tracing::error!(event = "cycle.failed", failures = run.failures, code, because);
         }
-        self.health.failing(format!("nothing is decided: {error}"));
-        self.frame.status(format!("nothing is decided: {error}"));
+        self.health.failing(format!("nothing is decided: {because}"));
+        self.frame.status(format!("nothing is decided: {because}"));
+        let now = self.frame.clock().now();
+        memory.cycles.observe(&self.db, Some(because), self.blind_after, now).await;
+    }
+}
+
+fn tell_log(cycle: &Cycle, committed: Committed) {
+    for (prefix, verdict) in committed.changed {
+        let because = cycle
+            .answers
+            .iter()
+            .find(|answer| answer.inputs.prefix == prefix)
+            .map_or("", |answer| answer.decision.next.because.as_str());
+        tracing::info!(event = "decision.changed", prefix = %prefix, verdict, because);
+    }
+    for intent in committed.filed {
+        tracing::info!(event = "withdraw.intent.created", intent = intent.0);
     }
 }
 
@@ -266,28 +284,6 @@ fn note_streak(streak: &mut Streak, error: Option<&str>, what: &'static str, now
         None => {
             if let Some(run) = streak.recovered(now) {
                 tracing::info!(event = "cycle.reading.recovered", what, failures = run.failures);
-            }
-        }
-    }
-}
-
-/// Waits for one piece of work of the loop, bumping lease and watchdog while it is within its
-/// limit: waiting for Cloudflare within a deadline is progress, hanging is not.
-async fn working<T>(turn: &LoopHandle, holder: &LeaseHolder, db: &Db, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    let mut limit = std::pin::pin!(tokio::time::sleep(WORK_LIMIT));
-    let mut bumps = tokio::time::interval(TURN);
-    bumps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    bumps.tick().await;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return Some(done),
-            () = &mut limit => return None,
-            _ = bumps.tick() => {
-                turn.tick();
-                // A failed bump needs no handling here: an old bump forbids the call.
-                let _ = holder.progress(db).await;
             }
         }
     }

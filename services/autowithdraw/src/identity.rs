@@ -1,14 +1,21 @@
 //! Which host a database belongs to. A copy that wakes up elsewhere (a restored backup, a standby)
-//! starts paused until a person confirms (rule 13): its original may still be acting.
+//! starts paused until a person confirms (rule 13): its original may still be acting. What was
+//! planned on the other host is not done here.
 
-use db::{Db, DbError};
+use db::intents::Change;
+use db::{Db, DbError, WriteTx};
+use domain::intent::IntentState;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// Name of the stored fact.
 const FACT: &str = "host";
 
 /// Who sets the pause.
 const ACTOR: &str = "autowithdraw";
+
+/// Why nothing that was planned elsewhere is done here.
+const MOVED: &str = "the database was moved to another host before it was sent";
 
 /// What the comparison found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +50,7 @@ pub async fn check(db: &Db, host: String, now: Timestamp) -> Result<Home, DbErro
             let reason = "the database came from another host, whose daemon may still act; \
                           make sure that it does not, then release this pause";
             db::holds::set(tx, None, ACTOR, reason, None, now)?;
+            forget_plans(tx, now)?;
             db::leases::set_fact(tx, FACT, &host, now)?;
             Ok(Home::Moved { from: known })
         }
@@ -53,4 +61,26 @@ pub async fn check(db: &Db, host: String, now: Timestamp) -> Result<Home, DbErro
         }
     })
     .await
+}
+
+/// Unsent intents of the other host, of automation and of people, were done there or are not
+/// wanted any more: nobody remembers them by the time a copy wakes up.
+fn forget_plans(tx: &WriteTx<'_>, now: Timestamp) -> Result<(), DbError> {
+    for intent in db::intents::open(tx)? {
+        if intent.state != IntentState::Planned {
+            continue;
+        }
+        db::intents::cancel_unsent(tx, intent.prefix, false, MOVED, now)?;
+        let claimed = db::intents::claim(tx, intent.id, ACTOR, Duration::from_secs(60), now)?;
+        let change = Change {
+            outcome: Some(("cancelled", MOVED)),
+            release: true,
+            ..Change::default()
+        };
+        if claimed.is_some() {
+            let step = (IntentState::Planned, IntentState::Cancelled);
+            db::intents::transition(tx, intent.id, ACTOR, step, &change, now)?;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,10 @@
 //! Which prefixes there are and what their live BGP state is: discovery by list calls, one per
-//! parent prefix, rotating where all of them in every cycle would cost too much of the quota.
+//! parent prefix, those with advertised prefixes first (see [`turns`]).
+//!
+//! What must hold: a prefix that is managed or was ever known never vanishes, it becomes unread; a
+//! reading is as old as the moment it was asked for; a refresh ends in time even when nobody answers.
+
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,15 +13,14 @@ use cf_api::CloudflareClient;
 use daemon::SharedClock;
 use domain::bgp::{BgpPrefix, BgpState};
 use domain::evidence::Observed;
-use domain::ids::PrefixId;
+use domain::ids::{BgpPrefixId, PrefixId};
 use domain::prefix::Prefix;
-use domain::time::since;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use settings::Settings;
+use tokio::time::Instant;
 
-/// Share of the REST quota (1,200 calls in 5 minutes) that list calls may use.
-const QUOTA_SHARE_PERCENT: u32 = 8;
+use turns::{Turns, cycles_per_round, parents_per_cycle};
 
 /// Calls to Cloudflare at the same time.
 const CONCURRENT: usize = 6;
@@ -24,15 +28,29 @@ const CONCURRENT: usize = 6;
 /// How often the list of parent prefixes is read again, at the least.
 const DISCOVER_EVERY: Duration = Duration::from_secs(300);
 
+/// How long a refresh may take in all: as long as the next one is not due, within these bounds. Its
+/// first part, the list of parents, takes half of that at most.
+pub const REFRESH_WITHIN: Duration = Duration::from_secs(15);
+const REFRESH_AT_LEAST: Duration = Duration::from_secs(5);
+
+const NOT_READ_YET: &str = "not read since the start";
+
 /// What is known of one prefix.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// Ids, description and the last state read.
+    /// Ids, description and the last state read. The ids are empty while Cloudflare does not list it.
     pub prefix: BgpPrefix,
     /// Whether automation may touch it.
     pub managed: bool,
     /// The state, or why it is not known.
     pub reading: Observed<BgpState>,
+}
+
+impl Known {
+    /// The last reading said that it is advertised, since a known instant.
+    pub fn is_advertised(&self) -> bool {
+        self.reading.value().is_some_and(|state| state.epoch().is_some())
+    }
 }
 
 /// All prefixes of the account as far as they are known.
@@ -43,10 +61,13 @@ pub struct Inventory {
     descriptions: BTreeMap<Prefix, String>,
     parents: BTreeMap<String, Parent>,
     known: BTreeMap<Prefix, Known>,
-    discovered_at: Option<Timestamp>,
+    /// On the monotonic clock.
+    discovered_at: Option<Duration>,
     /// Why the parents could not be listed, while that is so.
     discovery_error: Option<String>,
-    next: usize,
+    /// Parents to list in the next refresh besides the rotation.
+    soon: BTreeSet<String>,
+    turns: Turns,
     per_cycle: usize,
     check_interval: Duration,
 }
@@ -54,19 +75,16 @@ pub struct Inventory {
 struct Parent {
     id: PrefixId,
     description: String,
+    /// Its last list call failed.
+    failed: bool,
+    /// The last complete list of parents had it.
+    listed: bool,
 }
 
 impl std::fmt::Debug for Inventory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inventory").field("known", &self.known.len()).finish_non_exhaustive()
     }
-}
-
-/// How many parents may be listed per cycle within the share of the quota; at least one.
-fn parents_per_cycle(check_interval: Duration) -> usize {
-    let calls_per_window = 1_200 * QUOTA_SHARE_PERCENT / 100;
-    let per_cycle = check_interval.as_secs_f64() * f64::from(calls_per_window) / 300.0;
-    (per_cycle.floor() as usize).max(1)
 }
 
 impl Inventory {
@@ -91,42 +109,42 @@ impl Inventory {
             known: BTreeMap::new(),
             discovered_at: None,
             discovery_error: None,
-            next: 0,
+            soon: BTreeSet::new(),
+            turns: Turns::default(),
             per_cycle: parents_per_cycle(settings.autowithdraw.check_interval),
             check_interval: settings.autowithdraw.check_interval,
         };
         for entry in remembered {
-            inventory.remember_parent(&entry.prefix.parent_id, String::new());
-            inventory.store(entry.prefix, Observed::unavailable("not read since the start"));
+            inventory.remember_parent(&entry.prefix.parent_id, None);
+            inventory.store(entry.prefix, Observed::unavailable(NOT_READ_YET));
         }
         for entry in &settings.mapping {
-            if let (Some(parent), Some(id)) = (&entry.prefix_id, &entry.bgp_prefix_id) {
-                inventory.remember_parent(parent, String::new());
-                if !inventory.known.contains_key(&entry.prefix) {
-                    inventory.store(
-                        BgpPrefix {
-                            prefix: entry.prefix,
-                            parent_id: parent.clone(),
-                            id: id.clone(),
-                            asn: entry.asn,
-                            description: entry.description.clone().unwrap_or_default(),
-                            state: unread(),
-                        },
-                        Observed::unavailable("not read since the start"),
-                    );
-                }
+            if let (Some(parent), Some(id)) = (&entry.prefix_id, &entry.bgp_prefix_id)
+                && !inventory.known.contains_key(&entry.prefix)
+            {
+                inventory.remember_parent(parent, None);
+                let prefix = BgpPrefix {
+                    parent_id: parent.clone(),
+                    id: id.clone(),
+                    asn: entry.asn,
+                    ..unlisted(entry.prefix)
+                };
+                inventory.store(prefix, Observed::unavailable(NOT_READ_YET));
             }
         }
+        inventory.keep_managed_in_sight();
         inventory
     }
 
     /// How long one round over all parents takes.
     pub fn rotation(&self) -> Duration {
-        let cycles = self.parents.len().div_ceil(self.per_cycle).max(1);
-        self.check_interval * u32::try_from(cycles).unwrap_or(u32::MAX)
+        let (hot, cold) = self.hot_and_cold();
+        let cycles = cycles_per_round(hot.len(), cold.len(), self.per_cycle);
+        self.check_interval
+            .saturating_mul(u32::try_from(cycles).unwrap_or(u32::MAX))
     }
 
-    /// All known prefixes.
+    /// All known prefixes, and the managed ones that Cloudflare does not list.
     pub fn known(&self) -> impl Iterator<Item = &Known> {
         self.known.values()
     }
@@ -136,7 +154,8 @@ impl Inventory {
         if self.discovered_at.is_none() {
             return Vec::new();
         }
-        self.managed.iter().filter(|prefix| !self.known.contains_key(prefix)).copied().collect()
+        let missing = |known: &&Known| known.managed && known.prefix.id.as_str().is_empty();
+        self.known.values().filter(missing).map(|known| known.prefix.prefix).collect()
     }
 
     /// Why the account's prefixes could not be listed, while that is so.
@@ -144,72 +163,135 @@ impl Inventory {
         self.discovery_error.as_deref()
     }
 
-    /// Reads the next share of the parents.
-    pub async fn refresh(&mut self) {
-        let now = self.clock.now();
-        if self.discovered_at.is_none_or(|at| since(now, at) >= DISCOVER_EVERY) {
-            self.discover(now).await;
+    /// Lists the parent of `prefix` in the next refresh, besides the rotation: somebody changed it.
+    pub fn ask_soon(&mut self, prefix: Prefix) {
+        if let Some(known) = self.known.get(&prefix) {
+            let parent = known.prefix.parent_id.as_str();
+            if self.parents.contains_key(parent) {
+                self.soon.insert(parent.to_owned());
+            }
         }
-        let parents: Vec<(PrefixId, String)> = self
-            .parents
-            .values()
+    }
+
+    /// Reads the next share of the parents, within [`REFRESH_WITHIN`].
+    pub async fn refresh(&mut self) {
+        let within = self.check_interval.clamp(REFRESH_AT_LEAST, REFRESH_WITHIN);
+        let until = Instant::now() + within;
+        let now = self.clock.monotonic();
+        if self.discovered_at.is_none_or(|at| now.saturating_sub(at) >= DISCOVER_EVERY) {
+            self.discover(now, within / 2).await;
+        }
+        let (hot, cold) = self.hot_and_cold();
+        let mut turn: BTreeSet<String> = self.turns.next(&hot, &cold, self.per_cycle).into_iter().collect();
+        turn.extend(std::mem::take(&mut self.soon));
+        let turn: Vec<(PrefixId, String)> = turn
+            .iter()
+            .filter_map(|id| self.parents.get(id))
             .map(|parent| (parent.id.clone(), parent.description.clone()))
             .collect();
-        if parents.is_empty() {
-            return;
-        }
-        let count = self.per_cycle.min(parents.len());
-        let turn: Vec<(PrefixId, String)> = parents.iter().cycle().skip(self.next).take(count).cloned().collect();
-        self.next = (self.next + count) % parents.len();
-        let api = self.api.clone();
-        let answers: Vec<_> = stream::iter(turn)
+        let (api, clock) = (self.api.clone(), self.clock.clone());
+        let mut answers = stream::iter(turn)
             .map(|(id, description)| {
-                let api = api.clone();
+                let (api, clock) = (api.clone(), clock.clone());
                 async move {
-                    let answer = api.list_bgp_prefixes(&id, &description).await;
-                    (id, answer)
+                    let asked_at = clock.now();
+                    let listed = tokio::time::timeout_at(until, api.list_bgp_prefixes(&id, &description)).await;
+                    let answer = match listed {
+                        Ok(answer) => answer.map_err(|error| error.to_string()),
+                        Err(_) => Err(format!("no answer within {} s", within.as_secs())),
+                    };
+                    (id, asked_at, answer)
                 }
             })
-            .buffer_unordered(CONCURRENT)
-            .collect()
-            .await;
-        let now = self.clock.now();
-        for (parent, answer) in answers {
+            .buffer_unordered(CONCURRENT);
+        let mut read = Vec::new();
+        while let Some(answer) = answers.next().await {
+            read.push(answer);
+        }
+        drop(answers);
+        for (parent, asked_at, answer) in read {
+            if let Some(parent) = self.parents.get_mut(parent.as_str()) {
+                parent.failed = answer.is_err();
+            }
             match answer {
-                Ok(listed) => self.take_list(&parent, listed, now),
-                Err(error) => self.mark_unread(&parent, &error.to_string()),
+                Ok(listed) => self.take_list(&parent, listed, asked_at),
+                Err(because) => self.mark_unread(&parent, &because),
             }
+        }
+        self.keep_managed_in_sight();
+    }
+
+    async fn discover(&mut self, now: Duration, within: Duration) {
+        let listed = match tokio::time::timeout(within, self.api.list_prefixes()).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
+        };
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(because) => {
+                self.discovery_error = Some(because);
+                return;
+            }
+        };
+        self.discovered_at = Some(now);
+        self.discovery_error = None;
+        let ids: BTreeSet<&str> = listed.iter().map(|parent| parent.id.as_str()).collect();
+        let mut gone = Vec::new();
+        for (id, parent) in &mut self.parents {
+            parent.listed = ids.contains(id.as_str());
+            if !parent.listed {
+                gone.push(parent.id.clone());
+            }
+        }
+        // A token that lost its permission lists nothing, which is no reason to forget anybody.
+        for parent in gone {
+            self.mark_unread(&parent, "Cloudflare does not list its parent prefix any more");
+        }
+        for parent in listed {
+            self.remember_parent(&parent.id, Some(parent.description));
         }
     }
 
-    async fn discover(&mut self, now: Timestamp) {
-        match self.api.list_prefixes().await {
-            Ok(parents) => {
-                self.discovered_at = Some(now);
-                self.discovery_error = None;
-                for parent in parents {
-                    self.remember_parent(&parent.id, parent.description);
-                }
+    /// Parents to list in every cycle if possible, and the others. Those that Cloudflare does not
+    /// list any more are not asked.
+    fn hot_and_cold(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let advertised: BTreeSet<&str> = self
+            .known
+            .values()
+            .filter(|known| known.reading.value().is_some_and(|state| state.advertised == Some(true)))
+            .map(|known| known.prefix.parent_id.as_str())
+            .collect();
+        let mut sides = (BTreeSet::new(), BTreeSet::new());
+        for (id, parent) in self.parents.iter().filter(|(_, parent)| parent.listed) {
+            if parent.failed || advertised.contains(id.as_str()) {
+                sides.0.insert(id.clone());
+            } else {
+                sides.1.insert(id.clone());
             }
-            Err(error) => self.discovery_error = Some(error.to_string()),
         }
+        sides
     }
 
-    fn remember_parent(&mut self, id: &PrefixId, description: String) {
+    fn remember_parent(&mut self, id: &PrefixId, description: Option<String>) {
+        if id.as_str().is_empty() {
+            return;
+        }
         let parent = self.parents.entry(id.as_str().to_owned()).or_insert(Parent {
             id: id.clone(),
             description: String::new(),
+            failed: false,
+            listed: true,
         });
-        if !description.is_empty() {
+        if let Some(description) = description {
             parent.description = description;
         }
     }
 
-    fn take_list(&mut self, parent: &PrefixId, listed: Vec<BgpPrefix>, now: Timestamp) {
+    fn take_list(&mut self, parent: &PrefixId, listed: Vec<BgpPrefix>, asked_at: Timestamp) {
         let present: BTreeSet<Prefix> = listed.iter().map(|item| item.prefix).collect();
         for item in listed {
             let state = item.state.clone();
-            self.store(item, Observed::known(state, now));
+            self.store(item, Observed::known(state, asked_at));
         }
         for known in self.known.values_mut() {
             if known.prefix.parent_id == *parent && !present.contains(&known.prefix.prefix) {
@@ -224,6 +306,21 @@ impl Inventory {
         for known in self.known.values_mut() {
             if known.prefix.parent_id == *parent {
                 known.reading = Observed::unavailable(because);
+            }
+        }
+    }
+
+    /// A managed prefix that nobody knows is unknown, and after a while people are told so.
+    fn keep_managed_in_sight(&mut self) {
+        let because = match (&self.discovery_error, self.discovered_at) {
+            (Some(error), _) => format!("the account's prefixes cannot be listed: {error}"),
+            (None, None) => NOT_READ_YET.to_owned(),
+            (None, Some(_)) => "Cloudflare does not list it in this account".to_owned(),
+        };
+        for prefix in self.managed.clone() {
+            let listed = self.known.get(&prefix).is_some_and(|known| !known.prefix.id.as_str().is_empty());
+            if !listed {
+                self.store(unlisted(prefix), Observed::unavailable(because.clone()));
             }
         }
     }
@@ -245,27 +342,22 @@ impl Inventory {
     }
 }
 
-fn unread() -> BgpState {
-    BgpState {
-        advertised: None,
-        advertised_modified_at: None,
-        on_demand_enabled: false,
-        locked: false,
-        bgp_signalled: false,
-        prepend: None,
-        auto_advertise_withdraw: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn list_calls_stay_within_their_share() {
-        for seconds in [5u64, 60, 300] {
-            let per_cycle = parents_per_cycle(Duration::from_secs(seconds)) as u64;
-            assert!(per_cycle * 300 / seconds <= 96 || per_cycle == 1, "{seconds} s");
-        }
+/// A prefix of which only the network is known.
+fn unlisted(prefix: Prefix) -> BgpPrefix {
+    BgpPrefix {
+        prefix,
+        parent_id: PrefixId::new(""),
+        id: BgpPrefixId::new(""),
+        asn: None,
+        description: String::new(),
+        state: BgpState {
+            advertised: None,
+            advertised_modified_at: None,
+            on_demand_enabled: false,
+            locked: false,
+            bgp_signalled: false,
+            prepend: None,
+            auto_advertise_withdraw: false,
+        },
     }
 }

@@ -3,23 +3,34 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`policy`] | settings to policy |
-//! | [`inventory`] | prefixes and their live BGP state, by rotating list calls |
+//! | [`inventory`] | prefixes and their live BGP state, by list calls |
 //! | [`routes`] | checks of the operator's own route |
+//! | [`ledger`] | what the database says at the begin of a cycle |
 //! | [`cycle`] | gather and decide |
 //! | [`commit`] | a cycle's outcome in one transaction |
+//! | [`changes`] | changes of the live state: ours, Cloudflare's, somebody else's |
+//! | [`timeline`] | what a verdict adds to an incident |
 //! | [`actor`] | the lease of the one actor |
+//! | [`working`] | waiting for work without losing the lease |
 //! | [`decide_loop`] | the loop that ties them together and takes the next step of open intents |
+//! | [`feeds`] | what fails as a whole is told |
+//! | [`identity`] | a database that wakes up on another host starts paused |
 //! | [`status`] | what it says about itself |
 
 pub mod actor;
+pub mod changes;
 pub mod commit;
 pub mod cycle;
 pub mod decide_loop;
+pub mod feeds;
 pub mod identity;
 pub mod inventory;
+pub mod ledger;
 pub mod policy;
 pub mod routes;
 pub mod service;
 pub mod status;
+pub mod timeline;
+pub mod working;
 
 pub use service::run;

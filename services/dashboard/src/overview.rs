@@ -85,7 +85,7 @@ pub(crate) struct Status {
     pub(crate) attack_uncertain: usize,
     /// An alert is open and the traffic is not scrubbed.
     pub(crate) exposed: usize,
-    /// The oldest answer about a managed prefix; `None` when there is none.
+    /// The oldest answer of the automation; `None` when there is none. A prefix without any is unknown, and counted so.
     pub(crate) data_at: Option<Timestamp>,
     /// What the title and the icon show.
     pub(crate) worst: Worst,
@@ -148,6 +148,7 @@ impl Overview {
             intents: troubles.take("intents", &picture.intents),
             believed_for,
             advertisement_spreads: settings.autowithdraw.propagation,
+            settle: settings.autowithdraw.settle,
             unreadable: picture.decisions.as_ref().err().map(|unreadable| unreadable.0.as_str()),
         };
         let prefixes: Vec<PrefixView> = known(entries, decisions, settings).into_iter().map(|known| prefix::judge(known, &sight)).collect();
@@ -231,8 +232,6 @@ impl Status {
         troubles: &[Trouble],
     ) -> Self {
         let count = |test: &dyn Fn(&PrefixView) -> bool| prefixes.iter().filter(|view| test(view)).count();
-        let managed = prefixes.iter().filter(|view| view.managed);
-        let answers: Option<Vec<Timestamp>> = managed.map(|view| view.decided_at).collect();
         let mut status = Self {
             prefixes: prefixes.len(),
             protected: count(&|view| view.advertised == Some(true)),
@@ -240,7 +239,7 @@ impl Status {
             under_attack: count(&|view| view.state == State::UnderAttack),
             attack_uncertain: count(&|view| view.attack_is_uncertain()),
             exposed: count(&PrefixView::is_exposed),
-            data_at: answers.and_then(|answers| answers.into_iter().min()),
+            data_at: prefixes.iter().filter_map(|view| view.decided_at).min(),
             worst: Worst::Direct,
             title: String::new(),
         };

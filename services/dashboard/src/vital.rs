@@ -36,7 +36,7 @@ pub(crate) fn start(app: &App) {
                     } else {
                         check.degraded(format!("cannot be read: {}", unreadable.join(", ")));
                     }
-                    app.frame().status(doing(&overview.status.title, app.live().open()));
+                    app.frame().status(doing(app.live().open()));
                 }
                 Err(error) => check.failing(error.to_string()),
             }
@@ -44,7 +44,7 @@ pub(crate) fn start(app: &App) {
     });
 }
 
-fn doing(title: &str, pages: usize) -> String {
+fn doing(pages: usize) -> String {
     let pages = crate::words::counted(pages as u64, "live page");
-    format!("serving; {title}; {pages}")
+    format!("serving {pages}")
 }

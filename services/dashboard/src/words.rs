@@ -108,6 +108,31 @@ fn reorders_or_hides(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
+/// `4.1 Gbps`, `610 kpps`, `812 pps`: three digits that count, without idle zeros.
+fn rate(per_second: f64, unit: &str) -> String {
+    const STEPS: [(&str, f64); 5] = [("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)];
+    let (prefix, factor) = STEPS.into_iter().find(|(_, factor)| per_second >= *factor).unwrap_or(("", 1.0));
+    let value = per_second / factor;
+    let decimals = match value {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    let digits = format!("{value:.decimals$}");
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{digits} {prefix}{unit}")
+}
+
+/// Bits and packets per second, as far as they are known and not zero: `4.1 Gbps / 610 kpps`.
+pub(crate) fn rates(bits: Option<f64>, packets: Option<f64>) -> Option<String> {
+    let bits = bits.filter(|bits| *bits > 0.0).map(|bits| rate(bits, "bps"));
+    let packets = packets.filter(|packets| *packets > 0.0).map(|packets| rate(packets, "pps"));
+    match (bits, packets) {
+        (Some(bits), Some(packets)) => Some(format!("{bits} / {packets}")),
+        (one, other) => one.or(other),
+    }
+}
+
 /// `word`, or `words` with its number: `1 sample`, `812 samples`.
 pub(crate) fn counted(number: u64, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -152,6 +177,16 @@ mod tests {
         assert_eq!(outside_up_to("abcdef", 3), "abc…");
         assert_eq!(outside_up_to("ab cd", 3), "ab…");
         assert_eq!(outside("<b>"), "<b>", "escaping is not its business");
+    }
+
+    #[test]
+    fn rates_have_three_digits_that_count() {
+        assert_eq!(rates(Some(4.1e9), Some(610_000.0)).as_deref(), Some("4.1 Gbps / 610 kpps"));
+        assert_eq!(rates(Some(1.234e12), Some(12_345.0)).as_deref(), Some("1.23 Tbps / 12.3 kpps"));
+        assert_eq!(rates(Some(0.0), Some(7.0)).as_deref(), Some("7 pps"));
+        assert_eq!(rates(Some(100.0), None).as_deref(), Some("100 bps"));
+        assert_eq!(rates(Some(999.6e6), None).as_deref(), Some("1000 Mbps"));
+        assert_eq!(rates(None, Some(f64::NAN)), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn viewers_look_and_operators_act() {
     for (path, body) in [
         ("/api/holds", hold()),
         ("/api/holds/release", json!({"prefix": seed::HELD})),
-        ("/api/incidents/1/acknowledge", json!({})),
+        ("/api/incidents/4/acknowledge", json!({})),
     ] {
         let (status, told) = viewer.post(path, &body).await;
         assert_eq!((status, &told["code"]), (StatusCode::FORBIDDEN, &json!("role_too_small")), "{path}");
@@ -99,7 +99,7 @@ async fn every_answer_carries_the_security_headers() {
 async fn pages_hold_no_inline_script_or_style_and_nothing_from_elsewhere() {
     let site = Site::seeded().await;
     let browser = site.member("ana", Role::Admin).await;
-    for path in ["/", "/incidents", "/incidents/1", "/password", "/nothing"] {
+    for path in ["/", "/incidents", "/incidents/4", "/password", "/nothing"] {
         let (_, page) = browser.page(path).await;
         let lower = page.to_lowercase();
         for forbidden in ["<style", " style=", "javascript:", "http://", "https://", "<script>", "srcdoc", "<iframe"] {
@@ -206,15 +206,15 @@ async fn a_link_from_a_message_finds_the_session_again() {
     let site = Site::seeded().await;
     let browser = site.member("ana", Role::Viewer).await;
     // Followed from another site the strict cookie is not sent.
-    let first = site.stranger().request(Method::GET, "/incidents/1").header("accept", "text/html").header("sec-fetch-site", "cross-site");
+    let first = site.stranger().request(Method::GET, "/incidents/4").header("accept", "text/html").header("sec-fetch-site", "cross-site");
     let answer = first.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let page = answer.text().await.unwrap();
-    assert!(page.contains(r#"http-equiv="refresh" content="0; url=/incidents/1""#), "{page}");
+    assert!(page.contains(r#"http-equiv="refresh" content="0; url=/incidents/4""#), "{page}");
     assert!(!page.contains("UDP flood"), "it shows nothing itself");
     // The second step comes from our own page.
-    assert!(browser.html("/incidents/1").await.contains("UDP flood"));
-    let nobody = site.stranger().request(Method::GET, "/incidents/1").header("accept", "text/html").header("sec-fetch-site", "same-origin");
+    assert!(browser.html("/incidents/4").await.contains("UDP flood"));
+    let nobody = site.stranger().request(Method::GET, "/incidents/4").header("accept", "text/html").header("sec-fetch-site", "same-origin");
     assert_eq!(nobody.send().await.unwrap().status(), StatusCode::FOUND, "who has no session goes to the login");
 }
 

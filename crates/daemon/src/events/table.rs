@@ -1,24 +1,30 @@
 //! The tables, one per part of the project, each sorted by name.
 
+mod analytics;
 mod automation;
 mod cloudflare;
+mod dashboard;
 mod database;
 mod frame;
 mod intent;
 mod life;
+mod outbox;
 mod receiver;
 mod simulator;
 
 use super::EventDef;
 
 /// All tables. A part that begins to log gets its own file here.
-const TABLES: [&[EventDef]; 8] = [
+const TABLES: [&[EventDef]; 11] = [
+    analytics::EVENTS,
     automation::EVENTS,
     cloudflare::EVENTS,
+    dashboard::EVENTS,
     database::EVENTS,
     frame::EVENTS,
     intent::EVENTS,
     life::EVENTS,
+    outbox::EVENTS,
     receiver::EVENTS,
     simulator::EVENTS,
 ];

@@ -9,26 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::outbox::{self, Channel, Claim, LONGEST_WAIT, Notification, Outcome, Slot, Step};
-use db::{DbError, WriteTx};
 use domain::ids::NotificationId;
 use domain::notice::Priority;
 use domain::time::{plus, since};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::record::{Change, Ending, FLOOD, RECORD_TRIES};
 use super::{Worker, limits};
 use crate::context::{Context, gather};
 use crate::document::{Document, Room};
 use crate::telegram::{Delivery, Target};
 
-/// Said in the shared state of a chat that told us to wait.
-const FLOOD: &str = "Telegram asked to wait";
-
 /// A flood wait longer than this keeps alarms from people.
 const LONG_FLOOD: Duration = Duration::from_secs(120);
-
-/// Of the statement that stores an end, how long it is worth repeating before the row may be somebody else's.
-const RECORD_TRIES: u32 = 4;
 
 struct Hand {
     rows: Vec<Notification>,
@@ -52,33 +46,6 @@ impl Hand {
     fn attempt(&self) -> u32 {
         self.rows.first().map_or(1, |row| row.attempts)
     }
-}
-
-/// What a request's outcome means for the state that all processes share.
-#[derive(Debug, Clone, PartialEq)]
-enum Change {
-    /// Nothing.
-    Keep,
-    /// A message arrived.
-    Works,
-    /// Nothing before this instant, as told.
-    Flood { until: Timestamp },
-    /// A try failed; `draw` spreads the pause.
-    Fails { draw: f64, most: Duration },
-    /// Nothing can be sent until a person acts.
-    Broken { reason: String },
-    /// The topic is gone.
-    WithoutThread,
-    /// The chat has another id.
-    MovedTo { chat_id: i64 },
-}
-
-/// An end that is to be stored: rows, what became of them, and the change to the chat's state.
-#[derive(Debug, Clone)]
-pub(super) struct Ending {
-    ids: Vec<NotificationId>,
-    outcome: Outcome,
-    change: Change,
 }
 
 enum Next {
@@ -107,7 +74,7 @@ impl Worker {
                     return;
                 }
                 Next::Again { step, change } => {
-                    self.note(&hand, step, change).await;
+                    self.note(hand.ids(), step, change).await;
                     if !self.next_slot(&hand, progress).await {
                         return;
                     }
@@ -388,87 +355,6 @@ impl Worker {
             self.rest(until, progress).await;
         }
     }
-
-    /// Stores a step; a step that cannot be stored costs at most a repeat later.
-    async fn note(&mut self, hand: &Hand, step: Step, change: Change) {
-        let (terms, clock, ids) = (Arc::clone(&self.terms), Arc::clone(&self.config.now), hand.ids());
-        let noted = self
-            .db
-            .write("notify.note", move |tx| {
-                let now = clock();
-                outbox::note(tx, &terms, &ids, &step, now)?;
-                apply(tx, &terms.chat_id, &change, now)
-            })
-            .await;
-        match noted {
-            Ok(recovered) => self.tell_recovery(recovered),
-            Err(error) => self.db_failed(&error),
-        }
-    }
-
-    /// Stores an end, trying for a while; if the database does not answer, it is kept and stored before anything else.
-    async fn end(&mut self, ending: Ending) {
-        for attempt in 1..=RECORD_TRIES {
-            match self.store(&ending).await {
-                Ok(()) => return,
-                Err(error) => self.db_failed(&error),
-            }
-            let limits = &self.config.limits;
-            let pause = limits::doubling(limits.db_pause, attempt, limits.db_pause_most);
-            self.pause(pause).await;
-        }
-        self.unrecorded.push(ending);
-    }
-
-    /// Stores ends that could not be stored when they happened.
-    pub(super) async fn record_late(&mut self) -> Result<(), DbError> {
-        while let Some(ending) = self.unrecorded.last().cloned() {
-            self.store(&ending).await?;
-            self.unrecorded.pop();
-        }
-        Ok(())
-    }
-
-    async fn store(&mut self, ending: &Ending) -> Result<(), DbError> {
-        let (terms, clock, given) = (Arc::clone(&self.terms), Arc::clone(&self.config.now), ending.clone());
-        let stored = self
-            .db
-            .write("notify.record", move |tx| {
-                let now = clock();
-                let recovered = apply(tx, &terms.chat_id, &given.change, now)?;
-                outbox::record(tx, &terms, &given.ids, &given.outcome, now)?;
-                Ok(recovered)
-            })
-            .await;
-        match stored {
-            Ok(recovered) => {
-                self.tell_recovery(recovered);
-                if ending.change == Change::Works {
-                    self.broken_told = false;
-                }
-                Ok(())
-            }
-            // Somebody else has them, or an answer that was lost had stored it: nothing is left to do here.
-            Err(DbError::Conflict { .. }) => {
-                tracing::warn!(
-                    event = "notify.lease.lost",
-                    notification = ending.ids.first().map_or(0, |id| id.0)
-                );
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn tell_recovery(&self, recovered: Option<Duration>) {
-        if let Some(failed_for) = recovered {
-            tracing::info!(
-                event = "notify.channel.recovered",
-                chat = self.terms.chat_id,
-                failed_s = failed_for.as_secs()
-            );
-        }
-    }
 }
 
 fn kind(hand: &Hand) -> &str {
@@ -476,51 +362,4 @@ fn kind(hand: &Hand) -> &str {
         [row] => &row.kind,
         _ => "digest",
     }
-}
-
-/// Changes the shared state of the chat. Returns how long sends had failed when this ends it.
-fn apply(tx: &WriteTx<'_>, chat: &str, change: &Change, now: Timestamp) -> Result<Option<Duration>, DbError> {
-    if *change == Change::Keep {
-        return Ok(None);
-    }
-    let before = outbox::channel(tx, chat)?;
-    let mut after = before.clone();
-    let mut recovered = None;
-    match change {
-        Change::Keep => {}
-        Change::Works => {
-            recovered = before.failing_since.map(|from| since(now, from));
-            after.failing_since = None;
-            // What arrived may have been sent before another process was told to wait.
-            let told = before.blocked_because.as_deref() == Some(FLOOD) && before.blocked_until > Some(now);
-            if !told {
-                after.blocked_because = None;
-                after.blocked_until = None;
-            }
-        }
-        Change::Flood { until } => {
-            after.blocked_until = before.blocked_until.max(Some(*until));
-            after.blocked_because = Some(FLOOD.to_owned());
-        }
-        Change::Fails { draw, most } => {
-            let from = before.failing_since.filter(|from| *from <= now).unwrap_or(now);
-            let pause = limits::spread(limits::chat_pause(since(now, from), *most), *draw);
-            after.failing_since = Some(from);
-            after.blocked_until = before
-                .blocked_until
-                .filter(|until| *until <= plus(now, LONGEST_WAIT))
-                .max(Some(plus(now, pause)));
-            after.blocked_because = Some("requests to Telegram fail".to_owned());
-        }
-        Change::Broken { reason } => {
-            after.failing_since = Some(before.failing_since.filter(|from| *from <= now).unwrap_or(now));
-            after.blocked_because = Some(reason.clone());
-        }
-        Change::WithoutThread => after.without_thread = true,
-        Change::MovedTo { chat_id } => after.migrated_chat_id = Some(chat_id.to_string()),
-    }
-    if after != before {
-        outbox::set_channel(tx, chat, &after, now)?;
-    }
-    Ok(recovered)
 }

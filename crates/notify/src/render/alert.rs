@@ -166,7 +166,7 @@ fn listed(document: &mut Document, label: &'static str, prefixes: &[Prefix]) {
 
 fn advertise_line(result: &domain::alert::AdvertiseResult) -> Line {
     let words = Words::outside(result.status.words(), limit::NAME);
-    let line = Line::new()
+    let line = Line::from("Cloudflare reports ")
         .code(Words::outside(&result.written, limit::NAME))
         .text(": ");
     if result.status.needs_a_person() {
@@ -228,6 +228,7 @@ fn tunnel(document: &mut Document, details: &mut Details<'_>) {
     } else {
         document.maybe("Wanted, % of checks", target);
     }
+    document.maybe("When", details.time(&["event_ts"]));
     document.maybe("Tunnel id", details.words(&["tunnel_id"]));
 }
 
@@ -238,7 +239,7 @@ fn provider_incident(document: &mut Document, details: &mut Details<'_>) {
         document.field("Impact", Words::outside(&word(impact, "INCIDENT_IMPACT_"), limit::NAME));
     }
     document.maybe("Parts", details.words(&["affected_components"]));
-    document.maybe("Created", details.words(&["incident_created_at", "created_at"]));
+    document.maybe("Created", details.time(&["incident_created_at", "created_at"]));
     let id = details.words(&["incident_id", "id"]);
     if let Some(message) = details.take(&["message"]) {
         long_text(document, message);
@@ -267,7 +268,7 @@ fn health_check(document: &mut Document, details: &mut Details<'_>) {
     document.maybe("Origin", details.words(&["origin_ip"]));
     document.maybe("Failing from", details.words(&["failing_regions"]));
     document.maybe("Zone", details.words(&["zone_name"]));
-    document.maybe("When", details.words(&["status_change_time", "time"]));
+    document.maybe("When", details.time(&["status_change_time", "time"]));
     document.maybe("Check id", details.words(&["health_check_id"]));
 }
 
@@ -276,7 +277,7 @@ fn hijack(document: &mut Document, details: &mut Details<'_>) {
     document.maybe("Ours", details.words(&["prefix_configured"]));
     document.maybe("Announced by AS", details.words(&["hijack_as"]));
     document.maybe("ASNs seen", details.words(&["ASNs_seen"]));
-    document.maybe("Detected", details.words(&["alert_start_time"]));
+    document.maybe("Detected", details.time(&["alert_start_time"]));
     document.maybe("Title", details.words(&["alert_title"]));
     document.maybe("More", details.words(&["additional_info"]));
     document.push(
@@ -287,8 +288,8 @@ fn hijack(document: &mut Document, details: &mut Details<'_>) {
 fn maintenance(document: &mut Document, details: &mut Details<'_>) {
     details.take(&["airport_code", "cni_id"]);
     details.take(&["event_type"]);
-    document.maybe("From", details.words(&["scheduled_start"]));
-    document.maybe("To", details.words(&["scheduled_end"]));
+    document.maybe("From", details.time(&["scheduled_start"]));
+    document.maybe("To", details.time(&["scheduled_end"]));
     document.maybe("Number", details.words(&["maintenance_id"]));
 }
 

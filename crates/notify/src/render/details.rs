@@ -1,6 +1,7 @@
 //! The fields of an alert beyond the normal form: taken by name where a layout knows them, listed where none does.
 
 use domain::alert::Alert;
+use jiff::Timestamp;
 
 use super::limit;
 use crate::document::{Document, Line};
@@ -48,6 +49,12 @@ impl<'a> Details<'a> {
         Words::present(self.take(names), limit::VALUE)
     }
 
+    /// [`Details::take`] of a time: in our form where it can be read, else as sent.
+    pub(super) fn time(&mut self, names: &[&str]) -> Option<Words> {
+        self.take(names)
+            .map(|text| instant(text).map_or_else(|| Words::outside(text, limit::VALUE), Words::from))
+    }
+
     /// Everything not taken, one line each.
     pub(super) fn list_rest(self, document: &mut Document) {
         let rest: Vec<&(String, String)> = self
@@ -69,7 +76,8 @@ impl<'a> Details<'a> {
             } else {
                 Line::new().code(label)
             };
-            document.push(line.text(": ").code(Words::outside(value, limit::VALUE)));
+            let value = instant(value).map_or_else(|| Words::outside(value, limit::VALUE), Words::from);
+            document.push(line.text(": ").code(value));
         }
         if rest.len() > MOST_LISTED {
             document.push(format!("and {} more fields in the log", rest.len() - MOST_LISTED));
@@ -84,6 +92,19 @@ fn sentence(key: &str) -> String {
     chars
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A text that is certainly an instant: a date with a time, or seconds since 1970 as alerts write them.
+fn instant(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text
+            .parse()
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    }
+    let dated = text.len() >= 16 && text.get(4..5) == Some("-") && text.get(13..14) == Some(":");
+    dated.then(|| domain::time::from_text(text)).flatten()
 }
 
 /// What Cloudflare writes where it has nothing to say.
@@ -108,6 +129,30 @@ pub(super) fn word(text: &str, prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_recognised_and_nothing_else() {
+        for text in [
+            "2026-03-27T03:10:00Z",
+            "2026-03-27 03:10:00 +0000 UTC",
+            "1774581000",
+            "2026-03-27T04:10:00+01:00",
+        ] {
+            assert_eq!(instant(text), domain::time::from_text("2026-03-27 03:10:00"), "{text}");
+        }
+        for text in [
+            "",
+            "64511",
+            "99.9",
+            "2026",
+            "203.0.113.0/24",
+            "2026-03-27",
+            "12345678901",
+            "äöüäöüäöüäöü",
+        ] {
+            assert_eq!(instant(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn constants_become_words() {

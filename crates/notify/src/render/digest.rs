@@ -43,6 +43,9 @@ impl Renderer {
         {
             document.push(Line::new().bold(format!("The oldest waited for {}", minutes(since(now, oldest)))));
         }
+        if rows.iter().any(|row| row.attempts > 1) {
+            document.push("Some may be a repeat: an earlier try was not confirmed.");
+        }
         document.push(counts(rows));
         document.gap();
         for row in rows {

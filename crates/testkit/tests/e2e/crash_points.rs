@@ -1,7 +1,7 @@
 //! `kill -9` of the automation at the points where an act could be lost or done twice, then a restart.
 //!
-//! The simulator holds an answer back, which stops the process exactly there. A successor must wait until the lease of
-//! the dead one has stood still for 20 s, so each of these takes half a minute.
+//! The simulator holds an answer back, which stops the process exactly there. A successor waits until the lease of the
+//! dead one has stood still for 20 s, and until its claim on the intent (60 s) is over, so these take about a minute.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const ONE_PREFIX: &str = "/bgp/prefixes/[^/]+$";
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// 20 s until the dead one's lease counts as abandoned, and the rest of the work.
-const TAKEN_OVER: Duration = Duration::from_secs(60);
+/// Until the claim of the dead one is over, and the rest of the work.
+const TAKEN_OVER: Duration = Duration::from_secs(100);
 
 /// A calm prefix, a receiver, and an automation that is about to withdraw.
 async fn about_to_withdraw(fault: FaultSpec) -> (Site, RealService, RealService) {

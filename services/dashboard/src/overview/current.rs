@@ -11,7 +11,6 @@ use domain::alert::OpenAlert;
 use domain::ids::IncidentId;
 use domain::prefix::Prefix;
 use domain::time::since;
-use domain::units::{BitsPerSecond, PacketsPerSecond};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -75,11 +74,9 @@ fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> 
     } else {
         Tone::Plain
     };
-    let worst = views.iter().min_by_key(|view| view.state.urgency());
+    let worst = views.iter().min_by_key(|view| (!view.is_exposed(), view.state.urgency()));
     let next = match worst {
-        Some(view) if exposed && !attacked => {
-            format!("{} is not advertised: its traffic is not scrubbed. Advertise it if it needs protection", view.prefix)
-        }
+        Some(view) if views.len() > 1 => format!("{}: {}", view.prefix, view.next),
         Some(view) => view.next.clone(),
         None => "nothing; it names no prefix of ours".to_owned(),
     };
@@ -88,7 +85,7 @@ fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> 
         tone,
         what: title(incident),
         prefixes: incident.prefixes.clone(),
-        peak: peak(incident.peak_bps, incident.peak_pps),
+        peak: words::rates(incident.peak_bps, incident.peak_pps),
         since: Some(incident.began_at),
         ended_at: incident.ended_at,
         acknowledged_by: incident.acknowledged_by.as_deref().map(words::outside),
@@ -97,7 +94,7 @@ fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> 
 }
 
 fn unannounced(view: &PrefixView) -> Current {
-    let rate = |dropped: Dropped| peak(Some(dropped.bits_per_second), Some(dropped.packets_per_second));
+    let rate = |dropped: Dropped| words::rates(Some(dropped.bits_per_second), Some(dropped.packets_per_second));
     Current {
         incident: None,
         tone: Tone::Attack,
@@ -128,14 +125,4 @@ fn unresolved(alert: &OpenAlert) -> Current {
 /// What an incident is called.
 pub(crate) fn title(incident: &Incident) -> String {
     words::outside_up_to(incident.vector.as_deref().unwrap_or(&incident.title), 120)
-}
-
-/// `4.10 Gbps / 610.00 kpps`, as far as known.
-pub(crate) fn peak(bits: Option<f64>, packets: Option<f64>) -> Option<String> {
-    let bits = bits.filter(|rate| *rate > 0.0).map(|rate| BitsPerSecond(rate).to_string());
-    let packets = packets.filter(|rate| *rate > 0.0).map(|rate| PacketsPerSecond(rate).to_string());
-    match (bits, packets) {
-        (Some(bits), Some(packets)) => Some(format!("{bits} / {packets}")),
-        (one, other) => one.or(other),
-    }
 }

@@ -1,6 +1,7 @@
 //! A row of the operator's log in words.
 
 use db::events::Event;
+use domain::alert::AlertKind;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -25,9 +26,11 @@ pub(crate) struct LogRow {
 
 impl LogRow {
     pub(crate) fn of(event: &Event) -> Self {
-        let texts = [&event.attack_vector, &event.policy_name, &event.alert_type];
+        let kind = event.alert_type.as_deref().map(AlertKind::from_name);
+        let texts = [event.attack_vector.as_deref(), kind.as_ref().map(AlertKind::title), event.policy_name.as_deref()];
         let what = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
         let action = event.action_taken.as_deref().map(|action| words::outside_up_to(action, 60)).unwrap_or_default();
+        let action = action.replace('_', " ");
         let actor = event.actor.as_deref().map(|actor| format!(" by {}", words::outside_up_to(actor, 40)));
         let target = event.prefix.as_deref().or(event.target_ip.as_deref()).unwrap_or_default();
         Self {
@@ -36,7 +39,7 @@ impl LogRow {
             kind: words::outside_up_to(&event.event_type, 16),
             prefix: words::outside_up_to(target, 60),
             what: what.map(|text| words::outside_up_to(text, 120)).unwrap_or_default(),
-            rate: super::current::peak(
+            rate: words::rates(
                 number(event.megabits_per_second.as_deref()).map(|rate| rate * 1e6),
                 number(event.packets_per_second.as_deref()),
             ),

@@ -48,9 +48,14 @@ pub(crate) struct Sight<'a> {
     pub(crate) believed_for: Duration,
     /// How long an advertisement takes to be seen everywhere.
     pub(crate) advertisement_spreads: Duration,
+    /// Age at which rows count as complete.
+    pub(crate) settle: Duration,
     /// Why the automation's answers could not be read, if so.
     pub(crate) unreadable: Option<&'a str>,
 }
+
+/// What is said of a prefix that is attacked and not advertised: nobody of ours advertises it.
+const EXPOSED: &str = "nothing by itself: it is not advertised, so its traffic is not scrubbed; advertise it if it needs protection";
 
 /// Three cycles of the automation: one may be slow, one may fail.
 pub(crate) fn believed_for(settings: &AutoWithdraw) -> Duration {
@@ -247,6 +252,13 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         matches!(judged.state, State::Calm | State::Held | State::Protected) && attack == Some(false)
     });
     let open_alerts = sight.alerts.iter().filter(|alert| alert.concerns(known.prefix) && !alert.unresolved);
+    let open_alerts: Vec<i64> = open_alerts.map(|alert| alert.event).collect();
+    let advertised = reading.and_then(|reading| reading.state.advertised);
+    let next = if advertised == Some(false) && !open_alerts.is_empty() {
+        EXPOSED.to_owned()
+    } else {
+        why::next(&judged, decided, hold, managed, sight)
+    };
     let decision = decided.map(|decided| &decided.decision);
     let description = known.entry.map(|entry| entry.prefix.description.as_str()).filter(|text| !text.is_empty());
     PrefixView {
@@ -257,15 +269,15 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         state: judged.state,
         words: badge(&judged, hold, sight.now),
         unknown_since: judged.unknown_since,
-        advertised: reading.and_then(|reading| reading.state.advertised),
+        advertised,
         advertised_changed_at: newest.and_then(|reading| reading.state.advertised_modified_at),
         on_demand_enabled: newest.map(|reading| reading.state.on_demand_enabled),
-        next: why::next(&judged, decided, hold, managed, sight),
+        next,
         why: why::chain(&known, &judged, decided, newest.map(|reading| (reading.state, reading.at)), hold, sight),
         deadline: judged.deadline,
         hold: hold.cloned(),
         intent: sight.intents.iter().rev().find(|intent| intent.prefix == known.prefix).map(UnderWay::of),
-        open_alerts: open_alerts.map(|alert| alert.event).collect(),
+        open_alerts,
         under_attack: attack,
         dropped: decision.and_then(|decision| decision.latest).map(dropped),
         peak: decision.and_then(|decision| decision.state.peak).map(dropped),

@@ -5,6 +5,7 @@ use domain::bgp::BgpState;
 use domain::decision::{Block, Verdict};
 use domain::duration::human;
 use domain::hold::Hold;
+use domain::time::plus;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -94,9 +95,8 @@ fn traffic(decided: &Now, now: Timestamp) -> Option<String> {
         .map_or_else(String::new, |at| format!("; rows are complete until {}", words::clock(at, now)));
     let noise = if decision.noise { "; an excess rests on too few samples and counts as noise" } else { "" };
     Some(format!(
-        "{} and {} dropped in the window to {}, on {}{settled}{noise}",
-        latest.bit_rate,
-        latest.packet_rate,
+        "{} dropped in the window to {}, on {}{settled}{noise}",
+        words::rates(Some(latest.bit_rate.0), Some(latest.packet_rate.0)).unwrap_or_else(|| "nothing was".to_owned()),
         words::clock(latest.ends_at, now),
         words::counted(latest.samples, "sample"),
     ))
@@ -193,9 +193,21 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -
     if let Some(forbidden) = forbidden {
         return format!("the advertisement stays, also after the attack, because {}", words::outside(&forbidden));
     }
-    let period = decision.map(|decision| human(decision.calm_period));
-    let period = period.map_or_else(String::new, |period| format!(" for {period}"));
-    format!("the advertisement stays until calm is proven{period}; then it is withdrawn")
+    let Some(decision) = decision else {
+        return "the advertisement stays until calm is proven".to_owned();
+    };
+    let period = human(decision.calm_period);
+    let earliest = decision.state.calm.as_ref().map(|track| {
+        let proven = plus(plus(track.calm_since, decision.calm_period), sight.settle);
+        decision.blocks.iter().filter_map(Block::until).fold(proven, Timestamp::max)
+    });
+    match earliest.filter(|earliest| *earliest > sight.now) {
+        Some(at) => format!(
+            "the advertisement stays until {period} of calm are proven; then it is withdrawn, not before {}",
+            words::clock(at, sight.now)
+        ),
+        None => format!("the advertisement stays until {period} of calm are proven; then it is withdrawn"),
+    }
 }
 
 fn stays(decided: &Now, hold: Option<&Hold>, sight: &Sight<'_>) -> String {

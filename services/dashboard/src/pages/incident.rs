@@ -114,7 +114,7 @@ impl Page {
     }
 
     fn peak(&self) -> Option<String> {
-        current::peak(self.incident.peak_bps, self.incident.peak_pps)
+        words::rates(self.incident.peak_bps, self.incident.peak_pps)
     }
 
     /// `ongoing`, `ended`, `withdrawn`

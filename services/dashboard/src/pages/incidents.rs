@@ -52,6 +52,6 @@ impl Page {
     }
 
     fn peak(&self, incident: &Incident) -> Option<String> {
-        current::peak(incident.peak_bps, incident.peak_pps)
+        crate::words::rates(incident.peak_bps, incident.peak_pps)
     }
 }

@@ -68,12 +68,12 @@ impl Page {
 
     fn rates(&self, view: &PrefixView) -> Option<String> {
         let dropped = view.dropped?;
-        current::peak(Some(dropped.bits_per_second), Some(dropped.packets_per_second))
+        crate::words::rates(Some(dropped.bits_per_second), Some(dropped.packets_per_second))
     }
 
     fn peak(&self, view: &PrefixView) -> Option<String> {
         let peak = view.peak?;
-        current::peak(Some(peak.bits_per_second), Some(peak.packets_per_second))
+        crate::words::rates(Some(peak.bits_per_second), Some(peak.packets_per_second))
     }
 
     fn samples(&self, view: &PrefixView) -> Option<String> {
@@ -91,7 +91,7 @@ impl Page {
     }
 
     fn rate(&self, incident: &db::incidents::Incident) -> Option<String> {
-        current::peak(incident.peak_bps, incident.peak_pps)
+        crate::words::rates(incident.peak_bps, incident.peak_pps)
     }
 
     fn incident_title(&self, incident: &db::incidents::Incident) -> String {

@@ -1,6 +1,6 @@
 //! A dashboard in process on a free port, with its database, its clock, and browsers that keep a session.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 pub mod seed;
 

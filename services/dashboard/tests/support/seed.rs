@@ -1,6 +1,8 @@
 //! A database in the middle of a bad night: every state a prefix can have, an attack with its messages, services that
 //! live and one that does not. Used by the tests, and by `examples/seed.rs` for looking at the pages.
 
+#![allow(dead_code, unreachable_pub)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -41,6 +43,9 @@ pub const NOT_MANAGED: &str = "2001:db8:40::/48";
 pub const EXPOSED: &str = "2001:db8:50::/48";
 /// Its BGP state cannot be read any more.
 pub const UNREADABLE: &str = "2001:db8:60::/48";
+
+/// The incident of [`ATTACKED`].
+pub const INCIDENT: i64 = 4;
 
 const MINUTE: u64 = 60;
 
@@ -105,8 +110,8 @@ pub fn fill(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbErr
         Some(plus(now, Duration::from_secs(4 * 3_600))),
         ago(33),
     )?;
-    let incident = attack(tx, words, now)?;
     past(tx, words, now)?;
+    let incident = attack(tx, words, now)?;
     exposed(tx, words, now)?;
     messages(tx, words, incident, now)?;
     analytics(tx, words, now)
@@ -181,6 +186,7 @@ fn prefixes(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbErr
             description: &words.description,
             verdict: Some(Verdict::Attack),
             dropped: Some((610_000, 4_100_000_000, 812)),
+            proven_s: Some(0),
             ..Seen::default()
         },
         Seen {
@@ -473,7 +479,7 @@ fn event(
 
 /// Attacks of the days before, withdrawn since.
 fn past(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbError> {
-    for (hours, vector) in [(30, "SYN flood"), (51, "DNS amplification"), (98, "UDP flood")] {
+    for (hours, vector) in [(98, "UDP flood"), (51, "DNS amplification"), (30, "SYN flood")] {
         let began = minus(now, Duration::from_secs(hours * 3_600));
         let ended = plus(began, Duration::from_secs(24 * MINUTE));
         let start = alert(vector, Phase::Start, began);

@@ -152,6 +152,7 @@ impl Case {
             intents: &[],
             believed_for: Duration::from_secs(180),
             advertisement_spreads: Duration::from_secs(420),
+            settle: Duration::from_secs(300),
             unreadable: None,
         };
         let known = Known {

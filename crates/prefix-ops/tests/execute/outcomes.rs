@@ -1,231 +1,15 @@
-//! Execution of intents against the simulator: every way an act can go, and what is recorded.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+//! Every way an act can go, and what is recorded.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cf_api::budget::RateBudget;
-use cf_api::{CloudflareClient, Credentials, Transport, TransportConfig};
-use cf_sim::{FaultKind, FaultSpec, PrefixChange, Sim, SimConfig, Target};
-use db::intents::{Intent, NewIntent};
-use db::{Db, OpenOptions};
+use cf_sim::{FaultKind, FaultSpec, PrefixChange, Target};
 use domain::bgp::Epoch;
-use domain::decision::{Mode, PrefixState};
-use domain::ids::IntentId;
-use domain::intent::{Act, IntentState, Origin};
-use domain::prefix::Prefix;
-use jiff::Timestamp;
-use prefix_ops::{Actor, Limits, PrefixOps, Request, Step, request};
+use domain::decision::Mode;
+use domain::intent::{Act, IntentState};
+use prefix_ops::{Limits, PrefixOps, Request, Step, request};
 
-const CIDR: &str = "203.0.113.0/24";
-const OWNER: &str = "test/1";
-
-struct World {
-    sim: Sim,
-    db: Db,
-    api: CloudflareClient,
-    ops: PrefixOps,
-    _dir: tempfile::TempDir,
-}
-
-struct TestActor {
-    mode: Mode,
-    since_bump_ms: AtomicU64,
-}
-
-impl TestActor {
-    fn fresh() -> Self {
-        Self {
-            mode: Mode::Act,
-            since_bump_ms: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Actor for TestActor {
-    fn lease_name(&self) -> &str {
-        "autowithdraw"
-    }
-    fn lease_owner(&self) -> &str {
-        OWNER
-    }
-    fn since_bump(&self) -> Duration {
-        Duration::from_millis(self.since_bump_ms.load(Ordering::SeqCst))
-    }
-    fn mode(&self) -> Mode {
-        self.mode
-    }
-}
-
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-fn prefix() -> Prefix {
-    CIDR.parse().unwrap()
-}
-
-fn quick() -> Limits {
-    Limits {
-        read_back_every: Duration::from_millis(20),
-        retry_after: Duration::from_millis(50),
-        unresolved_after: Duration::from_millis(900),
-        ..Limits::default()
-    }
-}
-
-impl World {
-    async fn new(limits: Limits) -> Self {
-        let sim = Sim::start(SimConfig::default()).await.unwrap();
-        assert!(sim.set_advertised(CIDR, true));
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(dir.path().join("mt.db"), OpenOptions::default()).unwrap();
-        let config = sim.config();
-        let api = CloudflareClient::new(
-            Transport::new(TransportConfig::default()),
-            &sim.api_base_url(),
-            &config.account_id,
-            Credentials::Token(config.api_token.as_str().into()),
-            RateBudget::alone(Arc::new(now)),
-        )
-        .unwrap();
-        let ops = PrefixOps::new(db.clone(), api.clone(), OWNER, limits);
-        let world = Self {
-            sim,
-            db,
-            api,
-            ops,
-            _dir: dir,
-        };
-        world.observe().await;
-        world
-            .write(|tx| assert!(db::leases::take(tx, "autowithdraw", OWNER, None, now()).unwrap()))
-            .await;
-        world
-    }
-
-    async fn write<T: Send + 'static>(&self, f: impl FnOnce(&db::WriteTx<'_>) -> T + Send + 'static) -> T {
-        self.db.write("test", move |tx| Ok(f(tx))).await.unwrap()
-    }
-
-    /// What the daemon's inventory would store.
-    async fn observe(&self) {
-        let parents = self.api.list_prefixes().await.unwrap();
-        for parent in parents {
-            for found in self.api.list_bgp_prefixes(&parent.id, "DMZ").await.unwrap() {
-                self.write(move |tx| db::inventory::observed(tx, &found, true, now()).unwrap())
-                    .await;
-            }
-        }
-    }
-
-    /// What a cycle that found calm proven would commit.
-    async fn automatic(&self) -> IntentId {
-        let entry = self
-            .db
-            .read("test", |tx| db::inventory::get(tx, prefix()))
-            .await
-            .unwrap()
-            .unwrap();
-        let epoch = entry.prefix.state.epoch();
-        self.write(move |tx| {
-            let evidence = db::decisions::store_evidence(tx, &"evidence", now()).unwrap();
-            let state = db::decisions::state(tx, prefix()).unwrap();
-            let next = PrefixState {
-                unknown_cycles: state.state.unknown_cycles + 1,
-                ..PrefixState::default()
-            };
-            let version = db::decisions::store_state(tx, prefix(), state.version, &next, now()).unwrap();
-            let intent = NewIntent {
-                prefix: prefix(),
-                act: Act::Withdraw,
-                origin: Origin::Automatic,
-                reason: "calm proven for 15 min".into(),
-                prefix_id: entry.prefix.parent_id,
-                bgp_prefix_id: entry.prefix.id,
-                epoch,
-                state_version: Some(version),
-                evidence: Some(evidence),
-                incident: None,
-                calm_s: Some(900),
-                peak: None,
-                systems: vec!["dosd".into()],
-                attack_began_at: None,
-                attack_ended_at: None,
-                force: false,
-            };
-            db::intents::file(tx, &intent, now()).unwrap()
-        })
-        .await
-    }
-
-    async fn by_person(&self, act: Act) -> IntentId {
-        let asked = Request {
-            prefix: prefix(),
-            act,
-            actor: "ana@noc".into(),
-            via: "prefix_manager".into(),
-            address: None,
-            reason: "test".into(),
-            force: false,
-        };
-        request::file(&self.db, asked, now()).await.unwrap().intent
-    }
-
-    async fn step(&self, id: IntentId) -> Step {
-        self.ops.step(id, Some(&TestActor::fresh()), &now).await.unwrap()
-    }
-
-    /// Steps until closed, as the daemon's loop does, at most for five seconds.
-    async fn finish(&self, id: IntentId) -> IntentState {
-        for _ in 0..250 {
-            if let Step::Closed(state) = self.step(id).await {
-                return state;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("not closed: {:?}", self.intent(id).await);
-    }
-
-    async fn intent(&self, id: IntentId) -> Intent {
-        self.db
-            .read("test", move |tx| db::intents::get(tx, id))
-            .await
-            .unwrap()
-            .unwrap()
-    }
-
-    fn patches(&self) -> usize {
-        self.sim
-            .requests_since(0)
-            .iter()
-            .filter(|request| request.method == "PATCH")
-            .count()
-    }
-
-    fn advertised(&self) -> bool {
-        self.sim.prefix(CIDR).unwrap().advertised
-    }
-
-    /// WITHDRAW events, history rows, and notices by kind.
-    async fn record(&self) -> (usize, usize, Vec<String>) {
-        self.db
-            .read("test", |tx| {
-                let events = db::events::newest(tx, None, 100)?;
-                let withdrawn = events.iter().filter(|event| event.event_type == "WITHDRAW").count();
-                let history = db::history::newest(tx, None, 100)?.len();
-                let mut notices: Vec<String> = db::outbox::newest(tx, None, 100)?
-                    .into_iter()
-                    .map(|notice| notice.kind)
-                    .collect();
-                notices.sort();
-                Ok((withdrawn, history, notices))
-            })
-            .await
-            .unwrap()
-    }
-}
+use crate::world::{CIDR, TestActor, World, now, prefix, quick};
 
 #[tokio::test]
 async fn an_automatic_withdrawal_is_done_once_and_recorded_once() {
@@ -348,16 +132,12 @@ async fn rate_limiting_postpones_and_waits_as_told() {
 #[tokio::test]
 async fn whatever_forbids_it_right_before_the_call_cancels_it() {
     type Spoil = fn(&db::WriteTx<'_>);
-    let cases: [(&str, Spoil); 4] = [
+    let cases: [(&str, Spoil); 3] = [
         ("hold", |tx| {
             db::holds::set(tx, Some(prefix()), "ana@noc", "customer asks", None, now()).unwrap();
         }),
         ("pause", |tx| {
             db::holds::set(tx, None, "ana@noc", "maintenance", None, now()).unwrap();
-        }),
-        ("lease lost", |tx| {
-            let seen = db::leases::get(tx, "autowithdraw").unwrap();
-            assert!(db::leases::take(tx, "autowithdraw", "other/2", seen.as_ref(), now()).unwrap());
         }),
         ("alert", |tx| {
             let alert = cf_api::webhook::decode(
@@ -428,7 +208,7 @@ async fn ids_that_belong_to_another_prefix_change_nothing() {
         .await
         .unwrap()
         .unwrap();
-    let crossed = world
+    world
         .write(move |tx| {
             let mut found = db::inventory::get(tx, prefix()).unwrap().unwrap().prefix;
             found.id = other.prefix.id;
@@ -436,7 +216,6 @@ async fn ids_that_belong_to_another_prefix_change_nothing() {
             db::inventory::observed(tx, &found, true, now()).unwrap();
         })
         .await;
-    let () = crossed;
     let wrong = world.by_person(Act::Withdraw).await;
     assert_eq!(world.finish(wrong).await, IntentState::Refused);
     assert_eq!(world.patches(), 0);

@@ -1,0 +1,78 @@
+//! Events of the analytics monitor (`analytics-monitor`) and of the GeoIP databases (`geoip`), sorted by name.
+
+use super::EventDef;
+
+pub(super) const EVENTS: &[EventDef] = &[
+    EventDef::warn(
+        "geoip.database.gone",
+        "The file of a GeoIP database is no longer there. The copy in memory stays in use until the next start.",
+        "Put the file named by `path` back, or remove it from the configuration.",
+    ),
+    EventDef::info(
+        "geoip.database.loaded",
+        "A GeoIP database was read for the first time or anew, with what it calls itself and when it was built.",
+    ),
+    EventDef::warn(
+        "geoip.database.refused",
+        "The file of a GeoIP database cannot be used. The one before stays in use, else the next candidate; places may be missing.",
+        "Read `why`; get the file named by `path` again. It is tried again as soon as it changes.",
+    ),
+    EventDef::error(
+        "mitigations.failure.not_recorded",
+        "It could not be stored that the attack analytics fail, so people may not be told about it.",
+        "Check the database: free space, permissions, locks.",
+    ),
+    EventDef::error(
+        "mitigations.feed.blind",
+        "Nothing could be read from the attack analytics for so long that people were told. What they would show is unknown, not calm.",
+        "Read `error`: token permission (Account Analytics: Read), network, Cloudflare's status page.",
+    ),
+    EventDef::error(
+        "mitigations.gap.lost",
+        "The monitor was away for longer than Cloudflare keeps its analytics: the time between `from` and `to` is missing from the record.",
+        "Nothing brings it back. Find out why the monitor did not run.",
+    ),
+    EventDef::info(
+        "mitigations.limits.read",
+        "What the account's plan allows for a query, at the start and whenever it has changed.",
+    ),
+    EventDef::warn(
+        "mitigations.limits.unread",
+        "The limits of the account could not be read; polls go on with the last known or with cautious ones.",
+        "Read `error`; if polls fail as well, mitigations.poll.failed says more.",
+    ),
+    EventDef::warn(
+        "mitigations.networks.unknown",
+        "No prefix is known to be ours, so every attack is announced.",
+        "Set analytics.my_prefixes or fill prefix_mapping.json, or see why the automation discovers no prefixes.",
+    ),
+    EventDef::warn(
+        "mitigations.page.truncated",
+        "Between `from` and `to` there are more rows than Cloudflare gives out; the record of that time is incomplete.",
+        "Nothing: the attack is larger than its record. Totals of that time are too low.",
+    ),
+    EventDef::warn(
+        "mitigations.poll.failed",
+        "The attack analytics could not be read or stored; nothing was skipped, the next poll begins at the same place.",
+        "Read `error`; if it lasts, mitigations.feed.blind follows and people are told.",
+    ),
+    EventDef::info("mitigations.poll.recovered", "Polls of the attack analytics succeed again."),
+    EventDef::debug("mitigations.polled", "A poll of the attack analytics has ended well."),
+    EventDef::info("mitigations.stored", "A poll found rows of dropped traffic that were not known."),
+    EventDef::warn(
+        "mitigations.watermark.ahead",
+        "The stored mark up to where everything was read lies in the future: the clock was wrong then, or is now.",
+        "Check the clock of this host (`timedatectl`).",
+    ),
+    EventDef::info("monitoring_rules.recovered", "The network monitoring rules can be read again."),
+    EventDef::warn(
+        "monitoring_rules.unread",
+        "The network monitoring rules cannot be read; an alert that names only its rule is tied to prefixes by the last known ones.",
+        "Grant the token Magic Network Monitoring: Read, unless the account has no network monitoring.",
+    ),
+    EventDef::warn(
+        "process.stop.not_announced",
+        "The message about an orderly stop could not be queued. The stop itself is not affected.",
+        "Check the database if it repeats.",
+    ),
+];

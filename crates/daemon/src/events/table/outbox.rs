@@ -1,0 +1,85 @@
+//! Events of the outbox (`notify`), sorted by name.
+
+use super::EventDef;
+
+pub(super) const EVENTS: &[EventDef] = &[
+    EventDef::error(
+        "notify.channel.broken",
+        "No message can reach the chat until a person changes something; `reason` says what. Other services go on trying with their own settings.",
+        "Correct the token, the chat or the bot's rights named by `reason`, then restart the service or wait for the next try.",
+    ),
+    EventDef::info("notify.channel.recovered", "Messages reach the chat again after `failed_s` seconds."),
+    EventDef::warn(
+        "notify.chat.moved",
+        "The group became a supergroup; messages go to its new number, which is remembered.",
+        "Put the number in `moved_to` into telegram.chat_id.",
+    ),
+    EventDef::warn(
+        "notify.db.failed",
+        "The outbox could not be read or written; messages wait and are not lost.",
+        "Check the database: free space, permissions, locks. `cloudflare-mt db check` helps.",
+    ),
+    EventDef::info("notify.db.recovered", "The outbox can be read and written again."),
+    EventDef::warn(
+        "notify.drain.cut_off",
+        "The process stopped while a message was on its way; it is sent again, and may then arrive twice under the same number.",
+        "Nothing, if it happens once; Telegram or the database was slow.",
+    ),
+    EventDef::error(
+        "notify.expired",
+        "Messages were too old to be sent and were given up; a summary tells people how many.",
+        "Find out why Telegram could not be reached; read what happened in the dashboard's log.",
+    ),
+    EventDef::info("notify.expired.summarised", "A summary of messages that were given up was entered."),
+    EventDef::warn(
+        "notify.lease.lost",
+        "Another process took over a message, because this one was too slow; people may see it twice under the same number.",
+        "Nothing, if it happens once; otherwise look for what stalls the process (disk, CPU, SIGSTOP).",
+    ),
+    EventDef::warn(
+        "notify.markup.refused",
+        "Telegram refused the form of a message; it was sent once more as plain text.",
+        "Report the defect with `words`.",
+    ),
+    EventDef::error(
+        "notify.message.failed",
+        "A message will never be taken by Telegram; it is kept and shown as failed.",
+        "Read it in the dashboard, report the defect with `words`.",
+    ),
+    EventDef::info("notify.message.sent", "A message is in the chat; `delay_s` is the time since it was entered."),
+    EventDef::warn(
+        "notify.no_channel",
+        "No chat is configured: messages are kept as suppressed and nobody is told anything.",
+        "Set telegram.bot_token and telegram.chat_id.",
+    ),
+    EventDef::error(
+        "notify.render.panicked",
+        "A defect was hit while a message was put into words; it was announced by kind and number only.",
+        "Report it with the event process.panicked that precedes this one.",
+    ),
+    EventDef::warn(
+        "notify.send.failed",
+        "A try to send a message failed; it is tried again until it is too old.",
+        "Nothing, if it recovers; otherwise check the way to the Telegram API (DNS, firewall, proxy).",
+    ),
+    EventDef::warn(
+        "notify.suppressed",
+        "Messages were ended because no chat is configured; nobody was told.",
+        "Set telegram.bot_token and telegram.chat_id; `cloudflare-mt notifications retry` sends them after that.",
+    ),
+    EventDef::warn(
+        "notify.thread.gone",
+        "The topic of the group is gone or closed; messages go to the group without it until the next start.",
+        "Correct telegram.message_thread_id.",
+    ),
+    EventDef::warn(
+        "notify.told_to_wait",
+        "Telegram's flood control asked to wait; all services keep to it.",
+        "Nothing; if it repeats, something else writes to the chat with the same bot.",
+    ),
+    EventDef::error(
+        "notify.told_to_wait_long",
+        "Telegram's flood control keeps all messages back for minutes; alarms are late.",
+        "Look at the dashboard meanwhile; find out what else writes to the chat with the same bot.",
+    ),
+];

@@ -1,0 +1,143 @@
+//! A site with a simulated Cloudflare, and what a daemon would have left in its database.
+
+use std::process::Command;
+use std::time::Duration;
+
+use cf_sim::{PrefixChange, RowSpec};
+use db::decisions::Now;
+use db::heartbeats::Heartbeat;
+use db::{Db, OpenOptions};
+use domain::calm::WindowSum;
+use domain::decision::{Block, Decision, Mode, NextAction, PrefixState, Verdict};
+use domain::prefix::Prefix;
+use domain::time::minus;
+use domain::units::{Bits, BitsPerSecond, Packets, PacketsPerSecond};
+use jiff::Timestamp;
+use testkit::site::PREFIX;
+use testkit::{Pace, Site};
+
+use crate::support::{self, Run};
+
+/// A day: no rule of time applies any more.
+pub const LONG_AGO_S: u64 = 86_400;
+
+pub fn prefix() -> Prefix {
+    PREFIX.parse().unwrap()
+}
+
+pub fn command(site: &Site, arguments: &[&str]) -> Command {
+    support::program(env!("CARGO_BIN_EXE_cloudflare-prefix-manager"), &site.config_dir(), arguments)
+}
+
+pub fn run(site: &Site, arguments: &[&str]) -> Run {
+    support::run(command(site, arguments))
+}
+
+/// A site whose rules of time are the real ones; the data settles within a minute, so that a slow machine is no matter.
+pub async fn site() -> Site {
+    let mut site = Site::new(Pace::fast()).await;
+    site.set("/autowithdraw/settle", serde_json::json!("1m"));
+    site.set("/autowithdraw/attack_lookback", serde_json::json!("1m"));
+    site.set("/autowithdraw/min_advertised", serde_json::json!("15m"));
+    site.set("/autowithdraw/propagation", serde_json::json!("7m"));
+    site
+}
+
+/// Advertised since a day.
+pub fn advertised_long_ago(site: &Site) {
+    assert!(site.sim.set_advertised(PREFIX, true));
+    changed_ago(site, LONG_AGO_S);
+}
+
+pub fn changed_ago(site: &Site, seconds: u64) {
+    let change = PrefixChange {
+        modified_ago_s: Some(seconds),
+        ..PrefixChange::default()
+    };
+    assert!(site.sim.change_prefix(PREFIX, &change));
+}
+
+/// Ordinary traffic, newest row of just now.
+pub fn quiet(site: &Site) {
+    let now = Timestamp::now();
+    let rows = (0..6).map(|n| RowSpec::passed("203.0.113.10", 50_000, 400_000_000).at(minus(now, Duration::from_secs(n * 20 + 1))).visible());
+    site.sim.add_rows(rows);
+}
+
+/// Drops far over both thresholds, just now.
+pub fn attack(site: &Site) {
+    quiet(site);
+    let now = Timestamp::now();
+    let rows = (0..6).map(|n| RowSpec::dropped("203.0.113.10", 40_000_000, 320_000_000_000).at(minus(now, Duration::from_secs(n * 10 + 1))).visible());
+    site.sim.add_rows(rows);
+}
+
+/// The database as a command or a service would open it.
+pub fn database(site: &Site) -> Db {
+    Db::open(site.database(), OpenOptions::default()).unwrap()
+}
+
+/// A daemon that is there.
+pub async fn daemon_beats(db: &Db, age_s: u64) {
+    let beat_at = minus(Timestamp::now(), Duration::from_secs(age_s));
+    let beat = Heartbeat {
+        service: "cloudflare-autowithdraw".into(),
+        pid: 4711,
+        host: "mt1.example".into(),
+        version: "0.1.0".into(),
+        started_at: beat_at,
+        beat_at,
+        state: "ok".into(),
+        status: "1 of 4 advertised, 1 UNDER ATTACK".into(),
+    };
+    db.write("test", move |tx| db::heartbeats::beat(tx, &beat)).await.unwrap();
+}
+
+/// What the daemon published about [`PREFIX`], with the live state of this moment.
+pub async fn daemon_says(site: &Site, db: &Db, verdict: Verdict, blocks: Vec<Block>) {
+    let now = Timestamp::now();
+    let state = site.sim.prefix(PREFIX).unwrap();
+    let window = WindowSum {
+        ends_at: now,
+        packets: Packets(183_000_000),
+        bits: Bits(1_230_000_000_000),
+        samples: 812,
+        packet_rate: PacketsPerSecond(610_000.0),
+        bit_rate: BitsPerSecond(4.1e9),
+    };
+    let answer = Now {
+        prefix: prefix(),
+        at: now,
+        decision: Decision {
+            verdict,
+            state: PrefixState {
+                peak: Some(window),
+                ..PrefixState::default()
+            },
+            effects: vec![],
+            blocks,
+            next: NextAction {
+                action: "hold the advertisement".into(),
+                not_before: None,
+                because: "the attack goes on".into(),
+            },
+            calm_period: Duration::from_secs(900),
+            settled_until: Some(now),
+            latest: Some(window),
+            noise: false,
+            decided_at: now,
+        },
+        bgp: Some(domain::bgp::BgpState {
+            advertised: Some(state.advertised),
+            advertised_modified_at: state.advertised_modified_at,
+            on_demand_enabled: true,
+            locked: false,
+            bgp_signalled: false,
+            prepend: Some(0),
+            auto_advertise_withdraw: false,
+        }),
+        managed: true,
+        mode: Mode::Act,
+    };
+    db.write("test", move |tx| db::decisions::publish(tx, &answer, None)).await.unwrap();
+}
