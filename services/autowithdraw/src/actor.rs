@@ -109,7 +109,8 @@ impl LeaseHolder {
     pub async fn release(&self, db: &Db) -> Result<(), DbError> {
         *lock(&self.bumped_at) = None;
         let owner = self.owner.clone();
-        db.write("lease.release", move |tx| db::leases::release(tx, LEASE, &owner)).await
+        db.write("lease.release", move |tx| db::leases::release(tx, LEASE, &owner))
+            .await
     }
 }
 

@@ -169,7 +169,10 @@ fn explains(tx: &WriteTx<'_>, intent: &Intent, after: &BgpState, window: Timesta
             let attempts = db::intents::attempts(tx, intent.id)?;
             Ok(attempts.iter().any(|attempt| {
                 attempt.class == prefix_ops::record::SHOWN
-                    && attempt.words.parse::<Timestamp>().is_ok_and(|shown| shown == modified_at)
+                    && attempt
+                        .words
+                        .parse::<Timestamp>()
+                        .is_ok_and(|shown| shown == modified_at)
             }))
         }
         _ => Ok(false),
@@ -220,9 +223,8 @@ fn assert_again(tx: &WriteTx<'_>, prefix: Prefix, now: Timestamp) -> Result<(), 
     };
     // An open one looks after itself; a refused one was answered. A withdrawal that was decided on
     // later is meant; one that was under way before may only have come late.
-    let meant = |intent: &&Intent| {
-        intent.act == Act::Withdraw && intent.id > last.id && intent.state.may_have_been_sent()
-    };
+    let meant =
+        |intent: &&Intent| intent.act == Act::Withdraw && intent.id > last.id && intent.state.may_have_been_sent();
     if last.state != IntentState::Done || latest.iter().any(|intent| meant(&intent)) {
         return Ok(());
     }

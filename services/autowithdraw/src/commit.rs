@@ -181,12 +181,7 @@ struct Context<'a> {
     now: Timestamp,
 }
 
-fn apply(
-    tx: &WriteTx<'_>,
-    effect: &Effect,
-    context: &Context<'_>,
-    committed: &mut Committed,
-) -> Result<(), DbError> {
+fn apply(tx: &WriteTx<'_>, effect: &Effect, context: &Context<'_>, committed: &mut Committed) -> Result<(), DbError> {
     let Context {
         answer,
         version,
@@ -251,7 +246,10 @@ fn apply(
             since: *since,
             because: because.clone(),
         }),
-        Effect::AnnounceWouldWithdraw { calm_s } => tell(Facts::WouldWithdraw { prefix, calm_s: *calm_s }),
+        Effect::AnnounceWouldWithdraw { calm_s } => tell(Facts::WouldWithdraw {
+            prefix,
+            calm_s: *calm_s,
+        }),
         Effect::AnnounceLimit { until } => tell(Facts::LimitReached { prefix, until: *until }),
         Effect::AnnounceReattack { withdrawn_at } => tell(Facts::Reattack {
             prefix,

@@ -98,7 +98,9 @@ pub struct Gatherer {
 
 impl std::fmt::Debug for Gatherer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gatherer").field("inventory", &self.inventory).finish_non_exhaustive()
+        f.debug_struct("Gatherer")
+            .field("inventory", &self.inventory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -235,7 +237,11 @@ fn answer(known: Known, gathered: &Gathered) -> Option<Answered> {
     let policy = gathered.policies.get(&prefix)?;
     let inputs = Inputs {
         prefix,
-        managed: if known.managed { Managed::Yes } else { Managed::NotListed },
+        managed: if known.managed {
+            Managed::Yes
+        } else {
+            Managed::NotListed
+        },
         bgp: known.reading.clone(),
         traffic: gathered
             .traffic
@@ -244,7 +250,11 @@ fn answer(known: Known, gathered: &Gathered) -> Option<Answered> {
             .unwrap_or_else(|| Observed::unavailable("it was not asked for")),
         alerts: ledger.alerts.clone(),
         hold: domain::hold::in_force(&ledger.holds, prefix, gathered.now).cloned(),
-        direct_route: gathered.routes.get(&prefix).cloned().unwrap_or(DirectRoute::NotDeclared),
+        direct_route: gathered
+            .routes
+            .get(&prefix)
+            .cloned()
+            .unwrap_or(DirectRoute::NotDeclared),
         own_withdrawals: ledger.withdrawals_of(prefix),
         all_withdrawals: ledger.withdrawals.iter().map(|(_, at)| *at).collect(),
         other_intent_open: ledger.under_way.iter().any(|other| *other != prefix),
@@ -264,12 +274,7 @@ fn answer(known: Known, gathered: &Gathered) -> Option<Answered> {
 }
 
 /// Where the query must begin for one prefix.
-fn read_from(
-    known: &Known,
-    ledger: &Ledger,
-    policies: &BTreeMap<Prefix, Policy>,
-    now: Timestamp,
-) -> Option<Timestamp> {
+fn read_from(known: &Known, ledger: &Ledger, policies: &BTreeMap<Prefix, Policy>, now: Timestamp) -> Option<Timestamp> {
     let prefix = known.prefix.prefix;
     let policy = policies.get(&prefix)?;
     let epoch = known.reading.value().and_then(BgpState::epoch)?;

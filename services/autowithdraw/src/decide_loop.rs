@@ -57,7 +57,9 @@ pub struct DecideLoop {
 
 impl std::fmt::Debug for DecideLoop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DecideLoop").field("terms", &self.terms).finish_non_exhaustive()
+        f.debug_struct("DecideLoop")
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +154,11 @@ impl DecideLoop {
             Ended::Stopped => return,
         };
         let (stored, terms) = (Arc::clone(&cycle), self.terms.clone());
-        match self.db.write("cycle.commit", move |tx| commit(tx, &stored, &terms)).await {
+        match self
+            .db
+            .write("cycle.commit", move |tx| commit(tx, &stored, &terms))
+            .await
+        {
             Ok(committed) if committed.not_ours => tracing::warn!(event = "cycle.dropped", because = "not the actor"),
             Ok(committed) => {
                 if let Some(run) = memory.database.recovered(self.monotonic()) {
@@ -160,7 +166,10 @@ impl DecideLoop {
                 }
                 tell_log(&cycle, committed);
                 self.report(&cycle, standing, memory);
-                memory.list.observe(&self.db, cycle.discovery_error.as_deref(), self.blind_after, cycle.at).await;
+                memory
+                    .list
+                    .observe(&self.db, cycle.discovery_error.as_deref(), self.blind_after, cycle.at)
+                    .await;
                 memory.cycles.observe(&self.db, None, self.blind_after, cycle.at).await;
             }
             Err(error) => self.cycle_failed(memory, &error.to_string(), Some(&error)).await,
@@ -170,7 +179,12 @@ impl DecideLoop {
     fn report(&self, cycle: &Cycle, standing: &Standing, memory: &mut Memory) {
         let now = self.monotonic();
         note_streak(&mut memory.traffic, cycle.traffic_error.as_deref(), "traffic", now);
-        note_streak(&mut memory.discovery, cycle.discovery_error.as_deref(), "list of prefixes", now);
+        note_streak(
+            &mut memory.discovery,
+            cycle.discovery_error.as_deref(),
+            "list of prefixes",
+            now,
+        );
         let line = status::line(cycle, self.terms.mode, standing);
         let blind = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
         let is_blind = cycle
@@ -178,11 +192,13 @@ impl DecideLoop {
             .iter()
             .any(|answer| answer.known.managed && blind(&answer.decision.verdict));
         if let Some(error) = &cycle.discovery_error {
-            self.health.degraded(format!("the account's prefixes cannot be listed: {error}"));
+            self.health
+                .degraded(format!("the account's prefixes cannot be listed: {error}"));
         } else if !cycle.missing.is_empty() {
             let missing: Vec<String> = cycle.missing.iter().map(ToString::to_string).collect();
             let missing = missing.join(", ");
-            self.health.degraded(format!("listed as managed, but not known to Cloudflare: {missing}"));
+            self.health
+                .degraded(format!("listed as managed, but not known to Cloudflare: {missing}"));
         } else if is_blind {
             self.health.degraded(&*line);
         } else {
@@ -256,7 +272,10 @@ impl DecideLoop {
         self.health.failing(format!("nothing is decided: {because}"));
         self.frame.status(format!("nothing is decided: {because}"));
         let now = self.frame.clock().now();
-        memory.cycles.observe(&self.db, Some(because), self.blind_after, now).await;
+        memory
+            .cycles
+            .observe(&self.db, Some(because), self.blind_after, now)
+            .await;
     }
 }
 

@@ -80,7 +80,11 @@ mod tests {
         assert_eq!(feed.due(Some("HTTP 500"), after, at(0)), None);
         assert_eq!(feed.due(None, after, at(30)), None);
         assert_eq!(feed.due(Some("HTTP 500"), after, at(40)), None);
-        assert_eq!(feed.due(Some("HTTP 500"), after, at(99)), None, "the first one does not count");
+        assert_eq!(
+            feed.due(Some("HTTP 500"), after, at(99)),
+            None,
+            "the first one does not count"
+        );
         let told = feed.due(Some("HTTP 503"), after, at(100));
         let expected = Facts::FeedBlind {
             feed: "list of prefixes".into(),

@@ -83,7 +83,9 @@ struct Parent {
 
 impl std::fmt::Debug for Inventory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inventory").field("known", &self.known.len()).finish_non_exhaustive()
+        f.debug_struct("Inventory")
+            .field("known", &self.known.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,7 +157,11 @@ impl Inventory {
             return Vec::new();
         }
         let missing = |known: &&Known| known.managed && known.prefix.id.as_str().is_empty();
-        self.known.values().filter(missing).map(|known| known.prefix.prefix).collect()
+        self.known
+            .values()
+            .filter(missing)
+            .map(|known| known.prefix.prefix)
+            .collect()
     }
 
     /// Why the account's prefixes could not be listed, while that is so.
@@ -178,7 +184,10 @@ impl Inventory {
         let within = self.check_interval.clamp(REFRESH_AT_LEAST, REFRESH_WITHIN);
         let until = Instant::now() + within;
         let now = self.clock.monotonic();
-        if self.discovered_at.is_none_or(|at| now.saturating_sub(at) >= DISCOVER_EVERY) {
+        if self
+            .discovered_at
+            .is_none_or(|at| now.saturating_sub(at) >= DISCOVER_EVERY)
+        {
             self.discover(now, within / 2).await;
         }
         let (hot, cold) = self.hot_and_cold();
@@ -258,7 +267,12 @@ impl Inventory {
         let advertised: BTreeSet<&str> = self
             .known
             .values()
-            .filter(|known| known.reading.value().is_some_and(|state| state.advertised == Some(true)))
+            .filter(|known| {
+                known
+                    .reading
+                    .value()
+                    .is_some_and(|state| state.advertised == Some(true))
+            })
             .map(|known| known.prefix.parent_id.as_str())
             .collect();
         let mut sides = (BTreeSet::new(), BTreeSet::new());
@@ -318,7 +332,10 @@ impl Inventory {
             (None, Some(_)) => "Cloudflare does not list it in this account".to_owned(),
         };
         for prefix in self.managed.clone() {
-            let listed = self.known.get(&prefix).is_some_and(|known| !known.prefix.id.as_str().is_empty());
+            let listed = self
+                .known
+                .get(&prefix)
+                .is_some_and(|known| !known.prefix.id.as_str().is_empty());
             if !listed {
                 self.store(unlisted(prefix), Observed::unavailable(because.clone()));
             }

@@ -65,7 +65,11 @@ impl Ledger {
         db.read("cycle.ledger", move |tx| {
             let mut holds = prefix_ops::holds::binding(tx, spans.hold_end_notice, now)?;
             let latest = db::intents::newest(tx, None, LATEST)?;
-            holds.extend(latest.iter().filter_map(|intent| kept_by_a_person(intent, spans.min_advertised, now)));
+            holds.extend(
+                latest
+                    .iter()
+                    .filter_map(|intent| kept_by_a_person(intent, spans.min_advertised, now)),
+            );
             let mut states = BTreeMap::new();
             for prefix in prefixes {
                 states.insert(prefix, db::decisions::state(tx, prefix)?);
@@ -87,7 +91,11 @@ impl Ledger {
 
     /// Automatic withdrawals of `prefix`, oldest first.
     pub fn withdrawals_of(&self, prefix: Prefix) -> Vec<Timestamp> {
-        self.withdrawals.iter().filter(|(of, _)| *of == prefix).map(|(_, at)| *at).collect()
+        self.withdrawals
+            .iter()
+            .filter(|(of, _)| *of == prefix)
+            .map(|(_, at)| *at)
+            .collect()
     }
 }
 
@@ -148,7 +156,9 @@ fn kept_by_a_person(intent: &Intent, keep: Duration, now: Timestamp) -> Option<H
 
 fn open_alerts(tx: &ReadTx<'_>, since_when: Timestamp, now: Timestamp) -> Result<Observed<Vec<OpenAlert>>, DbError> {
     let beat = db::heartbeats::of(tx, RECEIVER)?.map(|beat| beat.beat_at);
-    let cursor = db::leases::cursor(tx, HISTORY_CURSOR)?.as_deref().and_then(domain::time::from_text);
+    let cursor = db::leases::cursor(tx, HISTORY_CURSOR)?
+        .as_deref()
+        .and_then(domain::time::from_text);
     // A sign of life from the future was made before our clock was set back; its age is not known.
     let heard = [beat, cursor]
         .into_iter()

@@ -24,7 +24,12 @@ const REPEAT_AFTER: Duration = Duration::from_secs(120);
 const CONCURRENT: usize = 8;
 
 /// What our service manager tells us is not for the programs of a check.
-const NOT_FOR_CHILDREN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"];
+const NOT_FOR_CHILDREN: [&str; 4] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "CREDENTIALS_DIRECTORY",
+];
 
 /// A check that was begun at an instant, and how it went.
 type Outcome = (Timestamp, Result<(), String>);
@@ -84,7 +89,9 @@ impl RouteChecks {
             .map(|(prefix, _)| *prefix)
             .collect();
         for prefix in finished {
-            let Some(task) = self.running.remove(&prefix) else { continue };
+            let Some(task) = self.running.remove(&prefix) else {
+                continue;
+            };
             match task.now_or_never() {
                 Some(Ok((begun_at, Ok(())))) => {
                     self.last_good.insert(prefix, begun_at);

@@ -35,9 +35,16 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let now = clock.now();
     let home = identity::check(&db, identity::of_host(), now).await?;
     if let Home::Moved { from } = &home {
-        tracing::error!(event = "automation.paused.moved", from, "the database came from another host");
+        tracing::error!(
+            event = "automation.paused.moved",
+            from,
+            "the database came from another host"
+        );
     }
-    let remembered = db.read("inventory.all", db::inventory::all).await.context("the known prefixes cannot be read")?;
+    let remembered = db
+        .read("inventory.all", db::inventory::all)
+        .await
+        .context("the known prefixes cannot be read")?;
     let inventory = Inventory::new(api.clone(), clock.clone(), &settings, remembered);
     let holder = Arc::new(LeaseHolder::new(owner.clone(), clock.clone(), mode));
     let auto = &settings.autowithdraw;
@@ -48,7 +55,9 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         ..Limits::default()
     };
     let check_interval = auto.check_interval;
-    let health = frame.health().check("evidence", Weight::Vital, check_interval * 2 + LOOP_LIMIT);
+    let health = frame
+        .health()
+        .check("evidence", Weight::Vital, check_interval * 2 + LOOP_LIMIT);
     health.degraded("no cycle has run yet");
     let decide = DecideLoop {
         frame: frame.clone(),
@@ -84,7 +93,13 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         .await
         .context("the holds cannot be read")?;
     assembly::life::announce_start(&frame, &db, start_lines(&settings, mode, &home, &pauses)).await?;
-    daemon::http::serve(&frame, "health", listener, daemon::health::routes(&frame), HttpLimits::default());
+    daemon::http::serve(
+        &frame,
+        "health",
+        listener,
+        daemon::health::routes(&frame),
+        HttpLimits::default(),
+    );
     assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
     frame.spawn_loop("decide", LOOP_LIMIT, |turn| decide.run(turn));
@@ -113,7 +128,10 @@ fn start_lines(settings: &Settings, mode: Mode, home: &Home, holds: &[Hold]) -> 
         ("Look-back".to_owned(), human(auto.attack_lookback)),
         (
             "Attack means more than".to_owned(),
-            format!("{} and {} dropped over the look-back", auto.min_dropped_packets, auto.min_dropped_bits),
+            format!(
+                "{} and {} dropped over the look-back",
+                auto.min_dropped_packets, auto.min_dropped_bits
+            ),
         ),
     ];
     let mut warn = |text: String| lines.push(("WARNING".into(), text));

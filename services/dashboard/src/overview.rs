@@ -85,6 +85,8 @@ pub(crate) struct Status {
     pub(crate) attack_uncertain: usize,
     /// An alert is open and the traffic is not scrubbed.
     pub(crate) exposed: usize,
+    /// An alert is open and nothing can be said about the traffic.
+    pub(crate) alerted_blindly: usize,
     /// The oldest answer of the automation; `None` when there is none. A prefix without any is unknown, and counted so.
     pub(crate) data_at: Option<Timestamp>,
     /// What the title and the icon show.
@@ -96,7 +98,7 @@ pub(crate) struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Worst {
-    /// An attack, or an alert on a prefix that is not protected.
+    /// An attack, or an alert on a prefix that is not protected or of which nothing is known.
     Attack,
     /// Something is not known that should be.
     Unknown,
@@ -239,6 +241,7 @@ impl Status {
             under_attack: count(&|view| view.state == State::UnderAttack),
             attack_uncertain: count(&|view| view.attack_is_uncertain()),
             exposed: count(&PrefixView::is_exposed),
+            alerted_blindly: count(&PrefixView::is_alerted_blindly),
             data_at: prefixes.iter().filter_map(|view| view.decided_at).min(),
             worst: Worst::Direct,
             title: String::new(),
@@ -246,7 +249,7 @@ impl Status {
         let silent = services.iter().any(|service| matches!(service.life, Life::Silent | Life::NeverSeen));
         let blind = !troubles.is_empty() || status.unknown > 0 || status.prefixes == 0 || automation.tone == Tone::Unknown;
         let warned = messages.is_none_or(|messages| messages.tone != Tone::Good) || automation.tone == Tone::Warn || silent;
-        status.worst = if status.under_attack + status.exposed > 0 {
+        status.worst = if status.under_attack + status.exposed + status.alerted_blindly > 0 {
             Worst::Attack
         } else if blind {
             Worst::Unknown
@@ -266,7 +269,8 @@ impl Status {
         let protected = format!("Protected {} of {}", self.protected_words(), self.prefixes);
         match self.worst {
             Worst::Attack if self.under_attack > 0 => format!("({}) UNDER ATTACK", self.under_attack),
-            Worst::Attack => format!("({}) NOT PROTECTED", self.exposed),
+            Worst::Attack if self.exposed > 0 => format!("({}) NOT PROTECTED", self.exposed),
+            Worst::Attack => format!("({}) ALERT OPEN, state unknown", self.alerted_blindly),
             Worst::Unknown if self.unknown > 0 => format!("(?) {} unknown", self.unknown),
             Worst::Unknown if automation.tone == Tone::Unknown => format!("(?) automation {}", automation.word),
             Worst::Unknown => "(?) not everything is known".to_owned(),

@@ -36,6 +36,8 @@ pub fn run(site: &Site, arguments: &[&str]) -> Run {
 /// A site whose rules of time are the real ones; the data settles within a minute, so that a slow machine is no matter.
 pub async fn site() -> Site {
     let mut site = Site::new(Pace::fast()).await;
+    site.set("/autowithdraw/check_interval", serde_json::json!("60s"));
+    site.set("/autowithdraw/calm_period", serde_json::json!("15m"));
     site.set("/autowithdraw/settle", serde_json::json!("1m"));
     site.set("/autowithdraw/attack_lookback", serde_json::json!("1m"));
     site.set("/autowithdraw/min_advertised", serde_json::json!("15m"));

@@ -96,7 +96,15 @@ mod tests {
 
     #[test]
     fn advertised_ones_come_every_cycle_and_all_others_within_a_round() {
-        for (hot, cold, slots) in [(3, 40, 19), (0, 40, 19), (30, 40, 19), (5, 0, 19), (1, 1, 1), (4, 9, 1), (2, 3, 2)] {
+        for (hot, cold, slots) in [
+            (3, 40, 19),
+            (0, 40, 19),
+            (30, 40, 19),
+            (5, 0, 19),
+            (1, 1, 1),
+            (4, 9, 1),
+            (2, 3, 2),
+        ] {
             let (hot_ids, cold_ids) = (ids("h", hot), ids("c", cold));
             let round = cycles_per_round(hot, cold, slots);
             let mut turns = Turns::default();

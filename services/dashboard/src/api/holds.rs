@@ -299,7 +299,7 @@ fn scope(prefix: Option<&str>, everywhere: Option<&Value>) -> Result<Scope, Fail
     match (prefix.map(str::trim).filter(|text| !text.is_empty()), everywhere) {
         (None, true) => Ok(Scope::Everything),
         (Some(text), false) => Prefix::parse_strict(text).map(Scope::One).map_err(|error| {
-            Failure::bad_request("invalid_prefix", words::outside(&words::sentence(&error.to_string())))
+            Failure::bad_request("invalid_prefix", words::outside(&format!("{}.", words::sentence(&error.to_string()))))
         }),
         _ => Err(Failure::bad_request("bad_fields", "Give either prefix or everywhere: true.")),
     }
@@ -321,7 +321,7 @@ fn until(lasting: Option<&str>, until: Option<&str>, now: Timestamp) -> Result<O
         (Some(open), None) if open == "open" => return Ok(None),
         (Some(lasting), None) => {
             let lasting = domain::duration::parse(&lasting).map_err(|error| {
-                Failure::bad_request("invalid_duration", words::outside(&words::sentence(&error.to_string())))
+                Failure::bad_request("invalid_duration", words::outside(&format!("{}.", words::sentence(&error.to_string()))))
             })?;
             plus(now, lasting)
         }

@@ -67,7 +67,8 @@ fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> 
         return None;
     }
     let exposed = views.iter().any(|view| view.is_exposed()) && incident.ended_at.is_none();
-    let tone = if attacked || exposed {
+    let blind = views.iter().any(|view| view.is_alerted_blindly()) && incident.ended_at.is_none();
+    let tone = if attacked || exposed || blind {
         Tone::Attack
     } else if incident.ended_at.is_none() {
         Tone::Warn

@@ -190,6 +190,11 @@ impl PrefixView {
         self.under_attack.is_none() && self.advertised != Some(false)
     }
 
+    /// An alert is open, and whether the attack goes on or is scrubbed is not known.
+    pub(crate) fn is_alerted_blindly(&self) -> bool {
+        !self.open_alerts.is_empty() && self.attack_is_uncertain()
+    }
+
     /// An alert is open and the traffic is not scrubbed.
     pub(crate) fn is_exposed(&self) -> bool {
         !self.open_alerts.is_empty() && self.advertised == Some(false)

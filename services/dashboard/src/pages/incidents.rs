@@ -51,6 +51,10 @@ impl Page {
         current::title(incident)
     }
 
+    fn short(&self, text: &str) -> String {
+        crate::words::outside_up_to(text, 60)
+    }
+
     fn peak(&self, incident: &Incident) -> Option<String> {
         crate::words::rates(incident.peak_bps, incident.peak_pps)
     }

@@ -1,0 +1,137 @@
+//! Changes that no intent of ours explains (rule 14), and epochs (rule 4).
+
+use std::time::Duration;
+
+use cf_sim::PrefixChange;
+use domain::intent::IntentState;
+use serde_json::json;
+use testkit::site::PREFIX;
+use testkit::wait;
+
+use crate::house::{Daemon, House, WITHDRAWN_WITHIN, now, pace, prefix, set};
+
+/// A daemon that only watches, and has seen the prefix advertised.
+async fn watching() -> (House, Daemon) {
+    let mut house = House::new(pace()).await;
+    set(&mut house, "mode", json!("paused"));
+    house.calm();
+    let daemon = house.start().await;
+    house.until_verdict("blocked:mode_paused").await;
+    (house, daemon)
+}
+
+async fn told(house: &House, count: usize) {
+    house
+        .until("the change is announced", Duration::from_secs(10), |record| {
+            record.messages_of("foreign_change").count() == count
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_somebody_else_changes_is_announced_each_time_once() {
+    let (house, daemon) = watching().await;
+    assert!(house.site.sim.set_advertised(PREFIX, false));
+    told(&house, 1).await;
+    assert!(house.site.sim.set_advertised(PREFIX, true));
+    told(&house, 2).await;
+    let locked = PrefixChange {
+        locked: Some(true),
+        ..PrefixChange::default()
+    };
+    assert!(house.site.sim.change_prefix(PREFIX, &locked));
+    told(&house, 3).await;
+    house.until_verdict("not_managed").await;
+    wait::never("announced again", Duration::from_secs(1), || {
+        let count = house.record().messages_of("foreign_change").count();
+        (count != 3).then(|| house.record().shown())
+    })
+    .await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_advertisement_that_cloudflare_tells_of_a_moment_later_is_not_somebody_elses() {
+    let (house, daemon) = watching().await;
+    assert!(house.site.sim.set_advertised(PREFIX, false));
+    told(&house, 1).await;
+    house.until_verdict("direct").await;
+    assert!(house.site.sim.set_advertised(PREFIX, true));
+    house
+        .until("it is seen", WITHDRAWN_WITHIN, |record| {
+            record.verdict(PREFIX).as_deref() != Some("direct")
+        })
+        .await;
+    house
+        .write(|tx| {
+            let event = db::events::NewEvent {
+                event_type: "ADVERTISE".into(),
+                alert_type: "fbm_auto_advertisement".into(),
+                prefixes: vec![prefix()],
+                action_taken: "auto_advertised".into(),
+                ..db::events::NewEvent::default()
+            };
+            db::events::append(tx, &event, now()).unwrap();
+        })
+        .await;
+    wait::never("announced as foreign", Duration::from_secs(2), || {
+        (house.record().messages_of("foreign_change").count() != 1).then(|| house.record().shown())
+    })
+    .await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_own_act_explains_one_change() {
+    let house = House::new(pace()).await;
+    house.calm();
+    let daemon = house.start().await;
+    house.until_withdrawn().await;
+    house.until_verdict("direct").await;
+    assert_eq!(house.record().messages_of("foreign_change").count(), 0);
+    // Somebody advertises it and somebody withdraws it, soon after our own withdrawal.
+    assert!(house.site.sim.set_advertised(PREFIX, true));
+    told(&house, 1).await;
+    assert!(house.site.sim.set_advertised(PREFIX, false));
+    told(&house, 2).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_new_advertisement_during_calm_starts_anew() {
+    let house = House::new(pace()).await;
+    house.calm();
+    let daemon = house.start().await;
+    house.until_verdict("calm").await;
+    wait::until("most of the calm is proven", WITHDRAWN_WITHIN, || {
+        let record = house.record();
+        let now = record.now.iter().find(|now| now.prefix == prefix())?;
+        let track = now.decision.state.calm.as_ref()?;
+        (track.proven() >= Duration::from_secs(2)).then_some(())
+    })
+    .await;
+    assert!(house.site.sim.set_advertised(PREFIX, false));
+    assert!(house.site.sim.set_advertised(PREFIX, true));
+    let begun = house.site.sim.prefix(PREFIX).unwrap().advertised_modified_at.unwrap();
+    let record = house.until_withdrawn().await;
+    let sent = record
+        .withdrawals(IntentState::Done)
+        .next()
+        .unwrap()
+        .sending_at
+        .unwrap();
+    let protected = domain::time::since(sent, begun);
+    // Propagation and calm, in data time; the data lags by the settling time.
+    assert!(
+        protected >= Duration::from_millis(1_000 + 3_000),
+        "{protected:?}\n{}",
+        record.shown()
+    );
+    let row = &record.history[0];
+    assert_eq!(
+        row.advertised_at.unwrap().as_microsecond(),
+        begun.as_microsecond(),
+        "the record names the new advertisement"
+    );
+    daemon.stop().await;
+}
