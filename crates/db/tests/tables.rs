@@ -73,7 +73,10 @@ fn affected() -> Affected {
 /// All orders of the same deliveries lead to the same ledger and the same incident.
 #[test]
 fn order_of_arrival_changes_neither_ledger_nor_incident() {
-    type Seen = (Vec<(Timestamp, Vec<Prefix>, i64)>, Vec<(Timestamp, Option<Timestamp>, Timestamp)>);
+    type Seen = (
+        Vec<(Timestamp, Vec<Prefix>, i64)>,
+        Vec<(Timestamp, Option<Timestamp>, Timestamp)>,
+    );
     let story = [
         alert(Phase::Start, 0, Some("c1")),
         alert(Phase::End, 600, Some("c1")),
@@ -94,8 +97,13 @@ fn order_of_arrival_changes_neither_ledger_nor_incident() {
                 let open = db::ledger::open(tx, at(-1))?;
                 let incidents = db::incidents::newest(tx, None, 10)?;
                 Ok((
-                    open.into_iter().map(|open| (open.since, open.prefixes, open.event)).collect(),
-                    incidents.into_iter().map(|i| (i.began_at, i.ended_at, i.last_sign_at)).collect(),
+                    open.into_iter()
+                        .map(|open| (open.since, open.prefixes, open.event))
+                        .collect(),
+                    incidents
+                        .into_iter()
+                        .map(|i| (i.began_at, i.ended_at, i.last_sign_at))
+                        .collect(),
                 ))
             })
             .unwrap();
@@ -130,7 +138,11 @@ fn self_tests_and_ended_alerts_veto_nothing() {
         db::ledger::enter(tx, &alert(Phase::Start, 0, Some("x")), &affected(), EventId(2))?;
         db::ledger::enter(tx, &alert(Phase::End, 60, Some("x")), &affected(), EventId(3))
     });
-    assert!(db.read_blocking("test", |tx| db::ledger::open(tx, at(-1))).unwrap().is_empty());
+    assert!(
+        db.read_blocking("test", |tx| db::ledger::open(tx, at(-1)))
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -199,7 +211,10 @@ fn a_lost_lease_moves_nothing() {
     let expired = db.write_blocking("test", move |tx| {
         db::intents::transition(tx, id, "b", step, &Change::default(), at(500))
     });
-    assert!(matches!(expired, Err(DbError::Conflict { .. })), "a lease that ran out is no lease");
+    assert!(
+        matches!(expired, Err(DbError::Conflict { .. })),
+        "a lease that ran out is no lease"
+    );
 }
 
 #[test]
@@ -210,10 +225,22 @@ fn a_lease_is_taken_only_as_it_was_seen() {
     let seen = db.read_blocking("test", |tx| db::leases::get(tx, "x")).unwrap();
     assert!(write(&db, |tx| db::leases::bump(tx, "x", "a", at(1))));
     let stale = seen.clone();
-    assert!(!write(&db, move |tx| db::leases::take(tx, "x", "b", stale.as_ref(), at(2))), "it was bumped since");
+    assert!(
+        !write(&db, move |tx| db::leases::take(tx, "x", "b", stale.as_ref(), at(2))),
+        "it was bumped since"
+    );
     let seen = db.read_blocking("test", |tx| db::leases::get(tx, "x")).unwrap();
-    assert!(write(&db, move |tx| db::leases::take(tx, "x", "b", seen.as_ref(), at(3))));
-    assert!(!write(&db, |tx| db::leases::bump(tx, "x", "a", at(4))), "the old owner finds out");
+    assert!(write(&db, move |tx| db::leases::take(
+        tx,
+        "x",
+        "b",
+        seen.as_ref(),
+        at(3)
+    )));
+    assert!(
+        !write(&db, |tx| db::leases::bump(tx, "x", "a", at(4))),
+        "the old owner finds out"
+    );
 }
 
 #[test]
@@ -243,12 +270,26 @@ fn a_silence_is_announced_once_and_its_end_too() {
 #[test]
 fn holds_end_and_are_announced_once() {
     let (_dir, db) = open();
-    write(&db, |tx| db::holds::set(tx, Some(prefix()), "ana", "why", Some(at(3_600)), at(0)));
-    let in_force = |now| db.read_blocking("test", move |tx| db::holds::in_force(tx, now)).unwrap().len();
+    write(&db, |tx| {
+        db::holds::set(tx, Some(prefix()), "ana", "why", Some(at(3_600)), at(0))
+    });
+    let in_force = |now| {
+        db.read_blocking("test", move |tx| db::holds::in_force(tx, now))
+            .unwrap()
+            .len()
+    };
     assert_eq!((in_force(at(0)), in_force(at(3_600))), (1, 0));
-    let take = |now| write(&db, move |tx| db::holds::take_ending(tx, now, plus(now, Duration::from_secs(600)))).len();
+    let take = |now| {
+        write(&db, move |tx| {
+            db::holds::take_ending(tx, now, plus(now, Duration::from_secs(600)))
+        })
+        .len()
+    };
     assert_eq!((take(at(0)), take(at(3_100)), take(at(3_200))), (0, 1, 0));
-    assert_eq!(write(&db, |tx| db::holds::release(tx, Some(prefix()), "ben", at(10))), 1);
+    assert_eq!(
+        write(&db, |tx| db::holds::release(tx, Some(prefix()), "ben", at(10))),
+        1
+    );
     assert_eq!(in_force(at(20)), 0);
 }
 
@@ -273,7 +314,10 @@ fn counters_of_a_known_group_only_grow() {
     assert!(matches!(store(row(10_000, 1)), Stored::New(_)));
     assert!(matches!(store(row(10_000, 1)), Stored::Known(_)));
     assert!(matches!(store(row(30_000, 1)), Stored::Grown(_)));
-    assert!(matches!(store(row(20_000, 1)), Stored::Known(_)), "an older answer takes nothing away");
+    assert!(
+        matches!(store(row(20_000, 1)), Stored::Known(_)),
+        "an older answer takes nothing away"
+    );
     // The predecessor's hash leaves out the source port: still two groups.
     assert!(matches!(store(row(10_000, 2)), Stored::New(_)));
 }

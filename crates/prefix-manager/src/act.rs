@@ -66,10 +66,27 @@ pub async fn run(site: &Site, act: Act, asked: Asked, interrupts: Interrupts) ->
     let previews: Vec<Preview> = targets
         .reads
         .iter()
-        .map(|read| preview::of(act, read, dangers.get(&read.prefix), &picture, site, asked.force, looked_at))
+        .map(|read| {
+            preview::of(
+                act,
+                read,
+                dangers.get(&read.prefix),
+                &picture,
+                site,
+                asked.force,
+                looked_at,
+            )
+        })
         .collect();
     let incidents = preview::incidents(&db, &previews).await;
-    site.out.aside(&preview::text(act, &previews, &incidents, &targets.left_alone, site, looked_at));
+    site.out.aside(&preview::text(
+        act,
+        &previews,
+        &incidents,
+        &targets.left_alone,
+        site,
+        looked_at,
+    ));
 
     let mut outcomes = Outcomes::new(act, &actor, &asked.options.reason, looked_at);
     let mut wanted: Vec<&Preview> = Vec::new();
@@ -148,7 +165,10 @@ async fn act_on(
     }
     drop(guard);
     for filed in filed {
-        let text = format!("filed as intent {}; cloudflare-autowithdraw executes it within seconds", filed.intent);
+        let text = format!(
+            "filed as intent {}; cloudflare-autowithdraw executes it within seconds",
+            filed.intent
+        );
         outcomes.add(Outcome::of(filed.prefix, ResultWord::Filed, "filed", &text).intent(filed.intent));
     }
 }
@@ -173,7 +193,10 @@ async fn file(
     match request::file(db, wish, now).await {
         Ok(requested) => Ok(requested.intent),
         Err(error @ RequestError::Held { .. }) => Err(Trouble::blocked(error.code(), error.to_string())),
-        Err(RequestError::Db(error)) => Err(Trouble::database("the intent could not be stored, nothing was sent", &error)),
+        Err(RequestError::Db(error)) => Err(Trouble::database(
+            "the intent could not be stored, nothing was sent",
+            &error,
+        )),
         Err(error) => Err(Trouble::failed(error.code(), error.to_string())),
     }
 }
@@ -198,7 +221,10 @@ async fn confirm(
         }
         (Some(_), many) => {
             let phrase = format!("withdraw {}", many.len());
-            let question = format!("Not all of them are known to be quiet. Type '{phrase}' to withdraw all {}:", many.len());
+            let question = format!(
+                "Not all of them are known to be quiet. Type '{phrase}' to withdraw all {}:",
+                many.len()
+            );
             ask::typed(site.out, &question, &phrase).await?
         }
         (None, [one]) => ask::yes(site.out, &format!("{} {}?", verb(act), one.prefix)).await?,
@@ -212,7 +238,10 @@ async fn confirm(
     }
     let waited = since(site.now(), looked_at);
     if act == Act::Withdraw && first_risky.is_none() && !asked.force && waited > PREVIEW_GOOD_FOR {
-        let text = format!("the preview was {} old when you answered; nothing was done", words::age(looked_at, site.now()));
+        let text = format!(
+            "the preview was {} old when you answered; nothing was done",
+            words::age(looked_at, site.now())
+        );
         return Err(Trouble::new(cli::trouble::CANCELLED, "preview.stale", text).remedy("run it again"));
     }
     Ok(())

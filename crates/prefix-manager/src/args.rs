@@ -244,7 +244,11 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 /// Reasons are shown in messages and tables: one bounded line.
 fn reason(text: &str) -> Result<String, String> {
     let line = cli::words::outside(text, 300);
-    if line.is_empty() { Err("say why in a few words".to_owned()) } else { Ok(line) }
+    if line.is_empty() {
+        Err("say why in a few words".to_owned())
+    } else {
+        Ok(line)
+    }
 }
 
 #[cfg(test)]
@@ -267,8 +271,14 @@ mod tests {
         assert!(parsed(&["withdraw", "203.0.113.0/24"]).is_ok());
         assert!(parsed(&["withdraw", "--all", "--force"]).is_ok());
         assert_eq!(parsed(&["withdraw"]).unwrap_err(), ErrorKind::MissingRequiredArgument);
-        assert_eq!(parsed(&["withdraw", "203.0.113.0/24", "--all"]).unwrap_err(), ErrorKind::ArgumentConflict);
-        assert_eq!(parsed(&["withdraw", "203.0.113.5/24"]).unwrap_err(), ErrorKind::ValueValidation);
+        assert_eq!(
+            parsed(&["withdraw", "203.0.113.0/24", "--all"]).unwrap_err(),
+            ErrorKind::ArgumentConflict
+        );
+        assert_eq!(
+            parsed(&["withdraw", "203.0.113.5/24"]).unwrap_err(),
+            ErrorKind::ValueValidation
+        );
         let hold = ["hold", "203.0.113.0/24", "--reason", "x"];
         assert_eq!(parsed(&hold).unwrap_err(), ErrorKind::MissingRequiredArgument);
         assert!(parsed(&[&hold[..], &["--for", "2h"]].concat()).is_ok());

@@ -41,7 +41,9 @@ pub async fn run(site: &Site, prefix: Option<Prefix>, limit: u32) -> Result<u8, 
         }
         Ok((acts, db::history::newest(tx, prefix, limit)?))
     });
-    let (acts, withdrawals) = read.await.map_err(|error| Trouble::database("the history cannot be read", &error))?;
+    let (acts, withdrawals) = read
+        .await
+        .map_err(|error| Trouble::database("the history cannot be read", &error))?;
     let history = History {
         schema: "cloudflare-mt/prefix-history/1",
         at: site.now(),
@@ -63,11 +65,16 @@ fn text(history: &History, site: &Site) -> String {
     if history.acts.is_empty() {
         text.push_str("none\n");
     }
-    text.push_str(&format!("\n{}\n", ink(Ink::Strong, "Withdrawals on record, newest first")));
+    text.push_str(&format!(
+        "\n{}\n",
+        ink(Ink::Strong, "Withdrawals on record, newest first")
+    ));
     let mut table = Table::new(&["WITHDRAWN (UTC)", "PREFIX", "ADVERTISED FOR", "BY", "HOW", "NOTES"]);
     for row in &history.withdrawals {
         let short = |text: &Option<String>, most| words::outside(text.as_deref().unwrap_or("-"), most);
-        let seconds = row.protection_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let seconds = row
+            .protection_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
         table.row([
             row.withdrawn_at.map_or_else(|| "-".to_owned(), stamp),
             words::outside(&row.prefix, 50),

@@ -89,7 +89,8 @@ pub async fn hold(site: &Site, asked: HoldArgs) -> Result<u8, Trouble> {
     }
     site.out.text(&text)?;
     for warning in &held.warnings {
-        site.out.aside(&format!("{}\n", ink(Ink::Warn, &format!("warning: {warning}"))));
+        site.out
+            .aside(&format!("{}\n", ink(Ink::Warn, &format!("warning: {warning}"))));
     }
     Ok(exit::DONE)
 }
@@ -102,7 +103,10 @@ fn end(asked: &HoldEnd, now: Timestamp) -> Result<Option<Timestamp>, Trouble> {
     };
     if until <= now {
         let shown = domain::time::for_people(until);
-        return Err(Trouble::usage("hold.past", format!("a hold until {shown} would hold nothing: that is over")));
+        return Err(Trouble::usage(
+            "hold.past",
+            format!("a hold until {shown} would hold nothing: that is over"),
+        ));
     }
     Ok(Some(until))
 }
@@ -119,7 +123,9 @@ async fn check_target(site: &Site, db: &db::Db, prefix: Prefix) -> Result<Option
         known = known_prefixes(db).await?;
     }
     if known.is_empty() {
-        return Ok(Some(format!("no prefix is known yet, so it could not be checked that {prefix} is one")));
+        return Ok(Some(format!(
+            "no prefix is known yet, so it could not be checked that {prefix} is one"
+        )));
     }
     if known.iter().any(|known| known.overlaps(prefix)) {
         return Ok(None);
@@ -159,8 +165,17 @@ fn set_in(
         }
         cancelled += db::intents::cancel_unsent(tx, known, true, &because, now)?;
         if let Some(incident) = db::incidents::current(tx, known)? {
-            let end = until.map_or_else(|| "until released".to_owned(), |at| format!("until {}", domain::time::for_people(at)));
-            note(tx, incident, ("held", format!("{known} held {end}: {reason}")), actor, now)?;
+            let end = until.map_or_else(
+                || "until released".to_owned(),
+                |at| format!("until {}", domain::time::for_people(at)),
+            );
+            note(
+                tx,
+                incident,
+                ("held", format!("{known} held {end}: {reason}")),
+                actor,
+                now,
+            )?;
         }
     }
     let under_way = db::intents::open(tx)?
@@ -174,7 +189,10 @@ fn set_in(
         })
         .collect();
     let what = prefix.map_or_else(|| "everything".to_owned(), |prefix| prefix.to_string());
-    let after = until.map_or_else(|| "until released".to_owned(), |at| format!("until {}", domain::time::to_db_text(at)));
+    let after = until.map_or_else(
+        || "until released".to_owned(),
+        |at| format!("until {}", domain::time::to_db_text(at)),
+    );
     audit(tx, "hold.set", &what, None, Some(after), Some(reason), actor, now)?;
     Ok(Set {
         id,
@@ -193,7 +211,9 @@ pub async fn release(site: &Site, asked: ReleaseArgs) -> Result<u8, Trouble> {
     let db = site.acting()?;
     let actor = cli::actor::of_this_process().await;
     let by = actor.clone();
-    let done = db.write("hold.release", move |tx| release_in(tx, prefix, &by, now)).await;
+    let done = db
+        .write("hold.release", move |tx| release_in(tx, prefix, &by, now))
+        .await;
     let (released, left) = done.map_err(|error| Trouble::database("nothing was released", &error))?;
     let applies = |hold: &&Hold| prefix.is_none_or(|prefix| hold.applies(prefix, now));
     let still: Vec<HoldView> = left.iter().filter(applies).map(HoldView::from).collect();
@@ -235,9 +255,21 @@ fn release_in(
     let released: Vec<Hold> = before.into_iter().filter(|hold| hold.prefix == prefix).collect();
     if !released.is_empty() {
         db::holds::release(tx, prefix, actor, now)?;
-        let shown: Vec<String> = released.iter().map(|hold| format!("{} by {}: {}", hold.id, hold.actor, hold.reason)).collect();
+        let shown: Vec<String> = released
+            .iter()
+            .map(|hold| format!("{} by {}: {}", hold.id, hold.actor, hold.reason))
+            .collect();
         let what = prefix.map_or_else(|| "everything".to_owned(), |prefix| prefix.to_string());
-        audit(tx, "hold.release", &what, Some(shown.join("; ")), None, None, actor, now)?;
+        audit(
+            tx,
+            "hold.release",
+            &what,
+            Some(shown.join("; ")),
+            None,
+            None,
+            actor,
+            now,
+        )?;
         if let Some(prefix) = prefix
             && let Some(incident) = db::incidents::current(tx, prefix)?
         {

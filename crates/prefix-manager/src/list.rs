@@ -114,7 +114,12 @@ fn rows(entries: &[Entry], settings: &Settings) -> Vec<Row> {
                 refuses,
                 prefix_id: Some(found.parent_id.to_string()),
                 bgp_prefix_id: Some(found.id.to_string()),
-                ..row(found.prefix, &found.description, managed.contains(&found.prefix), settings)
+                ..row(
+                    found.prefix,
+                    &found.description,
+                    managed.contains(&found.prefix),
+                    settings,
+                )
             }
         })
         .collect();
@@ -141,9 +146,15 @@ fn row(prefix: Prefix, description: &str, managed: bool, settings: &Settings) ->
             Some(DirectRoute::Command { .. }) => "checked by command",
         },
         refuses: None,
-        note: mapped.and_then(|mapped| mapped.note.as_deref()).map(|note| words::outside(note, 80)),
-        prefix_id: mapped.and_then(|mapped| mapped.prefix_id.as_ref()).map(ToString::to_string),
-        bgp_prefix_id: mapped.and_then(|mapped| mapped.bgp_prefix_id.as_ref()).map(ToString::to_string),
+        note: mapped
+            .and_then(|mapped| mapped.note.as_deref())
+            .map(|note| words::outside(note, 80)),
+        prefix_id: mapped
+            .and_then(|mapped| mapped.prefix_id.as_ref())
+            .map(ToString::to_string),
+        bgp_prefix_id: mapped
+            .and_then(|mapped| mapped.bgp_prefix_id.as_ref())
+            .map(ToString::to_string),
     }
 }
 

@@ -47,8 +47,14 @@ impl Live {
 
     /// Everything that went wrong, for people.
     pub fn problems(&self) -> Vec<String> {
-        let all = self.error.iter().map(|error| format!("Cloudflare could not be asked: {error}"));
-        let some = self.failed.values().map(|error| format!("a part could not be read: {error}"));
+        let all = self
+            .error
+            .iter()
+            .map(|error| format!("Cloudflare could not be asked: {error}"));
+        let some = self
+            .failed
+            .values()
+            .map(|error| format!("a part could not be read: {error}"));
         all.chain(some).collect()
     }
 
@@ -128,7 +134,9 @@ async fn list(api: &CloudflareClient, now: impl Fn() -> Timestamp) -> Live {
     let at = now();
     for (parent, answer) in answers {
         match answer {
-            Ok(found) => live.read.extend(found.into_iter().map(|found| (found.prefix, (found, at)))),
+            Ok(found) => live
+                .read
+                .extend(found.into_iter().map(|found| (found.prefix, (found, at)))),
             Err(error) => {
                 live.failed.insert(parent.as_str().to_owned(), error);
             }
@@ -138,7 +146,11 @@ async fn list(api: &CloudflareClient, now: impl Fn() -> Timestamp) -> Live {
 }
 
 /// Reads the live states of known prefixes.
-pub async fn these(api: &CloudflareClient, entries: &[Entry], now: impl Fn() -> Timestamp) -> BTreeMap<Prefix, Result<(BgpPrefix, Timestamp), String>> {
+pub async fn these(
+    api: &CloudflareClient,
+    entries: &[Entry],
+    now: impl Fn() -> Timestamp,
+) -> BTreeMap<Prefix, Result<(BgpPrefix, Timestamp), String>> {
     let now = &now;
     let reads = stream::iter(entries.to_vec()).map(|entry| async move {
         let wanted = entry.prefix.prefix;

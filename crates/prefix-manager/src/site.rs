@@ -69,9 +69,15 @@ impl Site {
         let cloudflare = &self.settings.cloudflare;
         let budget = RateBudget::alone(std::sync::Arc::new(move || clock.now()));
         let transport = assembly::parts::transport();
-        CloudflareClient::new(transport, &cloudflare.api_base_url, &cloudflare.account_id, credentials, budget)
-            .map(|client| client.for_display().with_deadlines(deadlines()))
-            .map_err(|error| Trouble::failed("cloudflare.setup", cli::trouble::chain(&error)))
+        CloudflareClient::new(
+            transport,
+            &cloudflare.api_base_url,
+            &cloudflare.account_id,
+            credentials,
+            budget,
+        )
+        .map(|client| client.for_display().with_deadlines(deadlines()))
+        .map_err(|error| Trouble::failed("cloudflare.setup", cli::trouble::chain(&error)))
     }
 
     /// The database, for commands that change something: without a record nothing is done.

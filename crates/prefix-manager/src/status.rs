@@ -45,14 +45,23 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
     let live = ask(site, opened.as_ref().ok(), picture.as_ref().ok(), only).await;
     let now = site.now();
     let mut problems: Vec<String> = live.problems();
-    let blind = picture.as_ref().err().map(|error| format!("the database cannot be read: {error}"));
+    let blind = picture
+        .as_ref()
+        .err()
+        .map(|error| format!("the database cannot be read: {error}"));
     problems.extend(blind.clone());
     if let (Some(cloudflare), Some(database)) = (&live.error, &blind) {
         let text = format!("nothing is known: Cloudflare could not be asked ({cloudflare}), and {database}");
         return Err(Trouble::failed("status.blind", text));
     }
-    let entries = picture.as_ref().map(|picture| picture.entries.clone()).unwrap_or_default();
-    let remembered = picture.as_ref().map(|picture| picture.known(&site.settings)).unwrap_or_default();
+    let entries = picture
+        .as_ref()
+        .map(|picture| picture.entries.clone())
+        .unwrap_or_default();
+    let remembered = picture
+        .as_ref()
+        .map(|picture| picture.known(&site.settings))
+        .unwrap_or_default();
     let live_error = live.error.clone();
     let known = live.into_known(remembered, &entries, &site.settings);
     let daemon = match &picture {
@@ -72,7 +81,9 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
             propagation: site.settings.autowithdraw.propagation,
         },
     };
-    let wanted = known.iter().filter(|known| only.is_none_or(|only| known.prefix == only));
+    let wanted = known
+        .iter()
+        .filter(|known| only.is_none_or(|only| known.prefix == only));
     let prefixes: Vec<Standing> = wanted.map(|known| judge(known, &sight)).collect();
     if let (Some(only), true) = (only, prefixes.is_empty()) {
         return Err(not_found(only, live_error, picture.as_ref().ok()));
@@ -109,7 +120,9 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
 
 async fn read_picture(site: &Site, db: &Db) -> Result<Picture, String> {
     let veto = site.settings.autowithdraw.open_alert_veto;
-    Picture::read(db, veto, site.now()).await.map_err(|error| cli::trouble::chain(&error))
+    Picture::read(db, veto, site.now())
+        .await
+        .map_err(|error| cli::trouble::chain(&error))
 }
 
 /// Asks Cloudflare about one known prefix, or about all.
@@ -142,7 +155,10 @@ fn not_found(prefix: Prefix, live_error: Option<String>, picture: Option<&Pictur
             format!("{prefix} is not known here, and Cloudflare could not be asked: {error}"),
         ),
         (None, Some(picture)) => cli::explain::unknown_prefix(prefix, picture),
-        (None, None) => Trouble::failed("prefix.unknown", format!("{prefix} is not a known prefix of this account")),
+        (None, None) => Trouble::failed(
+            "prefix.unknown",
+            format!("{prefix} is not a known prefix of this account"),
+        ),
     }
 }
 

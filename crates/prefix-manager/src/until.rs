@@ -21,7 +21,8 @@ impl Until {
             Self::At(at) => at,
             Self::Next(time) => {
                 let today = now.to_zoned(TimeZone::UTC).date();
-                let at = |date: jiff::civil::Date| date.to_datetime(time).to_zoned(TimeZone::UTC).map(|at| at.timestamp());
+                let at =
+                    |date: jiff::civil::Date| date.to_datetime(time).to_zoned(TimeZone::UTC).map(|at| at.timestamp());
                 let today_at = at(today).unwrap_or(now);
                 if today_at > now {
                     return today_at;
@@ -66,7 +67,12 @@ mod tests {
         assert_eq!(resolved("06:00"), "2026-11-22T06:00:00Z");
         assert_eq!(resolved("02:59"), "2026-11-23T02:59:00Z");
         assert_eq!(resolved("03:00 UTC"), "2026-11-23T03:00:00Z");
-        for text in ["24/11/2026 06:00", "2026-11-24 06:00", "2026-11-24T06:00:00Z", "2026-11-24T07:00:00+01:00"] {
+        for text in [
+            "24/11/2026 06:00",
+            "2026-11-24 06:00",
+            "2026-11-24T06:00:00Z",
+            "2026-11-24T07:00:00+01:00",
+        ] {
             assert_eq!(resolved(text), "2026-11-24T06:00:00Z", "{text}");
         }
         for bad in ["tomorrow", "6", "25:00", "32/01/2026 06:00", ""] {

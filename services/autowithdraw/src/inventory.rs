@@ -75,8 +75,9 @@ pub struct Inventory {
 struct Parent {
     id: PrefixId,
     description: String,
-    /// Its last list call failed.
-    failed: bool,
+    /// Its last list call failed, or it was not listed yet and matters: it is listed like those
+    /// with advertised prefixes.
+    urgent: bool,
     /// The last complete list of parents had it.
     listed: bool,
 }
@@ -118,6 +119,9 @@ impl Inventory {
         };
         for entry in remembered {
             inventory.remember_parent(&entry.prefix.parent_id, None);
+            if entry.prefix.state.advertised != Some(false) {
+                inventory.hurry(&entry.prefix.parent_id);
+            }
             inventory.store(entry.prefix, Observed::unavailable(NOT_READ_YET));
         }
         for entry in &settings.mapping {
@@ -125,6 +129,7 @@ impl Inventory {
                 && !inventory.known.contains_key(&entry.prefix)
             {
                 inventory.remember_parent(parent, None);
+                inventory.hurry(parent);
                 let prefix = BgpPrefix {
                     parent_id: parent.clone(),
                     id: id.clone(),
@@ -220,7 +225,7 @@ impl Inventory {
         drop(answers);
         for (parent, asked_at, answer) in read {
             if let Some(parent) = self.parents.get_mut(parent.as_str()) {
-                parent.failed = answer.is_err();
+                parent.urgent = answer.is_err();
             }
             match answer {
                 Ok(listed) => self.take_list(&parent, listed, asked_at),
@@ -277,7 +282,7 @@ impl Inventory {
             .collect();
         let mut sides = (BTreeSet::new(), BTreeSet::new());
         for (id, parent) in self.parents.iter().filter(|(_, parent)| parent.listed) {
-            if parent.failed || advertised.contains(id.as_str()) {
+            if parent.urgent || advertised.contains(id.as_str()) {
                 sides.0.insert(id.clone());
             } else {
                 sides.1.insert(id.clone());
@@ -293,11 +298,18 @@ impl Inventory {
         let parent = self.parents.entry(id.as_str().to_owned()).or_insert(Parent {
             id: id.clone(),
             description: String::new(),
-            failed: false,
+            urgent: false,
             listed: true,
         });
         if let Some(description) = description {
             parent.description = description;
+        }
+    }
+
+    /// What was advertised when it was last read is read first after a start.
+    fn hurry(&mut self, parent: &PrefixId) {
+        if let Some(parent) = self.parents.get_mut(parent.as_str()) {
+            parent.urgent = true;
         }
     }
 

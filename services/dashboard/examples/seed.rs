@@ -11,7 +11,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "../tests/support/seed.rs"]
-#[allow(dead_code)]
 mod seed;
 
 use std::fs;
@@ -45,13 +44,18 @@ async fn main() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changes the mode");
     let db = Db::open(folder.join("magic_transit.db"), OpenOptions::default()).expect("opens");
     let now = Timestamp::now();
-    db.write("seed", move |tx| seed::fill(tx, &seed::Words::default(), now)).await.expect("fills");
+    db.write("seed", move |tx| seed::fill(tx, &seed::Words::default(), now))
+        .await
+        .expect("fills");
     println!("seeded {}", folder.display());
     while rest.first().is_some_and(|word| word == "beat") {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let at = minus(Timestamp::now(), Duration::from_secs(2));
         let beats = move |tx: &db::WriteTx<'_>| {
-            for mut beat in heartbeats::all(tx)?.into_iter().filter(|beat| beat.service != "cloudflare-dashboard") {
+            for mut beat in heartbeats::all(tx)?
+                .into_iter()
+                .filter(|beat| beat.service != "cloudflare-dashboard")
+            {
                 beat.beat_at = at;
                 heartbeats::beat(tx, &beat)?;
             }

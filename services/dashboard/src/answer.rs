@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use db::DbError;
 use serde_json::json;
 
@@ -83,7 +83,9 @@ impl Failure {
 
     /// The wait in whole seconds, at least one.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
-        self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|s| s.max(1))
+        self.retry_after
+            .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+            .map(|s| s.max(1))
     }
 
     /// What is said about a status that came without words.
@@ -119,9 +121,11 @@ impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         match &error {
             DbError::NotFound => Self::not_found("There is no such entry."),
-            DbError::Conflict { .. } => {
-                Self::new(StatusCode::CONFLICT, "conflict", "Somebody changed it at the same moment; look again.")
-            }
+            DbError::Conflict { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "Somebody changed it at the same moment; look again.",
+            ),
             trouble if trouble.is_outage() => {
                 let (code, text) = (trouble.code(), sentence(trouble));
                 let error: &(dyn std::error::Error + 'static) = &error;
@@ -184,7 +188,9 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
         pages::error::page(&app, member.as_ref(), &failure)
     };
     if let Some(seconds) = retry_after {
-        dressed.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        dressed
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);
@@ -198,7 +204,10 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
 /// An error status of the framework, which writes plain text or nothing.
 fn is_bare_refusal(response: &Response) -> bool {
     let status = response.status();
-    let written = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let written = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     (status.is_client_error() || status.is_server_error()) && written.is_none_or(|kind| kind.starts_with("text/plain"))
 }
 

@@ -120,14 +120,26 @@ impl Counters {
         };
         frame.metrics().register(|registry| {
             let own = registry.sub_registry_with_prefix("dashboard");
-            own.register("refused_clients", "Requests from networks that are not allowed", counters.refused_clients.clone());
+            own.register(
+                "refused_clients",
+                "Requests from networks that are not allowed",
+                counters.refused_clients.clone(),
+            );
             own.register(
                 "refused_changes",
                 "Changes from foreign pages or without the session's secret",
                 counters.refused_changes.clone(),
             );
-            own.register("failed_logins", "Logins with a wrong name or password", counters.failed_logins.clone());
-            own.register("throttled_logins", "Logins refused because of earlier failures", counters.throttled_logins.clone());
+            own.register(
+                "failed_logins",
+                "Logins with a wrong name or password",
+                counters.failed_logins.clone(),
+            );
+            own.register(
+                "throttled_logins",
+                "Logins refused because of earlier failures",
+                counters.throttled_logins.clone(),
+            );
             own.register("live_streams", "Open streams of live changes", counters.streams.clone());
         });
         counters

@@ -43,7 +43,8 @@ pub(crate) fn base() -> &'static str {
 /// One file, compressed where the browser takes that.
 pub(crate) async fn serve(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     if base().strip_prefix("/assets/") != Some(hash.as_str()) {
-        return Failure::not_found("This file belongs to another version of the dashboard. Reload the page.").into_response();
+        return Failure::not_found("This file belongs to another version of the dashboard. Reload the page.")
+            .into_response();
     }
     let Some(file) = Files::get(&name) else {
         return Failure::not_found("There is no such file.").into_response();
@@ -67,7 +68,10 @@ pub(crate) async fn serve(Path((hash, name)): Path<(String, String)>, headers: H
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let accepted = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted
         .flat_map(|value| value.split(','))
         .filter_map(|offer| offer.trim().split_once(';').map_or(Some((offer.trim(), "")), Some))
@@ -87,7 +91,9 @@ fn compressed(name: &str) -> Option<&'static [u8]> {
         });
         made.collect()
     });
-    all.iter().find(|(known, _)| known == name).map(|(_, small)| small.as_slice())
+    all.iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, small)| small.as_slice())
 }
 
 fn kind(name: &str) -> &'static str {

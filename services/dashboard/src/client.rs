@@ -44,7 +44,9 @@ pub(crate) async fn admit(State(app): State<App>, peer: PeerAddr, mut request: R
         return Failure::forbidden("network_not_allowed", text).into_response();
     }
     // Whom a proxy cannot name is throttled together with all others of that proxy.
-    request.extensions_mut().insert(ClientAddr(client.unwrap_or_else(|| peer.0.ip().to_canonical())));
+    request
+        .extensions_mut()
+        .insert(ClientAddr(client.unwrap_or_else(|| peer.0.ip().to_canonical())));
     next.run(request).await
 }
 
@@ -72,8 +74,13 @@ fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[Prefix]) -> Option<IpAdd
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`, `[2001:db8::1]`.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
 }
 
 /// An empty list lets everybody in, login still decides. The machine itself may always ask how the service is.
@@ -117,10 +124,17 @@ mod tests {
             ("::1", &["::ffff:198.51.100.1"], "198.51.100.1"),
         ];
         for (peer, forwarded, expected) in table {
-            assert_eq!(found(peer, forwarded).as_deref(), Some(expected), "{peer} {forwarded:?}");
+            assert_eq!(
+                found(peer, forwarded).as_deref(),
+                Some(expected),
+                "{peer} {forwarded:?}"
+            );
         }
         assert_eq!(found("127.0.0.1", &["198.51.100.1, unknown"]), None);
-        assert_eq!(found("127.0.0.1", &["unknown, 198.51.100.1"]).as_deref(), Some("198.51.100.1"));
+        assert_eq!(
+            found("127.0.0.1", &["unknown, 198.51.100.1"]).as_deref(),
+            Some("198.51.100.1")
+        );
     }
 
     #[test]

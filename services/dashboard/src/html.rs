@@ -74,7 +74,12 @@ impl fmt::Display for Moment {
             Look::Seconds => words::clock_seconds(at, now),
         };
         let marker = if self.look == Look::Age { " data-age" } else { "" };
-        write!(f, r#"<time datetime="{}" title="{}"{marker}>{text}</time>"#, words::iso(at), words::stamp(at))
+        write!(
+            f,
+            r#"<time datetime="{}" title="{}"{marker}>{text}</time>"#,
+            words::iso(at),
+            words::stamp(at)
+        )
     }
 }
 
@@ -102,7 +107,11 @@ impl Countdown {
 impl fmt::Display for Countdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = since(self.at, self.now);
-        let text = if left.is_zero() { "now".to_owned() } else { words::rest(left) };
+        let text = if left.is_zero() {
+            "now".to_owned()
+        } else {
+            words::rest(left)
+        };
         match self.runs_until {
             Some(until) => write!(
                 f,
@@ -123,7 +132,11 @@ pub(crate) struct Icon(pub(crate) &'static str);
 
 impl fmt::Display for Icon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, r##"<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>"##, self.0)
+        write!(
+            f,
+            r##"<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>"##,
+            self.0
+        )
     }
 }
 

@@ -207,7 +207,11 @@ impl Watcher {
         if !committed && !changed_by_time && !someone_joined {
             return Ok(());
         }
-        let version = if changed_by_time { app.pictures().changed() } else { overview.version };
+        let version = if changed_by_time {
+            app.pictures().changed()
+        } else {
+            overview.version
+        };
         let headline = Headline {
             version,
             at: overview.at,
@@ -225,11 +229,29 @@ impl Watcher {
 
 /// What can change by the passing of time alone.
 fn fingerprint(overview: &Overview) -> String {
-    let prefixes: Vec<_> = overview.prefixes.iter().map(|view| (view.prefix, view.words.as_str(), view.next.as_str())).collect();
+    let prefixes: Vec<_> = overview
+        .prefixes
+        .iter()
+        .map(|view| (view.prefix, view.words.as_str(), view.next.as_str()))
+        .collect();
     let lives: Vec<_> = overview.services.iter().map(|service| service.life).collect();
     let messages = overview.messages.as_ref().map(|messages| messages.word);
-    let lines: Vec<_> = overview.now.iter().map(|line| (line.incident, line.next.as_str())).collect();
-    format!("{:?}", (&overview.status.title, overview.automation.word, prefixes, lives, messages, lines))
+    let lines: Vec<_> = overview
+        .now
+        .iter()
+        .map(|line| (line.incident, line.next.as_str()))
+        .collect();
+    format!(
+        "{:?}",
+        (
+            &overview.status.title,
+            overview.automation.word,
+            prefixes,
+            lives,
+            messages,
+            lines
+        )
+    )
 }
 
 /// `GET /api/live`
@@ -255,7 +277,9 @@ pub(crate) async fn stream(State(app): State<App>, member: Member) -> Result<Res
     let mut response = Sse::new(events).into_response();
     // nginx would otherwise collect events before it passes them on.
     let unbuffered = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert(unbuffered, HeaderValue::from_static("no"));
     Ok(response)
 }
 
@@ -302,7 +326,10 @@ impl Listener {
 async fn session_lives(app: &App, token_hash: String) -> bool {
     let now = app.now();
     let idle_since = minus(now, app.settings().dashboard.session_idle);
-    let found = app.db().read("session", move |tx| sessions::find(tx, &token_hash, idle_since, now)).await;
+    let found = app
+        .db()
+        .read("session", move |tx| sessions::find(tx, &token_hash, idle_since, now))
+        .await;
     !matches!(found, Ok(None))
 }
 

@@ -139,7 +139,10 @@ impl Overview {
             .collect();
         let alerts = troubles.take("alerts", &picture.alerts);
         let missing = Service::default_of(AUTOWITHDRAW);
-        let automation_service = services.iter().find(|service| service.name == AUTOWITHDRAW).unwrap_or(&missing);
+        let automation_service = services
+            .iter()
+            .find(|service| service.name == AUTOWITHDRAW)
+            .unwrap_or(&missing);
         let believed_for = prefix::believed_for(&settings.autowithdraw);
         let sight = Sight {
             now,
@@ -153,12 +156,26 @@ impl Overview {
             settle: settings.autowithdraw.settle,
             unreadable: picture.decisions.as_ref().err().map(|unreadable| unreadable.0.as_str()),
         };
-        let prefixes: Vec<PrefixView> = known(entries, decisions, settings).into_iter().map(|known| prefix::judge(known, &sight)).collect();
-        let pause = holds.iter().filter(|hold| hold.prefix.is_none()).max_by_key(|hold| hold.until.unwrap_or(Timestamp::MAX));
-        let automation =
-            Automation::of(automation_service, decisions, settings.autowithdraw.mode, pause, believed_for, now);
+        let prefixes: Vec<PrefixView> = known(entries, decisions, settings)
+            .into_iter()
+            .map(|known| prefix::judge(known, &sight))
+            .collect();
+        let pause = holds
+            .iter()
+            .filter(|hold| hold.prefix.is_none())
+            .max_by_key(|hold| hold.until.unwrap_or(Timestamp::MAX));
+        let automation = Automation::of(
+            automation_service,
+            decisions,
+            settings.autowithdraw.mode,
+            pause,
+            believed_for,
+            now,
+        );
         let ongoing = troubles.take("incidents", &picture.ongoing);
-        let messages = troubles.note("messages", &picture.outbox).map(|outbox| Messages::of(outbox, now));
+        let messages = troubles
+            .note("messages", &picture.outbox)
+            .map(|outbox| Messages::of(outbox, now));
         let now_lines = current::lines(ongoing, &prefixes, alerts, now);
         let status = Status::of(&prefixes, &services, &automation, messages.as_ref(), &troubles.0);
         Self {
@@ -220,7 +237,9 @@ fn known<'a>(entries: &'a [Entry], decisions: &'a [Now], settings: &'a Settings)
         known.managed |= entry.managed;
     }
     for decided in decisions {
-        all.entry(decided.prefix).or_insert_with(|| blank(decided.prefix)).decided = Some(decided);
+        all.entry(decided.prefix)
+            .or_insert_with(|| blank(decided.prefix))
+            .decided = Some(decided);
     }
     all.into_values().collect()
 }
@@ -246,9 +265,13 @@ impl Status {
             worst: Worst::Direct,
             title: String::new(),
         };
-        let silent = services.iter().any(|service| matches!(service.life, Life::Silent | Life::NeverSeen));
-        let blind = !troubles.is_empty() || status.unknown > 0 || status.prefixes == 0 || automation.tone == Tone::Unknown;
-        let warned = messages.is_none_or(|messages| messages.tone != Tone::Good) || automation.tone == Tone::Warn || silent;
+        let silent = services
+            .iter()
+            .any(|service| matches!(service.life, Life::Silent | Life::NeverSeen));
+        let blind =
+            !troubles.is_empty() || status.unknown > 0 || status.prefixes == 0 || automation.tone == Tone::Unknown;
+        let warned =
+            messages.is_none_or(|messages| messages.tone != Tone::Good) || automation.tone == Tone::Warn || silent;
         status.worst = if status.under_attack + status.exposed + status.alerted_blindly > 0 {
             Worst::Attack
         } else if blind {
@@ -280,7 +303,11 @@ impl Status {
 
     /// The number of protected prefixes, `?` when none of them is known.
     pub(crate) fn protected_words(&self) -> String {
-        if self.unknown > 0 && self.unknown == self.prefixes { "?".to_owned() } else { self.protected.to_string() }
+        if self.unknown > 0 && self.unknown == self.prefixes {
+            "?".to_owned()
+        } else {
+            self.protected.to_string()
+        }
     }
 
     /// The number of attacked prefixes: `?` when none is known to be and some are not known, `1+` when there may be more.
@@ -316,3 +343,6 @@ impl Troubles {
         self.note(part, value).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests;

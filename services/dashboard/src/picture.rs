@@ -167,7 +167,11 @@ impl Pictures {
         {
             return Ok(Arc::clone(&kept.picture));
         }
-        let chat = app.settings().telegram.as_ref().map(|telegram| telegram.chat_id.to_string());
+        let chat = app
+            .settings()
+            .telegram
+            .as_ref()
+            .map(|telegram| telegram.chat_id.to_string());
         let now = app.now();
         let read = move |tx: &ReadTx<'_>| Picture::read(tx, version, chat.as_deref(), now);
         let picture = Arc::new(app.db().read("picture", read).await?);

@@ -51,6 +51,8 @@ async fn announce_start(db: &Db, frame: &Frame) -> anyhow::Result<()> {
         lines: Vec::new(),
     };
     let now = frame.clock().now();
-    let stored = db.write("service.started", move |tx| db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop));
+    let stored = db.write("service.started", move |tx| {
+        db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop)
+    });
     stored.await.context("the start could not be recorded")
 }

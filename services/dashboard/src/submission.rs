@@ -28,12 +28,20 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Submission<T> {
         let by_form = is_form(content_type(request.headers()));
         if !by_form && !is_json(content_type(request.headers())) {
             let text = "Send application/json, or a form.";
-            return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
+            return Err(Failure::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                text,
+            ));
         }
         let bytes = to_bytes(request.into_body(), LARGEST).await.map_err(|_| too_large())?;
         let value = if by_form {
             let pairs = url::form_urlencoded::parse(&bytes).into_owned();
-            Value::Object(pairs.map(|(name, value)| (name, Value::String(value))).collect::<Map<_, _>>())
+            Value::Object(
+                pairs
+                    .map(|(name, value)| (name, Value::String(value)))
+                    .collect::<Map<_, _>>(),
+            )
         } else {
             serde_json::from_slice(&bytes).map_err(|_| Failure::bad_request("bad_json", "The body is not JSON."))?
         };
@@ -54,7 +62,10 @@ pub(crate) fn too_large() -> Failure {
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn essence(kind: &str) -> &str {

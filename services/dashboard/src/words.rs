@@ -103,6 +103,16 @@ pub(crate) fn outside_up_to(text: &str, most: usize) -> String {
     line
 }
 
+/// A foreign text of several lines, as it came: what would hide or reorder it is made visible as `\u{FFFD}`.
+pub(crate) fn block(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() || reorders_or_hides(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Zero-width and bidirectional controls: with them a line can read as something else than it is.
 fn reorders_or_hides(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
@@ -111,7 +121,10 @@ fn reorders_or_hides(c: char) -> bool {
 /// `4.1 Gbps`, `610 kpps`, `812 pps`: three digits that count, without idle zeros.
 fn rate(per_second: f64, unit: &str) -> String {
     const STEPS: [(&str, f64); 5] = [("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)];
-    let (prefix, factor) = STEPS.into_iter().find(|(_, factor)| per_second >= *factor).unwrap_or(("", 1.0));
+    let (prefix, factor) = STEPS
+        .into_iter()
+        .find(|(_, factor)| per_second >= *factor)
+        .unwrap_or(("", 1.0));
     let value = per_second / factor;
     let decimals = match value {
         100.0.. => 0,
@@ -119,14 +132,20 @@ fn rate(per_second: f64, unit: &str) -> String {
         _ => 2,
     };
     let digits = format!("{value:.decimals$}");
-    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    let digits = if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &digits
+    };
     format!("{digits} {prefix}{unit}")
 }
 
 /// Bits and packets per second, as far as they are known and not zero: `4.1 Gbps / 610 kpps`.
 pub(crate) fn rates(bits: Option<f64>, packets: Option<f64>) -> Option<String> {
     let bits = bits.filter(|bits| *bits > 0.0).map(|bits| rate(bits, "bps"));
-    let packets = packets.filter(|packets| *packets > 0.0).map(|packets| rate(packets, "pps"));
+    let packets = packets
+        .filter(|packets| *packets > 0.0)
+        .map(|packets| rate(packets, "pps"));
     match (bits, packets) {
         (Some(bits), Some(packets)) => Some(format!("{bits} / {packets}")),
         (one, other) => one.or(other),
@@ -142,7 +161,9 @@ pub(crate) fn counted(number: u64, word: &str) -> String {
 /// A sentence's first letter in upper case.
 pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -156,8 +177,24 @@ mod tests {
     #[test]
     fn ages_and_rests() {
         let shown = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 100_000].map(|s| age(Duration::from_secs(s)));
-        assert_eq!(shown, ["0 s", "59 s", "1 min", "59 min", "1 h 00 min", "23 h 59 min", "1 d 0 h", "1 d 3 h"]);
-        assert_eq!(age_at(at("2026-01-01T00:00:05Z"), at("2026-01-01T00:00:00Z")), "0 s", "the future has no age");
+        assert_eq!(
+            shown,
+            [
+                "0 s",
+                "59 s",
+                "1 min",
+                "59 min",
+                "1 h 00 min",
+                "23 h 59 min",
+                "1 d 0 h",
+                "1 d 3 h"
+            ]
+        );
+        assert_eq!(
+            age_at(at("2026-01-01T00:00:05Z"), at("2026-01-01T00:00:00Z")),
+            "0 s",
+            "the future has no age"
+        );
         assert_eq!(rest(Duration::from_secs(491)), "8:11");
         assert_eq!(rest(Duration::from_secs(3_720)), "1:02:00");
     }
@@ -177,12 +214,19 @@ mod tests {
         assert_eq!(outside_up_to("abcdef", 3), "abc…");
         assert_eq!(outside_up_to("ab cd", 3), "ab…");
         assert_eq!(outside("<b>"), "<b>", "escaping is not its business");
+        assert_eq!(block("a\n\tb\u{202E}\r"), "a\n\tb\u{FFFD}\u{FFFD}");
     }
 
     #[test]
     fn rates_have_three_digits_that_count() {
-        assert_eq!(rates(Some(4.1e9), Some(610_000.0)).as_deref(), Some("4.1 Gbps / 610 kpps"));
-        assert_eq!(rates(Some(1.234e12), Some(12_345.0)).as_deref(), Some("1.23 Tbps / 12.3 kpps"));
+        assert_eq!(
+            rates(Some(4.1e9), Some(610_000.0)).as_deref(),
+            Some("4.1 Gbps / 610 kpps")
+        );
+        assert_eq!(
+            rates(Some(1.234e12), Some(12_345.0)).as_deref(),
+            Some("1.23 Tbps / 12.3 kpps")
+        );
         assert_eq!(rates(Some(0.0), Some(7.0)).as_deref(), Some("7 pps"));
         assert_eq!(rates(Some(100.0), None).as_deref(), Some("100 bps"));
         assert_eq!(rates(Some(999.6e6), None).as_deref(), Some("1000 Mbps"));

@@ -19,7 +19,10 @@ fn pretty(value: &Value) -> String {
 
 fn of_prefix(body: &Value, prefix: &str) -> Value {
     let all = body["prefixes"].as_array().unwrap();
-    all.iter().find(|view| view["cidr"] == prefix).unwrap_or_else(|| panic!("no {prefix}")).clone()
+    all.iter()
+        .find(|view| view["cidr"] == prefix)
+        .unwrap_or_else(|| panic!("no {prefix}"))
+        .clone()
 }
 
 #[tokio::test]
@@ -30,12 +33,34 @@ async fn prefixes_have_the_predecessors_keys_and_more() {
     insta::assert_snapshot!("prefix_calm", pretty(&of_prefix(&body, seed::CALM)));
     insta::assert_snapshot!("prefix_unreadable", pretty(&of_prefix(&body, seed::UNREADABLE)));
     for view in body["prefixes"].as_array().unwrap() {
-        for key in ["cidr", "description", "advertised", "status", "advertised_modified_at", "on_demand_enabled", "under_attack", "calm_minutes", "time_to_withdraw", "dropped_packets", "dropped_mbps", "calm_last_updated"] {
+        for key in [
+            "cidr",
+            "description",
+            "advertised",
+            "status",
+            "advertised_modified_at",
+            "on_demand_enabled",
+            "under_attack",
+            "calm_minutes",
+            "time_to_withdraw",
+            "dropped_packets",
+            "dropped_mbps",
+            "calm_last_updated",
+        ] {
             assert!(view.get(key).is_some(), "{key} of {view}");
         }
     }
-    let order: Vec<&str> = body["prefixes"].as_array().unwrap().iter().map(|view| view["cidr"].as_str().unwrap()).collect();
-    assert_eq!(order[..4], ["192.0.2.0/25", "192.0.2.128/25", "198.51.100.0/24", "203.0.113.0/24"], "by network, not by text");
+    let order: Vec<&str> = body["prefixes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|view| view["cidr"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        order[..4],
+        ["192.0.2.0/25", "192.0.2.128/25", "198.51.100.0/24", "203.0.113.0/24"],
+        "by network, not by text"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +80,10 @@ async fn lists_have_stable_shapes() {
     let incident = browser.json(&format!("/api/incidents/{}", seed::INCIDENT)).await;
     insta::assert_snapshot!("incident_timeline", pretty(&incident["timeline"]));
     let sent = &incident["messages"][0];
-    assert_eq!((&sent["kind"], &sent["state"], &sent["priority"]), (&json!("advertised"), &json!("sent"), &json!("high")));
+    assert_eq!(
+        (&sent["kind"], &sent["state"], &sent["priority"]),
+        (&json!("advertised"), &json!("sent"), &json!("high"))
+    );
     assert!(sent.get("chat_id").is_none(), "which chat is nobody's business here");
 
     let services = browser.json("/api/services").await;
@@ -63,7 +91,14 @@ async fn lists_have_stable_shapes() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|service| format!("{} {} {}", service["name"].as_str().unwrap(), service["status"].as_str().unwrap(), service["life"].as_str().unwrap()))
+        .map(|service| {
+            format!(
+                "{} {} {}",
+                service["name"].as_str().unwrap(),
+                service["status"].as_str().unwrap(),
+                service["life"].as_str().unwrap()
+            )
+        })
         .collect();
     assert_eq!(shown[0], "cloudflare-webhook active running");
     assert_eq!(shown[1], "cloudflare-analytics-monitor active degraded");
@@ -78,7 +113,13 @@ async fn a_list_is_read_in_pages_without_gap_or_repetition() {
     let mut path = "/api/attacks?limit=4".to_owned();
     loop {
         let body = browser.json(&path).await;
-        seen.extend(body["attacks"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()));
+        seen.extend(
+            body["attacks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["id"].as_i64().unwrap()),
+        );
         match body["next_before"].as_i64() {
             Some(before) => path = format!("/api/attacks?limit=4&before={before}"),
             None => break,
@@ -120,19 +161,41 @@ async fn a_hold_counts_at_once_and_leaves_a_record() {
     let (status, told_body) = browser.post("/api/holds", &body).await;
     assert_eq!(status, StatusCode::OK, "{told_body}");
     assert_eq!(told_body["cancelled_withdrawals"], 1);
-    assert_eq!(told_body["message"], "198.51.100.0/24 is held until 07:27 UTC. A withdrawal that was planned is cancelled.");
+    assert_eq!(
+        told_body["message"],
+        "198.51.100.0/24 is held until 07:27 UTC. A withdrawal that was planned is cancelled."
+    );
     let view = of_prefix(&browser.json("/api/prefixes").await, seed::CALM);
-    assert_eq!((&view["state"], &view["words"]), (&json!("held"), &json!("held by otto until 07:27")));
+    assert_eq!(
+        (&view["state"], &view["words"]),
+        (&json!("held"), &json!("held by otto until 07:27"))
+    );
     let intent = site.read(move |tx| intents::get(tx, planned)).await.unwrap();
     assert_eq!(intent.state, IntentState::Cancelled);
-    assert_eq!(intent.outcome_words.as_deref(), Some("held by otto until 07:27: carrier maintenance"));
+    assert_eq!(
+        intent.outcome_words.as_deref(),
+        Some("held by otto until 07:27: carrier maintenance")
+    );
 
     let (status, told_body) = browser.post("/api/holds/release", &json!({"prefix": seed::CALM})).await;
     assert_eq!((status, &told_body["released"]), (StatusCode::OK, &json!(1)));
     let (status, told_body) = browser.post("/api/holds/release", &json!({"prefix": seed::CALM})).await;
     assert_eq!((status, &told_body["code"]), (StatusCode::NOT_FOUND, &json!("no_hold")));
     let rows = site.read(|tx| audit::newest(tx, 10)).await;
-    let told: Vec<String> = rows.iter().map(|row| format!("{} {} {} {} {:?} {}", row.actor, row.role, row.action, row.subject, row.reason, row.address.as_deref().unwrap())).collect();
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            format!(
+                "{} {} {} {} {:?} {}",
+                row.actor,
+                row.role,
+                row.action,
+                row.subject,
+                row.reason,
+                row.address.as_deref().unwrap()
+            )
+        })
+        .collect();
     assert_eq!(
         told,
         [
@@ -149,16 +212,33 @@ async fn a_pause_holds_everything_and_a_release_says_what_still_holds() {
     let pause = json!({"everywhere": true, "reason": "backbone work", "for": "open"});
     assert_eq!(browser.post("/api/holds", &pause).await.0, StatusCode::OK);
     let overview = browser.json("/api/overview").await;
-    assert_eq!((&overview["automation"]["word"], &overview["automation"]["pause"]["actor"]), (&json!("held"), &json!("otto")));
+    assert_eq!(
+        (
+            &overview["automation"]["word"],
+            &overview["automation"]["pause"]["actor"]
+        ),
+        (&json!("held"), &json!("otto"))
+    );
     let (status, body) = browser.post("/api/holds/release", &json!({"prefix": seed::HELD})).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(body["message"], "The hold on 192.0.2.0/25 is released. It is still held by the hold on everything.");
-    let delete = browser.request(Method::DELETE, "/api/holds/everything").header("x-csrf-token", &browser.csrf);
+    assert_eq!(
+        body["message"],
+        "The hold on 192.0.2.0/25 is released. It is still held by the hold on everything."
+    );
+    let delete = browser
+        .request(Method::DELETE, "/api/holds/everything")
+        .header("x-csrf-token", &browser.csrf);
     assert_eq!(told(delete.send().await.unwrap()).await.0, StatusCode::OK);
     let now = site.now();
     assert!(site.read(move |tx| holds::in_force(tx, now)).await.is_empty());
-    let line = site.read(|tx| incidents::timeline(tx, IncidentId(seed::INCIDENT), 50)).await;
-    let told: Vec<&str> = line.iter().map(|line| line.kind.as_str()).filter(|kind| ["held", "released"].contains(kind)).collect();
+    let line = site
+        .read(|tx| incidents::timeline(tx, IncidentId(seed::INCIDENT), 50))
+        .await;
+    let told: Vec<&str> = line
+        .iter()
+        .map(|line| line.kind.as_str())
+        .filter(|kind| ["held", "released"].contains(kind))
+        .collect();
     assert_eq!(told, ["held", "released"], "the attack's timeline knows of it");
 }
 
@@ -167,12 +247,36 @@ async fn a_hold_is_never_guessed() {
     let site = Site::seeded().await;
     let browser = site.member("otto", Role::Operator).await;
     let table = [
-        (json!({"reason": "no scope", "for": "4h"}), StatusCode::BAD_REQUEST, "bad_fields"),
-        (json!({"prefix": seed::CALM, "reason": "no end"}), StatusCode::BAD_REQUEST, "end_required"),
-        (json!({"prefix": seed::CALM, "for": "4h"}), StatusCode::BAD_REQUEST, "reason_required"),
-        (json!({"prefix": "203.0.113.7/24", "reason": "host bits", "for": "4h"}), StatusCode::BAD_REQUEST, "invalid_prefix"),
-        (json!({"prefix": "198.18.0.0/15", "reason": "not ours", "for": "4h"}), StatusCode::NOT_FOUND, "unknown_prefix"),
-        (json!({"prefix": seed::CALM, "reason": "too short", "for": "5s"}), StatusCode::BAD_REQUEST, "invalid_duration"),
+        (
+            json!({"reason": "no scope", "for": "4h"}),
+            StatusCode::BAD_REQUEST,
+            "bad_fields",
+        ),
+        (
+            json!({"prefix": seed::CALM, "reason": "no end"}),
+            StatusCode::BAD_REQUEST,
+            "end_required",
+        ),
+        (
+            json!({"prefix": seed::CALM, "for": "4h"}),
+            StatusCode::BAD_REQUEST,
+            "reason_required",
+        ),
+        (
+            json!({"prefix": "203.0.113.7/24", "reason": "host bits", "for": "4h"}),
+            StatusCode::BAD_REQUEST,
+            "invalid_prefix",
+        ),
+        (
+            json!({"prefix": "198.18.0.0/15", "reason": "not ours", "for": "4h"}),
+            StatusCode::NOT_FOUND,
+            "unknown_prefix",
+        ),
+        (
+            json!({"prefix": seed::CALM, "reason": "too short", "for": "5s"}),
+            StatusCode::BAD_REQUEST,
+            "invalid_duration",
+        ),
     ];
     for (body, status, code) in table {
         let (found, told) = browser.post("/api/holds", &body).await;
@@ -180,7 +284,11 @@ async fn a_hold_is_never_guessed() {
         assert!(told["error"].as_str().unwrap().ends_with('.'), "a sentence: {told}");
     }
     let now = site.now();
-    assert_eq!(site.read(move |tx| holds::in_force(tx, now)).await.len(), 1, "only the seeded one");
+    assert_eq!(
+        site.read(move |tx| holds::in_force(tx, now)).await.len(),
+        1,
+        "only the seeded one"
+    );
 }
 
 #[tokio::test]
@@ -190,9 +298,18 @@ async fn the_first_acknowledgement_stays() {
     let olga = site.member("olga", Role::Operator).await;
     let path = format!("/api/incidents/{}/acknowledge", seed::INCIDENT);
     let (status, body) = otto.post(&path, &json!({})).await;
-    assert_eq!((status, &body["incident"]["acknowledged_by"]), (StatusCode::OK, &json!("otto")));
+    assert_eq!(
+        (status, &body["incident"]["acknowledged_by"]),
+        (StatusCode::OK, &json!("otto"))
+    );
     site.pass(60);
     let (status, body) = olga.post(&path, &json!({})).await;
-    assert_eq!((status, &body["incident"]["acknowledged_by"]), (StatusCode::OK, &json!("otto")));
-    assert_eq!(olga.post("/api/incidents/999/acknowledge", &json!({})).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        (status, &body["incident"]["acknowledged_by"]),
+        (StatusCode::OK, &json!("otto"))
+    );
+    assert_eq!(
+        olga.post("/api/incidents/999/acknowledge", &json!({})).await.0,
+        StatusCode::NOT_FOUND
+    );
 }

@@ -23,7 +23,9 @@ struct Events {
 
 impl Events {
     async fn open(browser: &Browser) -> Self {
-        let request = browser.request(Method::GET, "/api/live").timeout(Duration::from_secs(120));
+        let request = browser
+            .request(Method::GET, "/api/live")
+            .timeout(Duration::from_secs(120));
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -38,8 +40,18 @@ impl Events {
         let read = async {
             loop {
                 if let Some((event, rest)) = self.buffer.split_once("\n\n") {
-                    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
-                    let found = (field("event:"), serde_json::from_str(&field("data:")).unwrap_or(Value::Null));
+                    let field = |name: &str| {
+                        event
+                            .lines()
+                            .find_map(|line| line.strip_prefix(name))
+                            .unwrap_or_default()
+                            .trim()
+                            .to_owned()
+                    };
+                    let found = (
+                        field("event:"),
+                        serde_json::from_str(&field("data:")).unwrap_or(Value::Null),
+                    );
                     self.buffer = rest.to_owned();
                     return Some(found);
                 }
@@ -55,7 +67,10 @@ impl Events {
     /// The next event of that name.
     async fn named(&mut self, name: &str) -> Value {
         loop {
-            let (event, data) = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name}"));
+            let (event, data) = self
+                .next()
+                .await
+                .unwrap_or_else(|| panic!("the stream ended before {name}"));
             if event == name {
                 return data;
             }
@@ -69,11 +84,15 @@ async fn a_commit_of_another_process_is_told_within_a_second() {
     let browser = site.member("ana", Role::Viewer).await;
     let mut events = Events::open(&browser).await;
     let first = events.named("overview").await;
-    assert_eq!((&first["status"]["under_attack"], &first["automation"]), (&Value::from(1), &Value::from("acting")));
+    assert_eq!(
+        (&first["status"]["under_attack"], &first["automation"]),
+        (&Value::from(1), &Value::from("acting"))
+    );
 
     let now = site.now();
     let calm = seed::prefix(seed::CALM);
-    site.write(move |tx| holds::set(tx, Some(calm), "otto", "maintenance", None, now)).await;
+    site.write(move |tx| holds::set(tx, Some(calm), "otto", "maintenance", None, now))
+        .await;
     let committed = Instant::now();
     let mut told = events.named("overview").await;
     while told["version"] == first["version"] {
@@ -95,10 +114,19 @@ async fn many_pages_follow_and_each_is_told() {
         let first = page.named("overview").await["version"].as_u64().unwrap();
         pages.push((page, first));
     }
-    let metrics = site.stranger().request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    let metrics = site
+        .stranger()
+        .request(Method::GET, "/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(metrics.contains("cloudflare_mt_dashboard_live_streams 20"), "{metrics}");
     let now = site.now();
-    site.write(move |tx| holds::set(tx, None, "otto", "maintenance", None, now)).await;
+    site.write(move |tx| holds::set(tx, None, "otto", "maintenance", None, now))
+        .await;
     for (page, first) in &mut pages {
         loop {
             let told = page.named("overview").await;
@@ -132,7 +160,10 @@ async fn a_stream_ends_with_its_session_and_at_shutdown() {
     while staying.next().await.is_some() {}
     let report = stopping.await.unwrap();
     assert_eq!(report.code(), 0, "{:?} {:?}", report.failure, report.not_stopped);
-    assert!(began.elapsed() < Duration::from_secs(4), "an open stream holds up no stop");
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "an open stream holds up no stop"
+    );
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! The control API: faults, prefixes, scenarios and traffic by HTTP.
+
 use cf_sim::{FaultKind, FaultSpec, Outcome, Target};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

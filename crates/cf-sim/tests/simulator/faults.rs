@@ -1,3 +1,5 @@
+//! Every kind of fault does to a request what it says.
+
 use std::time::{Duration, Instant};
 
 use cf_sim::{FaultKind, FaultSpec, RowSpec, Target};

@@ -1,3 +1,5 @@
+//! Refusals, grouping, ranges and settings of the analytics API.
+
 use std::time::Duration;
 
 use cf_sim::{NodeLimits, RowSpec, SimConfig};

@@ -1,3 +1,5 @@
+//! Shapes, refusals and quotas of the REST API.
+
 use cf_sim::{Cooldown, Permissions, PrefixChange, SimConfig};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Scenarios from first packet to the end, and what they leave behind.
+
 use cf_sim::{AttackPhase, Scenario, SimConfig};
 use serde_json::{Value, json};
 

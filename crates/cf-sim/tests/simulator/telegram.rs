@@ -1,3 +1,5 @@
+//! The Bot API: limits, markup and errors.
+
 use cf_sim::{FaultKind, FaultSpec, SimConfig, Target, TelegramLimits};
 use serde_json::json;
 

@@ -27,8 +27,19 @@ pub struct Run {
 impl Run {
     /// Everything, as a transcript.
     pub fn shown(&self) -> String {
-        let part = |name: &str, text: &str| if text.is_empty() { String::new() } else { format!("--- {name}\n{text}") };
-        format!("exit code {}\n{}{}", self.code, part("stdout", &self.stdout), part("stderr", &self.stderr))
+        let part = |name: &str, text: &str| {
+            if text.is_empty() {
+                String::new()
+            } else {
+                format!("--- {name}\n{text}")
+            }
+        };
+        format!(
+            "exit code {}\n{}{}",
+            self.code,
+            part("stdout", &self.stdout),
+            part("stderr", &self.stderr)
+        )
     }
 
     /// The one JSON document on stdout.
@@ -98,9 +109,17 @@ impl Terminal {
             ws_ypixel: 0,
         };
         tcsetwinsize(&master, size).expect("sets the size");
-        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
+        let name = ptsname(&master, Vec::new())
+            .expect("a name")
+            .into_string()
+            .expect("text");
         let slave = || -> OwnedFd {
-            File::options().read(true).write(true).open(&name).expect("the other end").into()
+            File::options()
+                .read(true)
+                .write(true)
+                .open(&name)
+                .expect("the other end")
+                .into()
         };
         command.env("TERM", "xterm");
         command.stdin(slave()).stdout(slave()).stderr(slave());
@@ -114,7 +133,9 @@ impl Terminal {
             let mut buffer = [0; 4_096];
             // EIO when nobody has the other end any more.
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                kept.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
         Self { child, master, said }
@@ -137,14 +158,22 @@ impl Terminal {
 
     /// Types keys.
     pub fn keys(&self, keys: &str) -> &Self {
-        (&self.master).write_all(keys.as_bytes()).expect("the terminal takes them");
+        (&self.master)
+            .write_all(keys.as_bytes())
+            .expect("the terminal takes them");
         self
     }
 
     /// Sends a signal as kill(1) names it.
     pub fn signal(&self, signal: &str) -> &Self {
         let line = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("/bin/sh").args(["-c", &line]).status().expect("a shell").success());
+        assert!(
+            Command::new("/bin/sh")
+                .args(["-c", &line])
+                .status()
+                .expect("a shell")
+                .success()
+        );
         self
     }
 

@@ -416,19 +416,12 @@ pub fn after(tx: &ReadTx<'_>, id: i64, limit: u32) -> Result<Vec<Fresh>, DbError
 ///
 /// # Errors
 /// Those of the database.
-pub fn tie_to_incident(
-    tx: &WriteTx<'_>,
-    attack_id: &str,
-    incident: IncidentId,
-    limit: u32,
-) -> Result<usize, DbError> {
+pub fn tie_to_incident(tx: &WriteTx<'_>, attack_id: &str, incident: IncidentId, limit: u32) -> Result<usize, DbError> {
     // Later rows are stored with the incident and earlier ones tied from the newest to the oldest,
     // so the oldest row is the last to be tied.
     let oldest: Option<Option<i64>> = tx
         .conn()
-        .prepare_cached(
-            "SELECT incident_id FROM network_analytics_events WHERE attack_id = ?1 ORDER BY id LIMIT 1",
-        )?
+        .prepare_cached("SELECT incident_id FROM network_analytics_events WHERE attack_id = ?1 ORDER BY id LIMIT 1")?
         .query_row([attack_id], |row| row.get(0))
         .optional()?;
     if oldest != Some(None) {

@@ -58,11 +58,21 @@ pub async fn assess(
 ) -> BTreeMap<Prefix, Danger> {
     let settings = &site.settings.autowithdraw;
     // Traffic belongs to the most specific prefix that is advertised, also when that one is no target.
-    let others = picture.entries.iter().filter(|entry| entry.prefix.state.advertised == Some(true));
+    let others = picture
+        .entries
+        .iter()
+        .filter(|entry| entry.prefix.state.advertised == Some(true));
     let live = reads.iter().filter_map(|read| read.live.as_ref().ok());
-    let withdrawn: BTreeSet<Prefix> = live.clone().filter(|(found, _)| found.state.advertised == Some(false)).map(|(found, _)| found.prefix).collect();
+    let withdrawn: BTreeSet<Prefix> = live
+        .clone()
+        .filter(|(found, _)| found.state.advertised == Some(false))
+        .map(|(found, _)| found.prefix)
+        .collect();
     let mut advertised: BTreeSet<Prefix> = others.map(|entry| entry.prefix.prefix).collect();
-    advertised.extend(live.filter(|(found, _)| found.state.advertised == Some(true)).map(|(found, _)| found.prefix));
+    advertised.extend(
+        live.filter(|(found, _)| found.state.advertised == Some(true))
+            .map(|(found, _)| found.prefix),
+    );
     advertised.retain(|prefix| !withdrawn.contains(prefix));
     let advertised: Vec<Prefix> = advertised.into_iter().collect();
     let traffic = read(api, settings, &advertised, now).await;
@@ -72,7 +82,9 @@ pub async fn assess(
             let (found, _) = read.live.as_ref().ok()?;
             let epoch = found.state.epoch()?;
             let share = match &traffic {
-                Ok(shares) => shares.get(&read.prefix).ok_or_else(|| "its traffic was not read".to_owned()),
+                Ok(shares) => shares
+                    .get(&read.prefix)
+                    .ok_or_else(|| "its traffic was not read".to_owned()),
                 Err(error) => Err(error.clone()),
             };
             let policy = policy(settings, read.prefix);
@@ -127,12 +139,19 @@ fn judge(
     settings: &AutoWithdraw,
     now: Timestamp,
 ) -> Danger {
-    let latest = seen.as_ref().ok().map(|reading| reading.latest).filter(|latest| *latest != WindowSum::default());
+    let latest = seen
+        .as_ref()
+        .ok()
+        .map(|reading| reading.latest)
+        .filter(|latest| *latest != WindowSum::default());
     let attack = |because: &str| Danger::Attack {
         because: because.to_owned(),
         latest,
     };
-    if seen.as_ref().is_ok_and(|reading| reading.answer == TrafficAnswer::Attack) {
+    if seen
+        .as_ref()
+        .is_ok_and(|reading| reading.answer == TrafficAnswer::Attack)
+    {
         return attack("drops exceed both thresholds");
     }
     let open: Vec<String> = picture

@@ -70,7 +70,10 @@ impl Driver<'_> {
         let began = self.site.now();
         let deadline = plus(began, limit);
         for filed in &filed {
-            let text = format!("{act} {}: filed as intent {}; Ctrl-C stops waiting, not the act\n", filed.prefix, filed.intent);
+            let text = format!(
+                "{act} {}: filed as intent {}; Ctrl-C stops waiting, not the act\n",
+                filed.prefix, filed.intent
+            );
             self.site.out.aside(&text);
         }
         let mut open: Vec<Open> = filed
@@ -133,13 +136,22 @@ impl Driver<'_> {
             Ok(Step::Later { at, because }) => Turn::Later { at, because },
             Ok(Step::NotOurs) => match self.intent(filed.intent).await {
                 Ok(Some(intent)) if intent.state.is_open() => {
-                    let who = intent.lease_owner.as_deref().map_or("", |owner| owner.split('/').next().unwrap_or(owner));
+                    let who = intent
+                        .lease_owner
+                        .as_deref()
+                        .map_or("", |owner| owner.split('/').next().unwrap_or(owner));
                     let because = if who.is_empty() || who == crate::PROGRAM {
-                        format!("{}: {}", intent.state, intent.outcome_words.as_deref().unwrap_or("waiting"))
+                        format!(
+                            "{}: {}",
+                            intent.state,
+                            intent.outcome_words.as_deref().unwrap_or("waiting")
+                        )
                     } else {
                         format!("{} is at it ({})", words::outside(who, 60), intent.state)
                     };
-                    let resting = intent.not_before.filter(|at| *at > now && intent.state == IntentState::Planned);
+                    let resting = intent
+                        .not_before
+                        .filter(|at| *at > now && intent.state == IntentState::Planned);
                     Turn::Later {
                         at: resting.unwrap_or_else(|| plus(now, WATCH_EVERY)),
                         because,
@@ -180,28 +192,40 @@ impl Driver<'_> {
     async fn closed(&self, act: Act, filed: Filed, state: IntentState) -> Outcome {
         let Filed { prefix, intent: id } = filed;
         let stored = self.intent(id).await.ok().flatten();
-        let class = stored.as_ref().and_then(|intent| intent.outcome_class.clone()).unwrap_or_default();
+        let class = stored
+            .as_ref()
+            .and_then(|intent| intent.outcome_class.clone())
+            .unwrap_or_default();
         let said = stored.and_then(|intent| intent.outcome_words).unwrap_or_default();
         let past = match act {
             Act::Advertise => "advertised",
             Act::Withdraw => "withdrawn",
         };
         let outcome = match (state, act) {
-            (IntentState::Done, _) if class == "already" => {
-                Outcome::already(prefix, &format!("{prefix} was {past} already; nothing was sent (intent {id})"))
-            }
+            (IntentState::Done, _) if class == "already" => Outcome::already(
+                prefix,
+                &format!("{prefix} was {past} already; nothing was sent (intent {id})"),
+            ),
             (IntentState::Done, Act::Advertise) => {
-                let text = format!("{prefix} is advertised, read back from Cloudflare (intent {id}); all traffic comes that way within 2 to 7 minutes");
+                let text = format!(
+                    "{prefix} is advertised, read back from Cloudflare (intent {id}); all traffic comes that way within 2 to 7 minutes"
+                );
                 Outcome::of(prefix, ResultWord::Done, "done", &text)
             }
             (IntentState::Done, Act::Withdraw) => {
-                let text = format!("{prefix} is withdrawn, read back from Cloudflare (intent {id}); all traffic flows natively within about 15 minutes");
+                let text = format!(
+                    "{prefix} is withdrawn, read back from Cloudflare (intent {id}); all traffic flows natively within about 15 minutes"
+                );
                 Outcome::of(prefix, ResultWord::Done, "done", &text)
             }
             (IntentState::Refused, _) => {
                 let text = format!("{prefix} was not {past}: {said} (intent {id})");
                 let outcome = Outcome::of(prefix, ResultWord::Refused, &class, &text);
-                if is_a_rule(&class) { outcome } else { outcome.exit(daemon::exit::FAILURE) }
+                if is_a_rule(&class) {
+                    outcome
+                } else {
+                    outcome.exit(daemon::exit::FAILURE)
+                }
             }
             (IntentState::Cancelled, _) => {
                 let text = format!("{prefix} was not {past}: intent {id} was cancelled before it was sent: {said}");
@@ -221,13 +245,24 @@ impl Driver<'_> {
         let Filed { prefix, intent: id } = filed;
         let now = self.site.now();
         let stored = self.intent(id).await.ok().flatten();
-        let class = stored.as_ref().and_then(|intent| intent.outcome_class.clone()).unwrap_or_default();
+        let class = stored
+            .as_ref()
+            .and_then(|intent| intent.outcome_class.clone())
+            .unwrap_or_default();
         let unsent = stored.is_some_and(|intent| !intent.state.may_have_been_sent());
         let code = if class.is_empty() { "open" } else { &class };
-        let exit = if is_a_rule(&class) { cli::trouble::BLOCKED } else { daemon::exit::FAILURE };
+        let exit = if is_a_rule(&class) {
+            cli::trouble::BLOCKED
+        } else {
+            daemon::exit::FAILURE
+        };
         if unsent && act == Act::Withdraw && !self.daemon_is_there && self.take_back(prefix).await {
-            let text = format!("{prefix} was not withdrawn, and its intent {id} was taken back because nobody would go on with it: {because}");
-            return Outcome::of(prefix, ResultWord::Cancelled, code, &text).intent(id).exit(exit);
+            let text = format!(
+                "{prefix} was not withdrawn, and its intent {id} was taken back because nobody would go on with it: {because}"
+            );
+            return Outcome::of(prefix, ResultWord::Cancelled, code, &text)
+                .intent(id)
+                .exit(exit);
         }
         let goes_on = match (self.daemon_is_there, again) {
             (true, Some(at)) => format!("{AUTOWITHDRAW} tries it again at {}", clock(at, now)),
@@ -236,7 +271,10 @@ impl Driver<'_> {
         };
         let text = format!("{act} {prefix} is not done yet: {because}; {goes_on} (intent {id})");
         let remedy = format!("'{} history {prefix}' shows what becomes of it", crate::PROGRAM);
-        Outcome::of(prefix, ResultWord::Open, code, &text).intent(id).exit(exit).remedy(&remedy)
+        Outcome::of(prefix, ResultWord::Open, code, &text)
+            .intent(id)
+            .exit(exit)
+            .remedy(&remedy)
     }
 
     /// Cancels unsent withdrawals of the prefix; whether it worked.
@@ -264,5 +302,8 @@ impl Driver<'_> {
 
 /// Whether a refusal of this class is a rule at work (Cloudflare's or ours) and no fault.
 fn is_a_rule(class: &str) -> bool {
-    matches!(class, "locked" | "not_controllable" | "rate_limited" | "refused" | "epoch_unknown" | "conflict")
+    matches!(
+        class,
+        "locked" | "not_controllable" | "rate_limited" | "refused" | "epoch_unknown" | "conflict"
+    )
 }

@@ -87,7 +87,10 @@ pub fn of(
             preview.say("at Cloudflare", ink(Ink::Warn, &format!("unknown: {error}")));
             if act == Act::Withdraw {
                 // What is not known cannot be weighed.
-                let text = format!("{} was not withdrawn: its live state could not be read: {error}", read.prefix);
+                let text = format!(
+                    "{} was not withdrawn: its live state could not be read: {error}",
+                    read.prefix
+                );
                 preview.verdict = Verdict::Failed(Trouble::failed("cloudflare.unavailable", text));
             } else {
                 advertise_consequence(&mut preview, picture, site);
@@ -140,7 +143,10 @@ fn advertise(preview: &mut Preview, found: &BgpPrefix, picture: &Picture, site: 
         }
     }
     if found.state.advertised == Some(true) {
-        preview.say("consequence", "it is advertised already; unsent withdrawals of it are cancelled".to_owned());
+        preview.say(
+            "consequence",
+            "it is advertised already; unsent withdrawals of it are cancelled".to_owned(),
+        );
         return;
     }
     advertise_consequence(preview, picture, site);
@@ -150,12 +156,12 @@ fn advertise_consequence(preview: &mut Preview, picture: &Picture, site: &Site) 
     let prefix = preview.prefix;
     preview.say(
         "consequence",
-        "Cloudflare announces it and scrubs its traffic; it takes 2 to 7 minutes until all traffic comes that way".to_owned(),
+        "Cloudflare announces it and scrubs its traffic; it takes 2 to 7 minutes until all traffic comes that way"
+            .to_owned(),
     );
-    let unsent = picture
-        .intents
-        .iter()
-        .filter(|intent| intent.prefix == prefix && intent.act == Act::Withdraw && intent.state == IntentState::Planned);
+    let unsent = picture.intents.iter().filter(|intent| {
+        intent.prefix == prefix && intent.act == Act::Withdraw && intent.state == IntentState::Planned
+    });
     let unsent = unsent.count();
     if unsent > 0 {
         let count = words::counted(unsent, "unsent withdrawal", "unsent withdrawals");
@@ -186,9 +192,17 @@ fn withdraw(preview: &mut Preview, found: &BgpPrefix, picture: &Picture, site: &
             NotControllable::BgpSignalled => "prefix.bgp_signalled",
         };
         let text = format!("{prefix} cannot be withdrawn: {}", why.explain());
-        preview.block(code, text, Some("only Cloudflare can change that; ask its support".to_owned()));
+        preview.block(
+            code,
+            text,
+            Some("only Cloudflare can change that; ask its support".to_owned()),
+        );
     }
-    match found.state.advertised_modified_at.filter(|_| found.state.advertised == Some(true)) {
+    match found
+        .state
+        .advertised_modified_at
+        .filter(|_| found.state.advertised == Some(true))
+    {
         None => preview.block(
             "prefix.epoch_unknown",
             format!("{prefix} cannot be withdrawn: Cloudflare does not say since when it is advertised"),
@@ -204,7 +218,10 @@ fn withdraw(preview: &mut Preview, found: &BgpPrefix, picture: &Picture, site: &
                     clock(until, now)
                 );
                 if force {
-                    preview.say("warning", ink(Ink::Warn, &format!("{text}; --force tries it all the same")));
+                    preview.say(
+                        "warning",
+                        ink(Ink::Warn, &format!("{text}; --force tries it all the same")),
+                    );
                 } else {
                     let remedy = "wait, or add --force: then Cloudflare's answer decides";
                     preview.block("cool_down", text, Some(remedy.to_owned()));
@@ -255,7 +272,12 @@ fn say_danger(preview: &mut Preview, picture: &Picture, site: &Site, now: Timest
     let says = match picture.answer(preview.prefix) {
         None => format!("has not judged it ({})", daemon.absence(now)),
         Some(answer) if !daemon.life.is_there() => {
-            format!("said '{}' {} ago; {}", answer.decision.verdict.key(), age(answer.at, now), daemon.absence(now))
+            format!(
+                "said '{}' {} ago; {}",
+                answer.decision.verdict.key(),
+                age(answer.at, now),
+                daemon.absence(now)
+            )
         }
         Some(answer) => {
             let decision = &answer.decision;
@@ -269,9 +291,15 @@ fn say_danger(preview: &mut Preview, picture: &Picture, site: &Site, now: Timest
                 _ => String::new(),
             };
             let next = &decision.next;
-            let when = next.not_before.map_or_else(String::new, |at| format!(" not before {}", clock(at, now)));
+            let when = next
+                .not_before
+                .map_or_else(String::new, |at| format!(" not before {}", clock(at, now)));
             let because = words::outside(&next.because, words::LONG);
-            format!("{calm}next: {}{when}, because {because} ({} ago)", next.action, age(answer.at, now))
+            format!(
+                "{calm}next: {}{when}, because {because} ({} ago)",
+                next.action,
+                age(answer.at, now)
+            )
         }
     };
     preview.say("daemon", says);
@@ -323,7 +351,10 @@ pub fn text(
     }
     if !left_alone.is_empty() {
         let names: Vec<String> = left_alone.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("left alone, because nobody listed them: {}\n", names.join(", ")));
+        text.push_str(&format!(
+            "left alone, because nobody listed them: {}\n",
+            names.join(", ")
+        ));
     }
     text
 }

@@ -72,14 +72,18 @@ pub async fn resolve(site: &Site, db: &Db, api: &CloudflareClient, target: &Targ
             Read {
                 prefix,
                 description: cli::picture::described(prefix, &entry.prefix.description, &site.settings),
-                live: live.remove(&prefix).unwrap_or_else(|| Err("it was not read".to_owned())),
+                live: live
+                    .remove(&prefix)
+                    .unwrap_or_else(|| Err("it was not read".to_owned())),
             }
         })
         .collect();
     let left_alone = entries.iter().map(|entry| entry.prefix.prefix);
     Ok(Targets {
         reads,
-        left_alone: left_alone.filter(|prefix| target.all && !wanted.contains(prefix)).collect(),
+        left_alone: left_alone
+            .filter(|prefix| target.all && !wanted.contains(prefix))
+            .collect(),
     })
 }
 
@@ -87,7 +91,11 @@ fn listed(site: &Site) -> Result<Vec<Prefix>, Trouble> {
     let listed = site.settings.managed_prefixes();
     if listed.is_empty() {
         let remedy = "list them in prefix_mapping.json or autowithdraw.managed, or name one prefix";
-        return Err(Trouble::usage("prefix.none_listed", "--all means the prefixes you listed, and none is listed").remedy(remedy));
+        return Err(Trouble::usage(
+            "prefix.none_listed",
+            "--all means the prefixes you listed, and none is listed",
+        )
+        .remedy(remedy));
     }
     Ok(listed)
 }
@@ -102,7 +110,9 @@ async fn discover(site: &Site, db: &Db, api: &CloudflareClient) -> Result<(), Tr
     let clock = site.clock.clone();
     let live = live::all(api, move || clock.now()).await;
     if let Some(error) = &live.error {
-        let text = format!("the ids of the prefix are not known yet, and Cloudflare could not be asked; nothing was done: {error}");
+        let text = format!(
+            "the ids of the prefix are not known yet, and Cloudflare could not be asked; nothing was done: {error}"
+        );
         return Err(Trouble::failed("cloudflare.unavailable", text));
     }
     live::store(db, live.read.into_values().collect(), &site.settings).await

@@ -43,10 +43,15 @@ async fn under_attack_the_prefix_must_be_typed() {
     advertised_long_ago(&site);
     attack(&site);
     let hasty = terminal(&site, &["withdraw", PREFIX]);
-    hasty.expect("Type 203.0.113.0/24 to withdraw it although it is UNDER ATTACK").keys("y\n");
+    hasty
+        .expect("Type 203.0.113.0/24 to withdraw it although it is UNDER ATTACK")
+        .keys("y\n");
     let (code, said) = hasty.end();
     assert_eq!(code, 4, "{said}");
-    assert!(said.contains("dropped over the newest 1 min, on"), "the live rate is shown: {said}");
+    assert!(
+        said.contains("dropped over the newest 1 min, on"),
+        "the live rate is shown: {said}"
+    );
     assert!(advertised(&site));
     attack(&site);
     let sure = terminal(&site, &["withdraw", PREFIX]);
@@ -61,9 +66,17 @@ async fn unknown_is_not_quiet() {
     let site = site().await;
     advertised_long_ago(&site);
     // Analytics that do not answer.
-    site.sim.set_fault(FaultSpec::new(Target::Graphql, FaultKind::Status { status: 503, body: None }));
+    site.sim.set_fault(FaultSpec::new(
+        Target::Graphql,
+        FaultKind::Status {
+            status: 503,
+            body: None,
+        },
+    ));
     let asked = terminal(&site, &["withdraw", PREFIX]);
-    asked.expect("although nobody can tell whether it is under attack").keys("yes\n");
+    asked
+        .expect("although nobody can tell whether it is under attack")
+        .keys("yes\n");
     let (code, said) = asked.end();
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("UNKNOWN"), "{said}");
@@ -84,14 +97,30 @@ async fn ctrl_c_at_the_question_changes_nothing() {
 async fn ctrl_c_while_waiting_leaves_the_intent_to_the_daemon() {
     let site = site().await;
     daemon_beats(&database(&site), 1).await;
-    site.sim.set_fault(FaultSpec::new(Target::Rest, FaultKind::Status { status: 503, body: None }).method("PATCH"));
+    site.sim.set_fault(
+        FaultSpec::new(
+            Target::Rest,
+            FaultKind::Status {
+                status: 503,
+                body: None,
+            },
+        )
+        .method("PATCH"),
+    );
     let waiting = terminal(&site, &["advertise", PREFIX, "--yes", "--timeout", "10m"]);
-    waiting.expect("Ctrl-C stops waiting, not the act").expect("HTTP 503").signal("INT");
+    waiting
+        .expect("Ctrl-C stops waiting, not the act")
+        .expect("HTTP 503")
+        .signal("INT");
     let (code, said) = waiting.end();
     assert_eq!(code, 130, "{said}");
     let record = site.record();
     assert!(record.intents[0].0.state.is_open(), "{}", record.shown());
-    assert_ne!(record.intents[0].0.state, IntentState::Sending, "no step is cut in half");
+    assert_ne!(
+        record.intents[0].0.state,
+        IntentState::Sending,
+        "no step is cut in half"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,11 @@ async fn stored_reading(db: &db::Db, advertised: bool, read_ago: Duration) {
             auto_advertise_withdraw: false,
         },
     };
-    db.write("test", move |tx| db::inventory::observed(tx, &found, true, minus(now, read_ago))).await.unwrap();
+    db.write("test", move |tx| {
+        db::inventory::observed(tx, &found, true, minus(now, read_ago))
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,9 +91,18 @@ async fn a_silent_daemon_is_not_believed() {
     daemon_says(&site, &db, Verdict::Attack, vec![]).await;
     let shown = run(&site, &["--json", "status", PREFIX]).json();
     let standing = &shown["prefixes"][0];
-    assert_eq!((&standing["state"], &standing["under_attack"]), (&"protected".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&standing["state"], &standing["under_attack"]),
+        (&"protected".into(), &serde_json::Value::Null)
+    );
     assert_eq!(standing["answer"]["believed"], false);
-    assert!(standing["next"].as_str().unwrap().contains("cloudflare-autowithdraw is silent since"), "{standing}");
+    assert!(
+        standing["next"]
+            .as_str()
+            .unwrap()
+            .contains("cloudflare-autowithdraw is silent since"),
+        "{standing}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,11 +120,21 @@ async fn without_cloudflare_the_last_reading_is_shown_with_age_and_reason() {
     let old = run(&site, &["--json", "status", PREFIX]).json();
     let standing = &old["prefixes"][0];
     assert_eq!(standing["state_text"], "unknown since 15 min, last known advertised");
-    assert_eq!(standing["cloudflare"]["advertised"], serde_json::Value::Null, "never a guess");
+    assert_eq!(
+        standing["cloudflare"]["advertised"],
+        serde_json::Value::Null,
+        "never a guess"
+    );
     assert_eq!(old["complete"], false);
     let unknown = run(&site, &["status", "192.0.2.0/24"]);
     assert_eq!(unknown.code, 1);
-    assert!(unknown.stderr.contains("is not known here, and Cloudflare could not be asked"), "{}", unknown.shown());
+    assert!(
+        unknown
+            .stderr
+            .contains("is not known here, and Cloudflare could not be asked"),
+        "{}",
+        unknown.shown()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,14 +143,33 @@ async fn a_part_that_fails_is_named_and_the_rest_is_live() {
     let database = database(&site);
     stored_reading(&database, true, Duration::from_secs(10)).await;
     let parent = site.sim.prefix(PREFIX).unwrap().prefix_id;
-    let fault = FaultSpec::new(Target::Rest, FaultKind::Status { status: 503, body: None });
+    let fault = FaultSpec::new(
+        Target::Rest,
+        FaultKind::Status {
+            status: 503,
+            body: None,
+        },
+    );
     site.sim.set_fault(fault.path(&format!("{parent}/bgp/prefixes$")));
     let shown = run(&site, &["status", "--json"]);
     assert_eq!(shown.code, 1);
     let shown = shown.json();
-    let sources: Vec<&str> = shown["prefixes"].as_array().unwrap().iter().map(|row| row["cloudflare"]["source"].as_str().unwrap()).collect();
-    assert_eq!(sources.iter().filter(|source| **source == "cloudflare").count(), 3, "{sources:?}");
-    assert_eq!(sources.iter().filter(|source| **source == "database").count(), 1, "{sources:?}");
+    let sources: Vec<&str> = shown["prefixes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["cloudflare"]["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        sources.iter().filter(|source| **source == "cloudflare").count(),
+        3,
+        "{sources:?}"
+    );
+    assert_eq!(
+        sources.iter().filter(|source| **source == "database").count(),
+        1,
+        "{sources:?}"
+    );
     assert!(shown["problems"][0].as_str().unwrap().contains("503"), "{shown}");
 }
 
@@ -147,14 +189,21 @@ async fn an_unknown_prefix_is_a_failure_that_names_its_neighbours() {
     stored_reading(&database(&site), false, Duration::from_secs(5)).await;
     let unknown = run(&site, &["status", "203.0.113.0/25"]);
     assert_eq!(unknown.code, 1);
-    assert!(unknown.stderr.contains("known and overlapping: 203.0.113.0/24"), "{}", unknown.shown());
+    assert!(
+        unknown.stderr.contains("known and overlapping: 203.0.113.0/24"),
+        "{}",
+        unknown.shown()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_comes_from_the_database_or_else_from_cloudflare() {
     let site = site().await;
     let live = run(&site, &["list", "--json"]).json();
-    assert_eq!((&live["source"], live["prefixes"].as_array().unwrap().len()), (&"cloudflare".into(), 4));
+    assert_eq!(
+        (&live["source"], live["prefixes"].as_array().unwrap().len()),
+        (&"cloudflare".into(), 4)
+    );
     stored_reading(&database(&site), false, Duration::from_secs(5)).await;
     insta::with_settings!({filters => filters()}, {
         insta::assert_snapshot!("list", run(&site, &["list"]).shown());
@@ -166,7 +215,11 @@ async fn the_list_comes_from_the_database_or_else_from_cloudflare() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_is_no_failure() {
     let site = site().await;
-    let mut child = command(&site, &["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command(&site, &["status"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let out = child.wait_with_output().unwrap();
     // Nothing but the missing database is worth a word.
@@ -197,5 +250,8 @@ async fn a_narrow_terminal_gets_lines_that_fit_and_colour_only_if_wanted() {
     assert!(!plain.contains('\u{1b}'), "{plain}");
     // The last lines are sentences of the daemon, which a terminal wraps by itself.
     let table: Vec<&str> = plain.lines().take_while(|line| !line.is_empty()).collect();
-    assert!(table.len() > 4 && table.iter().all(|line| line.chars().count() <= 80), "{plain}");
+    assert!(
+        table.len() > 4 && table.iter().all(|line| line.chars().count() <= 80),
+        "{plain}"
+    );
 }

@@ -21,15 +21,25 @@ async fn wrong_arguments_end_with_2_and_say_what_is_meant() {
     let site = site().await;
     let bare = run(&site, &[]);
     assert_eq!((bare.code, bare.stdout.as_str()), (2, ""));
-    assert!(bare.stderr.contains("Usage: cloudflare-prefix-manager"), "{}", bare.shown());
+    assert!(
+        bare.stderr.contains("Usage: cloudflare-prefix-manager"),
+        "{}",
+        bare.shown()
+    );
     for (arguments, said) in [
         (&["statsu"][..], "'status'"),
         (&["withdraw"], "CIDR"),
         (&["withdraw", "203.0.113.5/24"], "the network is 203.0.113.0/24"),
         (&["hold", "203.0.113.0/24", "--reason", "x"], "--until-released"),
-        (&["hold", "203.0.113.0/24", "--for", "2", "--reason", "x"], "a unit (ms, s, m, h, d) is missing"),
+        (
+            &["hold", "203.0.113.0/24", "--for", "2", "--reason", "x"],
+            "a unit (ms, s, m, h, d) is missing",
+        ),
         (&["hold", "203.0.113.0/24", "--for", "2h", "--reason", " "], "say why"),
-        (&["hold", "203.0.113.0/24", "--until", "2020-01-01", "--reason", "x"], "would hold nothing"),
+        (
+            &["hold", "203.0.113.0/24", "--until", "2020-01-01", "--reason", "x"],
+            "would hold nothing",
+        ),
         (&["status", "--colour"], "unexpected argument"),
     ] {
         let wrong = run(&site, arguments);
@@ -49,7 +59,11 @@ async fn configuration_is_checked_and_printed_without_secrets() {
     assert!(printed.stdout.contains("api_base_url"), "{}", printed.shown());
     assert!(!printed.stdout.contains("simulated-api-token"), "{}", printed.shown());
     site.set("/autowithdraw/calm_period", serde_json::json!("soon"));
-    for arguments in [&["--check-config"][..], &["status"], &["advertise", "203.0.113.0/24", "--yes"]] {
+    for arguments in [
+        &["--check-config"][..],
+        &["status"],
+        &["advertise", "203.0.113.0/24", "--yes"],
+    ] {
         let bad = run(&site, arguments);
         assert_eq!(bad.code, 78, "{}", bad.shown());
         assert!(bad.stderr.contains("autowithdraw.calm_period"), "{}", bad.shown());
@@ -60,10 +74,18 @@ async fn configuration_is_checked_and_printed_without_secrets() {
 async fn version_completions_and_man_pages() {
     let site = site().await;
     let version = run(&site, &["--version"]);
-    assert!(version.stdout.starts_with("cloudflare-prefix-manager 0."), "{}", version.shown());
+    assert!(
+        version.stdout.starts_with("cloudflare-prefix-manager 0."),
+        "{}",
+        version.shown()
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&site, &["completions", shell]);
-        assert!(script.code == 0 && script.stdout.contains("withdraw"), "{}", script.shown());
+        assert!(
+            script.code == 0 && script.stdout.contains("withdraw"),
+            "{}",
+            script.shown()
+        );
     }
     let pages = tempfile::tempdir().unwrap();
     assert_eq!(run(&site, &["man", pages.path().to_str().unwrap()]).code, 0);

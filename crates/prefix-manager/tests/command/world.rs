@@ -26,23 +26,38 @@ pub fn prefix() -> Prefix {
 }
 
 pub fn command(site: &Site, arguments: &[&str]) -> Command {
-    support::program(env!("CARGO_BIN_EXE_cloudflare-prefix-manager"), &site.config_dir(), arguments)
+    support::program(
+        env!("CARGO_BIN_EXE_cloudflare-prefix-manager"),
+        &site.config_dir(),
+        arguments,
+    )
 }
 
 pub fn run(site: &Site, arguments: &[&str]) -> Run {
     support::run(command(site, arguments))
 }
 
-/// A site whose rules of time are the real ones; the data settles within a minute, so that a slow machine is no matter.
+/// The real times, except that data settles within a minute and is summed up over one: enough for a slow machine.
+pub fn pace() -> Pace {
+    let seconds = Duration::from_secs;
+    Pace {
+        check_interval: seconds(60),
+        calm_period: seconds(900),
+        lookback: seconds(60),
+        settle: seconds(60),
+        propagation: seconds(420),
+        min_advertised: seconds(900),
+        veto: seconds(3_600),
+        blind_after: seconds(600),
+        overdue_after: seconds(7_200),
+        poll_interval: seconds(300),
+        poll_lookback: seconds(900),
+    }
+}
+
+/// A site whose rules of time are the real ones.
 pub async fn site() -> Site {
-    let mut site = Site::new(Pace::fast()).await;
-    site.set("/autowithdraw/check_interval", serde_json::json!("60s"));
-    site.set("/autowithdraw/calm_period", serde_json::json!("15m"));
-    site.set("/autowithdraw/settle", serde_json::json!("1m"));
-    site.set("/autowithdraw/attack_lookback", serde_json::json!("1m"));
-    site.set("/autowithdraw/min_advertised", serde_json::json!("15m"));
-    site.set("/autowithdraw/propagation", serde_json::json!("7m"));
-    site
+    Site::new(pace()).await
 }
 
 /// Advertised since a day.
@@ -62,7 +77,11 @@ pub fn changed_ago(site: &Site, seconds: u64) {
 /// Ordinary traffic, newest row of just now.
 pub fn quiet(site: &Site) {
     let now = Timestamp::now();
-    let rows = (0..6).map(|n| RowSpec::passed("203.0.113.10", 50_000, 400_000_000).at(minus(now, Duration::from_secs(n * 20 + 1))).visible());
+    let rows = (0..6).map(|n| {
+        RowSpec::passed("203.0.113.10", 50_000, 400_000_000)
+            .at(minus(now, Duration::from_secs(n * 20 + 1)))
+            .visible()
+    });
     site.sim.add_rows(rows);
 }
 
@@ -70,7 +89,11 @@ pub fn quiet(site: &Site) {
 pub fn attack(site: &Site) {
     quiet(site);
     let now = Timestamp::now();
-    let rows = (0..6).map(|n| RowSpec::dropped("203.0.113.10", 40_000_000, 320_000_000_000).at(minus(now, Duration::from_secs(n * 10 + 1))).visible());
+    let rows = (0..6).map(|n| {
+        RowSpec::dropped("203.0.113.10", 40_000_000, 320_000_000_000)
+            .at(minus(now, Duration::from_secs(n * 10 + 1)))
+            .visible()
+    });
     site.sim.add_rows(rows);
 }
 
@@ -92,7 +115,9 @@ pub async fn daemon_beats(db: &Db, age_s: u64) {
         state: "ok".into(),
         status: "1 of 4 advertised, 1 UNDER ATTACK".into(),
     };
-    db.write("test", move |tx| db::heartbeats::beat(tx, &beat)).await.unwrap();
+    db.write("test", move |tx| db::heartbeats::beat(tx, &beat))
+        .await
+        .unwrap();
 }
 
 /// What the daemon published about [`PREFIX`], with the live state of this moment.
@@ -141,5 +166,7 @@ pub async fn daemon_says(site: &Site, db: &Db, verdict: Verdict, blocks: Vec<Blo
         managed: true,
         mode: Mode::Act,
     };
-    db.write("test", move |tx| db::decisions::publish(tx, &answer, None)).await.unwrap();
+    db.write("test", move |tx| db::decisions::publish(tx, &answer, None))
+        .await
+        .unwrap();
 }

@@ -58,7 +58,8 @@ pub(crate) async fn submit(
             } else {
                 Json(json!({"success": true, "message": "Password changed; other sessions are ended"})).into_response()
             };
-            app.cookie().give(answer.headers_mut(), &secret, app.settings().dashboard.session_max);
+            app.cookie()
+                .give(answer.headers_mut(), &secret, app.settings().dashboard.session_max);
             answer
         }
         Err(failure) if by_form && failure.status() != StatusCode::INTERNAL_SERVER_ERROR => {
@@ -76,12 +77,21 @@ async fn change(
     member: &Member,
     fields: Change,
 ) -> Result<String, Failure> {
-    let (current, new) = (fields.current_password.expose_secret(), fields.new_password.expose_secret());
+    let (current, new) = (
+        fields.current_password.expose_secret(),
+        fields.new_password.expose_secret(),
+    );
     if current.is_empty() || new.is_empty() {
-        return Err(Failure::bad_request("fields_required", "The current and the new password are required."));
+        return Err(Failure::bad_request(
+            "fields_required",
+            "The current and the new password are required.",
+        ));
     }
     if new != fields.confirm_password.expose_secret() {
-        return Err(Failure::bad_request("passwords_differ", "The two new passwords differ."));
+        return Err(Failure::bad_request(
+            "passwords_differ",
+            "The two new passwords differ.",
+        ));
     }
     if let Some(because) = policy::refuse(new, current, member.name()) {
         return Err(Failure::bad_request("weak_password", because));
@@ -123,7 +133,10 @@ async fn look_up(app: &App, member: &Member, address: &str, now: Timestamp) -> R
     let (name, address) = (member.name().to_owned(), address.to_owned());
     let read = move |tx: &db::ReadTx<'_>| {
         let failures = users::failures(tx, &name.to_lowercase(), &address, minus(now, throttle::MEMORY))?;
-        Ok((throttle::wait(throttle::ACCOUNT, failures.0, now), users::by_name(tx, &name)?))
+        Ok((
+            throttle::wait(throttle::ACCOUNT, failures.0, now),
+            users::by_name(tx, &name)?,
+        ))
     };
     let (wait, user) = app.db().read("password change", read).await?;
     if let Some(wait) = wait {
@@ -134,15 +147,27 @@ async fn look_up(app: &App, member: &Member, address: &str, now: Timestamp) -> R
 
 /// A session in strange hands must not serve for guessing the password.
 async fn refuse(app: &App, user: User, address: String, now: Timestamp) -> Failure {
-    tracing::warn!(event = "dashboard.login.failed", account = user.name, address, because = "wrong current password");
+    tracing::warn!(
+        event = "dashboard.login.failed",
+        account = user.name,
+        address,
+        because = "wrong current password"
+    );
     let store = move |tx: &WriteTx<'_>| {
         users::login_failed(tx, &user.name.to_lowercase(), &address, now)?;
         let who = (user.name.as_str(), user.role.as_str());
         let result = "refused: wrong current password";
-        audit::append(tx, &audit_row(now, who, &address, ("password.change", &user.name), result))
+        audit::append(
+            tx,
+            &audit_row(now, who, &address, ("password.change", &user.name), result),
+        )
     };
     match app.db().write("failed password change", store).await {
-        Ok(()) => Failure::new(StatusCode::UNAUTHORIZED, "wrong_password", "The current password is wrong."),
+        Ok(()) => Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong_password",
+            "The current password is wrong.",
+        ),
         Err(error) => error.into(),
     }
 }

@@ -31,7 +31,10 @@ impl CookieStyle {
     /// # Errors
     /// When sessions would cross a network in the clear.
     pub(crate) fn of(dashboard: &Dashboard) -> Result<Self, ConfigRefused> {
-        let https = dashboard.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+        let https = dashboard
+            .public_url
+            .as_ref()
+            .is_some_and(|url| url.starts_with("https://"));
         if https {
             return Ok(Self::Secure);
         }
@@ -116,9 +119,18 @@ mod tests {
     fn no_session_crosses_a_network_in_the_clear() {
         let style = |listen, url| CookieStyle::of(&dashboard(listen, url));
         assert_eq!(style("127.0.0.1:8081", None), Ok(CookieStyle::Plain));
-        assert_eq!(style("[::1]:8081", Some("http://localhost:8081")), Ok(CookieStyle::Plain));
-        assert_eq!(style("0.0.0.0:8081", Some("https://noc.example.net")), Ok(CookieStyle::Secure));
-        assert_eq!(style("127.0.0.1:8081", Some("https://noc.example.net")), Ok(CookieStyle::Secure));
+        assert_eq!(
+            style("[::1]:8081", Some("http://localhost:8081")),
+            Ok(CookieStyle::Plain)
+        );
+        assert_eq!(
+            style("0.0.0.0:8081", Some("https://noc.example.net")),
+            Ok(CookieStyle::Secure)
+        );
+        assert_eq!(
+            style("127.0.0.1:8081", Some("https://noc.example.net")),
+            Ok(CookieStyle::Secure)
+        );
         let refused = style("192.0.2.1:8081", Some("http://noc.example.net")).unwrap_err();
         assert!(refused.remedy.contains("dashboard.public_url"), "{refused}");
         assert!(style("[::]:8081", None).is_err());
@@ -139,10 +151,16 @@ mod tests {
             headers.insert(header::COOKIE, cookie.parse().unwrap());
             CookieStyle::Secure.read(&headers).map(str::to_owned)
         };
-        assert_eq!(read(&format!("a=b; __Host-magic-transit={secret}")), Some(secret.clone()));
+        assert_eq!(
+            read(&format!("a=b; __Host-magic-transit={secret}")),
+            Some(secret.clone())
+        );
         assert_eq!(read(&format!("magic-transit={secret}")), None);
         assert_eq!(read("__Host-magic-transit=short"), None);
-        let twice = format!("__Host-magic-transit={secret}; __Host-magic-transit={}", "cd".repeat(32));
+        let twice = format!(
+            "__Host-magic-transit={secret}; __Host-magic-transit={}",
+            "cd".repeat(32)
+        );
         assert_eq!(read(&twice), None);
     }
 }

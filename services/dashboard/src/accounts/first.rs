@@ -39,11 +39,15 @@ pub(crate) async fn prepare(
     now: Timestamp,
 ) -> anyhow::Result<()> {
     if let Some(account) = legacy {
-        import(db, account, now).await.context("cannot import the account of auth.json")?;
+        import(db, account, now)
+            .await
+            .context("cannot import the account of auth.json")?;
     }
     let nobody = db.read("accounts", |tx| Ok(users::all(tx)?.is_empty())).await;
     if nobody.context("cannot read the accounts")? {
-        create(db, hasher, now).await.context("cannot create the first account")?;
+        create(db, hasher, now)
+            .await
+            .context("cannot create the first account")?;
     }
     Ok(())
 }
@@ -58,7 +62,14 @@ async fn import(db: &Db, account: LegacyAuth, now: Timestamp) -> Result<(), DbEr
         if users::by_name(tx, &account.username)?.is_some() {
             return Ok(false);
         }
-        users::add(tx, &account.username, account.password_hash.expose_secret(), Role::Admin, false, now)?;
+        users::add(
+            tx,
+            &account.username,
+            account.password_hash.expose_secret(),
+            Role::Admin,
+            false,
+            now,
+        )?;
         audit::append(tx, &row(now, "account.import", &account.username))?;
         Ok(true)
     };
@@ -122,7 +133,10 @@ fn write_password(file: &Path, password: &str) -> io::Result<()> {
     }
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     writeln!(out, "account: {ADMIN}\npassword: {password}")?;
-    writeln!(out, "\nFor the first login to the dashboard. It must be replaced there; this file is removed then.")?;
+    writeln!(
+        out,
+        "\nFor the first login to the dashboard. It must be replaced there; this file is removed then."
+    )?;
     out.sync_all()
 }
 

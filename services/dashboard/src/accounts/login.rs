@@ -70,7 +70,13 @@ pub(crate) async fn submit(
     let Submission { fields, by_form } = submission;
     let next = local_path(fields.next.as_deref()).to_owned();
     let request = Attempt {
-        name: fields.username.trim().to_lowercase().chars().take(LONGEST_NAME).collect(),
+        name: fields
+            .username
+            .trim()
+            .to_lowercase()
+            .chars()
+            .take(LONGEST_NAME)
+            .collect(),
         password: fields.password,
         address: client.0.to_string(),
         agent: agent(&headers),
@@ -128,7 +134,11 @@ impl Attempt {
         let known = self.look_up(app, now).await?;
         if let Some(wait) = known.wait {
             app.counters().throttled_logins.inc();
-            tracing::debug!(event = "dashboard.login.throttled", account = self.name, address = self.address);
+            tracing::debug!(
+                event = "dashboard.login.throttled",
+                account = self.name,
+                address = self.address
+            );
             return Err(too_many(wait));
         }
         let stored = Stored {
@@ -136,7 +146,11 @@ impl Attempt {
             bcrypt_cost: known.bcrypt_cost,
         };
         let bounded = secrecy::ExposeSecret::expose_secret(&self.password).len() <= password::LONGEST;
-        let password = if bounded { self.password.clone() } else { SecretString::from("") };
+        let password = if bounded {
+            self.password.clone()
+        } else {
+            SecretString::from("")
+        };
         let verdict = turn.verify(password, stored).await?;
         match known.user {
             Some(user) if verdict.matches && bounded && !user.disabled => {
@@ -157,7 +171,9 @@ impl Attempt {
         let read = move |tx: &db::ReadTx<'_>| {
             let (of_account, of_address) = users::failures(tx, &name, &address, minus(now, throttle::MEMORY))?;
             let wait = throttle::wait(throttle::ACCOUNT, of_account, now);
-            let bcrypt_costs = users::all(tx)?.into_iter().filter_map(|user| password::bcrypt_cost(&user.password_hash));
+            let bcrypt_costs = users::all(tx)?
+                .into_iter()
+                .filter_map(|user| password::bcrypt_cost(&user.password_hash));
             Ok(Known {
                 wait: wait.max(throttle::wait(throttle::ADDRESS, of_address, now)),
                 bcrypt_cost: bcrypt_costs.max(),
@@ -167,12 +183,28 @@ impl Attempt {
         app.db().read("login", read).await
     }
 
-    async fn succeed(self, app: &App, turn: &Turn, user: User, rehash: bool, now: Timestamp) -> Result<String, Failure> {
-        let stronger = if rehash { Some(turn.hash(self.password.clone()).await?) } else { None };
+    async fn succeed(
+        self,
+        app: &App,
+        turn: &Turn,
+        user: User,
+        rehash: bool,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let stronger = if rehash {
+            Some(turn.hash(self.password.clone()).await?)
+        } else {
+            None
+        };
         let opened = NewLogin::make(app, &user, &self.address, &self.agent, now)?;
         let secret = opened.secret.clone();
         let (account, role) = (user.name.clone(), user.role.as_str());
-        tracing::info!(event = "dashboard.login.succeeded", account, address = self.address, role);
+        tracing::info!(
+            event = "dashboard.login.succeeded",
+            account,
+            address = self.address,
+            role
+        );
         let store = move |tx: &WriteTx<'_>| {
             users::forget_failures(tx, &self.name)?;
             users::logged_in(tx, user.id, now)?;
@@ -183,7 +215,13 @@ impl Attempt {
                 sessions::close(tx, old)?;
             }
             opened.store(tx, now)?;
-            let row = audit_row(now, (&user.name, user.role.as_str()), &self.address, ("login", &user.name), "ok");
+            let row = audit_row(
+                now,
+                (&user.name, user.role.as_str()),
+                &self.address,
+                ("login", &user.name),
+                "ok",
+            );
             audit::append(tx, &row)
         };
         app.db().write("login", store).await?;
@@ -193,14 +231,29 @@ impl Attempt {
     async fn fail(self, app: &App, because: &'static str, now: Timestamp) -> Result<String, Failure> {
         app.counters().failed_logins.inc();
         let account = words::outside_up_to(&self.name, LONGEST_NAME);
-        tracing::warn!(event = "dashboard.login.failed", account, address = self.address, because);
+        tracing::warn!(
+            event = "dashboard.login.failed",
+            account,
+            address = self.address,
+            because
+        );
         let store = move |tx: &WriteTx<'_>| {
             users::login_failed(tx, &self.name, &self.address, now)?;
-            let row = audit_row(now, (&account, "none"), &self.address, ("login.failed", &account), because);
+            let row = audit_row(
+                now,
+                (&account, "none"),
+                &self.address,
+                ("login.failed", &account),
+                because,
+            );
             audit::append(tx, &row)
         };
         app.db().write("failed login", store).await?;
-        Err(Failure::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "Invalid credentials"))
+        Err(Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_credentials",
+            "Invalid credentials",
+        ))
     }
 }
 
@@ -255,7 +308,10 @@ pub(crate) fn agent(headers: &HeaderMap) -> String {
 
 /// The answer to a guesser.
 pub(crate) fn too_many(wait: Duration) -> Failure {
-    let text = format!("Too many failed attempts. Try again in {}.", words::age(wait + Duration::from_millis(999)));
+    let text = format!(
+        "Too many failed attempts. Try again in {}.",
+        words::age(wait + Duration::from_millis(999))
+    );
     Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", text).retry_after(wait)
 }
 
@@ -275,7 +331,15 @@ mod tests {
     #[test]
     fn a_login_never_leads_to_another_site() {
         assert_eq!(local_path(Some("/incidents/3?all=1")), "/incidents/3?all=1");
-        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "", "incidents", "/a\r\nb", "/a\\b"] {
+        for foreign in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "",
+            "incidents",
+            "/a\r\nb",
+            "/a\\b",
+        ] {
             assert_eq!(local_path(Some(foreign)), "/", "{foreign}");
         }
         assert_eq!(local_path(None), "/");

@@ -70,7 +70,12 @@ impl Member {
         if self.session.role >= role {
             return Ok(());
         }
-        let text = format!("This needs the role {}; {} has {}.", role.as_str(), self.name(), self.role().as_str());
+        let text = format!(
+            "This needs the role {}; {} has {}.",
+            role.as_str(),
+            self.name(),
+            self.role().as_str()
+        );
         Err(Failure::forbidden("role_too_small", text))
     }
 }
@@ -99,7 +104,10 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
 
 async fn admit(app: &App, request: Request) -> Result<(Member, Request), Box<Response>> {
     let refuse = |failure: Failure| Box::new(failure.into_response());
-    let Some(session) = find(app, request.headers()).await.map_err(|error| refuse(error.into()))? else {
+    let Some(session) = find(app, request.headers())
+        .await
+        .map_err(|error| refuse(error.into()))?
+    else {
         return Err(Box::new(nobody(app, &request)));
     };
     let member = Member { session };
@@ -118,7 +126,11 @@ async fn admit(app: &App, request: Request) -> Result<(Member, Request), Box<Res
     } else {
         with_secret(request, &member.session.csrf).await.map_err(|failure| {
             app.counters().refused_changes.inc();
-            tracing::warn!(event = "dashboard.change.refused", because = failure.code(), actor = member.name());
+            tracing::warn!(
+                event = "dashboard.change.refused",
+                because = failure.code(),
+                actor = member.name()
+            );
             refuse(failure)
         })?
     };
@@ -136,7 +148,9 @@ pub(crate) async fn find(app: &App, headers: &HeaderMap) -> Result<Option<Sessio
     let hash = token::digest(secret);
     let now = app.now();
     let idle_since = minus(now, app.settings().dashboard.session_idle);
-    app.db().read("session", move |tx| sessions::find(tx, &hash, idle_since, now)).await
+    app.db()
+        .read("session", move |tx| sessions::find(tx, &hash, idle_since, now))
+        .await
 }
 
 /// Remembers that the session is in use. A failure costs the person a login at worst, never the request.
@@ -147,7 +161,11 @@ async fn touch(app: &App, session: &Session) {
         return;
     }
     let hash = session.token_hash.clone();
-    if let Err(error) = app.db().write("session touch", move |tx| sessions::touch(tx, &hash, now)).await {
+    if let Err(error) = app
+        .db()
+        .write("session touch", move |tx| sessions::touch(tx, &hash, now))
+        .await
+    {
         let error: &(dyn std::error::Error + 'static) = &error;
         tracing::debug!(event = "dashboard.session.touch_failed", error);
     }
@@ -156,11 +174,19 @@ async fn touch(app: &App, session: &Session) {
 /// The answer to a request without a session.
 fn nobody(app: &App, request: &Request) -> Response {
     if answer::for_program(request.uri(), request.headers()) {
-        return Failure::new(StatusCode::UNAUTHORIZED, "authentication_required", "Authentication required").into_response();
+        return Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "authentication_required",
+            "Authentication required",
+        )
+        .into_response();
     }
     // A link in a message opens the page from another site, and a Strict cookie is not sent then. One step on our own
     // pages later it is; only who has none goes to the login.
-    let from_elsewhere = request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let from_elsewhere = request
+        .headers()
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site");
     let has_cookie = app.cookie().read(request.headers()).is_some();
     if from_elsewhere && !has_cookie && request.method() == Method::GET {
         return pages::hop::page(request.uri());
@@ -177,7 +203,9 @@ fn login_address(wanted: &Uri) -> String {
     match wanted.path_and_query().map(|path| path.as_str()) {
         Some("/") | None => "/login".to_owned(),
         Some(path) => {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", path).finish();
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("next", path)
+                .finish();
             format!("/login?{query}")
         }
     }
@@ -188,14 +216,23 @@ async fn with_secret(request: Request, secret: &str) -> Result<Request, Failure>
     let refused = || Failure::forbidden("csrf_refused", "The page is out of date. Reload it and try again.");
     let same = |given: &str| bool::from(given.as_bytes().ct_eq(secret.as_bytes()));
     if let Some(given) = request.headers().get(SECRET_HEADER) {
-        return if given.to_str().is_ok_and(same) { Ok(request) } else { Err(refused()) };
+        return if given.to_str().is_ok_and(same) {
+            Ok(request)
+        } else {
+            Err(refused())
+        };
     }
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if !kind.is_some_and(submission::is_form) {
         return Err(refused());
     }
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, submission::LARGEST).await.map_err(|_| submission::too_large())?;
+    let bytes = to_bytes(body, submission::LARGEST)
+        .await
+        .map_err(|_| submission::too_large())?;
     let found = url::form_urlencoded::parse(&bytes).any(|(name, value)| name == SECRET_FIELD && same(&value));
     if !found {
         return Err(refused());

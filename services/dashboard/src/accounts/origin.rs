@@ -37,7 +37,9 @@ fn is_ours(headers: &HeaderMap, public_url: Option<&str>) -> bool {
         return true;
     };
     // Behind a proxy `Host` may be our own loopback address, so the configured address counts as well.
-    let configured = public_url.and_then(|url| url::Url::parse(url).ok()).map(|url| url.origin().ascii_serialization());
+    let configured = public_url
+        .and_then(|url| url::Url::parse(url).ok())
+        .map(|url| url.origin().ascii_serialization());
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     configured.is_some_and(|ours| ours == origin) || (authority.is_some() && authority == text(header::HOST.as_str()))
 }
@@ -47,21 +49,36 @@ mod tests {
     use super::*;
 
     fn ours(pairs: &[(&'static str, &'static str)]) -> bool {
-        let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
         is_ours(&headers, Some("https://noc.example.net/"))
     }
 
     #[test]
     fn only_our_own_pages_and_programs_may_change_anything() {
-        assert!(ours(&[("sec-fetch-site", "same-origin"), ("origin", "https://noc.example.net")]));
-        assert!(ours(&[("origin", "https://noc.example.net"), ("host", "127.0.0.1:8081")]));
+        assert!(ours(&[
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://noc.example.net")
+        ]));
+        assert!(ours(&[
+            ("origin", "https://noc.example.net"),
+            ("host", "127.0.0.1:8081")
+        ]));
         assert!(ours(&[("origin", "http://127.0.0.1:8081"), ("host", "127.0.0.1:8081")]));
         assert!(ours(&[("host", "127.0.0.1:8081")]), "no browser");
         assert!(!ours(&[("sec-fetch-site", "cross-site")]));
-        assert!(!ours(&[("sec-fetch-site", "same-site"), ("origin", "https://noc.example.net")]));
+        assert!(!ours(&[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://noc.example.net")
+        ]));
         assert!(!ours(&[("sec-fetch-site", "none")]));
         assert!(!ours(&[("origin", "null"), ("host", "127.0.0.1:8081")]));
         assert!(!ours(&[("origin", "https://evil.example"), ("host", "127.0.0.1:8081")]));
-        assert!(!ours(&[("origin", "http://noc.example.net"), ("host", "127.0.0.1:8081")]));
+        assert!(!ours(&[
+            ("origin", "http://noc.example.net"),
+            ("host", "127.0.0.1:8081")
+        ]));
     }
 }

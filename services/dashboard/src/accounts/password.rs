@@ -104,7 +104,10 @@ impl Hasher {
     /// the record of the ones before.
     pub(crate) async fn turn(&self) -> Result<Turn, HashError> {
         let _place = Place::take(&self.waiting)?;
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| HashError::Lost)?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| HashError::Lost)?;
         Ok(Turn { slot: Arc::new(slot) })
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn refuse(new: &str, old: &str, account: &str) -> Option<&'static str
 /// `abcdefghijkl`, `123456789012`: each character follows the one before.
 fn is_run(text: &str) -> bool {
     let codes: Vec<u32> = text.chars().map(u32::from).collect();
-    let steps = codes.windows(2).filter(|pair| pair[1] == pair[0] + 1 || pair[0] == u32::from('9')).count();
+    let steps = codes
+        .windows(2)
+        .filter(|pair| pair[1] == pair[0] + 1 || pair[0] == u32::from('9'))
+        .count();
     steps + 2 > codes.len()
 }
 

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_stepped_back_locks_nobody_out() {
-        assert_eq!(wait(ACCOUNT, (40, Some(at(90_000))), at(0)), Some(Duration::from_secs(60)));
+        assert_eq!(
+            wait(ACCOUNT, (40, Some(at(90_000))), at(0)),
+            Some(Duration::from_secs(60))
+        );
         assert_eq!(wait(ADDRESS, (40, None), at(0)), None);
     }
 }

@@ -49,17 +49,34 @@ pub(crate) async fn post(
         };
         incidents::note(tx, id, &line, now)?;
         let subject = format!("incident {id}");
-        audit::append(tx, &audit_row(now, (&actor, role.as_str()), &address, ("incident.acknowledge", &subject), "ok"))?;
+        audit::append(
+            tx,
+            &audit_row(
+                now,
+                (&actor, role.as_str()),
+                &address,
+                ("incident.acknowledge", &subject),
+                "ok",
+            ),
+        )?;
         Ok((incidents::get(tx, id)?.ok_or(DbError::NotFound)?, true))
     };
     let (incident, first) = app.db().write("acknowledge", store).await?;
     if first {
         app.changed();
-        tracing::info!(event = "dashboard.incident.acknowledged", incident = id, actor = member.name());
+        tracing::info!(
+            event = "dashboard.incident.acknowledged",
+            incident = id,
+            actor = member.name()
+        );
     }
     if submission.by_form {
         return Ok(pages::go_to(&format!("/incidents/{id}")));
     }
-    let message = if first { "Acknowledged." } else { "It was acknowledged before." };
+    let message = if first {
+        "Acknowledged."
+    } else {
+        "It was acknowledged before."
+    };
     Ok(Json(json!({"success": true, "message": message, "incident": value(&incident)?})).into_response())
 }

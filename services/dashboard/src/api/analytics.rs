@@ -11,7 +11,10 @@ use crate::app::App;
 
 pub(crate) async fn list_all(State(app): State<App>, _member: Member, paging: Paging<100>) -> Answer {
     let (before, limit) = (paging.before, paging.limit);
-    let rows = app.db().read("analytics", move |tx| analytics::newest(tx, before, limit)).await?;
+    let rows = app
+        .db()
+        .read("analytics", move |tx| analytics::newest(tx, before, limit))
+        .await?;
     let next = paging.next(rows.last().map(|row| row.id), rows.len());
     Ok(list("events", rows.iter().map(document).collect(), next))
 }

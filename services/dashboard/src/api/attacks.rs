@@ -28,7 +28,10 @@ const FROM_DATA: [&str; 9] = [
 
 pub(crate) async fn list_all(State(app): State<App>, _member: Member, paging: Paging<50>) -> Answer {
     let (before, limit) = (paging.before.map(EventId), paging.limit);
-    let events = app.db().read("attacks", move |tx| events::newest(tx, before, limit)).await?;
+    let events = app
+        .db()
+        .read("attacks", move |tx| events::newest(tx, before, limit))
+        .await?;
     let next = paging.next(events.last().map(|event| event.id), events.len());
     Ok(list("attacks", events.iter().map(row).collect(), next))
 }
@@ -37,7 +40,10 @@ pub(crate) async fn one(State(app): State<App>, _member: Member, Path(id): Path<
     let event = app.db().read("attack", move |tx| events::get(tx, EventId(id))).await?;
     let event = event.ok_or_else(|| Failure::not_found("There is no such event."))?;
     let mut body = row(&event);
-    let payload = event.raw_payload.as_deref().map(|raw| serde_json::from_str::<Value>(raw).unwrap_or_else(|_| json!(raw)));
+    let payload = event
+        .raw_payload
+        .as_deref()
+        .map(|raw| serde_json::from_str::<Value>(raw).unwrap_or_else(|_| json!(raw)));
     if let (Value::Object(body), Some(payload)) = (&mut body, payload) {
         body.extend(lifted(&payload));
         body.insert("raw_payload".to_owned(), payload);
@@ -78,7 +84,10 @@ fn lifted(payload: &Value) -> Map<String, Value> {
         for key in FROM_DATA {
             found.extend(data.get(key).map(|value| (key.to_owned(), value.clone())));
         }
-        let link = data.get("dashboard_link").and_then(Value::as_str).and_then(cloudflare_link);
+        let link = data
+            .get("dashboard_link")
+            .and_then(Value::as_str)
+            .and_then(cloudflare_link);
         found.extend(link.map(|link| ("dashboard_link".to_owned(), json!(link))));
     }
     found.extend(payload.get("text").map(|text| ("text".to_owned(), text.clone())));

@@ -76,7 +76,8 @@ impl Scope {
     }
 
     fn subject(self) -> String {
-        self.prefix().map_or_else(|| "everything".to_owned(), |prefix| prefix.to_string())
+        self.prefix()
+            .map_or_else(|| "everything".to_owned(), |prefix| prefix.to_string())
     }
 }
 
@@ -101,7 +102,10 @@ pub(crate) async fn set(
     let reason = reason(wanted.reason.as_deref())?;
     let until = until(wanted.lasting.as_deref(), wanted.until.as_deref(), now)?;
     let by = By::of(&member, &client, now);
-    let stored = app.db().write("hold", move |tx| store(tx, scope, &reason, until, &by)).await?;
+    let stored = app
+        .db()
+        .write("hold", move |tx| store(tx, scope, &reason, until, &by))
+        .await?;
     let Some((hold, cancelled)) = stored else {
         let text = format!("{} is no prefix of ours and overlaps none.", scope.subject());
         return Err(Failure::new(StatusCode::NOT_FOUND, "unknown_prefix", text));
@@ -109,11 +113,29 @@ pub(crate) async fn set(
     app.changed();
     let until_text = hold.until.map_or_else(|| "released".to_owned(), words::iso);
     let (prefix, actor) = (scope.subject(), member.name());
-    tracing::info!(event = "dashboard.hold.set", prefix, actor, until = until_text, cancelled, reason = hold.reason);
-    let end = hold.until.map_or_else(|| "until it is released".to_owned(), |at| format!("until {} UTC", words::clock(at, now)));
-    let note = if cancelled > 0 { " A withdrawal that was planned is cancelled." } else { "" };
+    tracing::info!(
+        event = "dashboard.hold.set",
+        prefix,
+        actor,
+        until = until_text,
+        cancelled,
+        reason = hold.reason
+    );
+    let end = hold.until.map_or_else(
+        || "until it is released".to_owned(),
+        |at| format!("until {} UTC", words::clock(at, now)),
+    );
+    let note = if cancelled > 0 {
+        " A withdrawal that was planned is cancelled."
+    } else {
+        ""
+    };
     let message = format!("{prefix} is held {end}.{note}");
-    Ok(answer(submission.by_form, &message, json!({"hold": hold, "cancelled_withdrawals": cancelled})))
+    Ok(answer(
+        submission.by_form,
+        &message,
+        json!({"hold": hold, "cancelled_withdrawals": cancelled}),
+    ))
 }
 
 /// `POST /api/holds/release`
@@ -135,7 +157,11 @@ pub(crate) async fn delete(
     member: Member,
     Path(written): Path<String>,
 ) -> Result<Response, Failure> {
-    let scope = if written == "everything" { Scope::Everything } else { scope(Some(&written), None)? };
+    let scope = if written == "everything" {
+        Scope::Everything
+    } else {
+        scope(Some(&written), None)?
+    };
     release_scope(&app, &client, &member, scope, false).await
 }
 
@@ -156,13 +182,24 @@ async fn release_scope(
         return Err(Failure::new(StatusCode::NOT_FOUND, "no_hold", text));
     }
     app.changed();
-    tracing::info!(event = "dashboard.hold.released", prefix, actor = member.name(), released);
+    tracing::info!(
+        event = "dashboard.hold.released",
+        prefix,
+        actor = member.name(),
+        released
+    );
     let note = still.as_ref().map_or_else(String::new, |hold| {
-        let on = hold.prefix.map_or_else(|| "everything".to_owned(), |held| held.to_string());
+        let on = hold
+            .prefix
+            .map_or_else(|| "everything".to_owned(), |held| held.to_string());
         format!(" It is still held by the hold on {on}.")
     });
     let message = format!("The hold on {prefix} is released.{note}");
-    Ok(answer(by_form, &message, json!({"released": released, "still_held_by": still})))
+    Ok(answer(
+        by_form,
+        &message,
+        json!({"released": released, "still_held_by": still}),
+    ))
 }
 
 /// Who changes it, for audit and timeline.
@@ -184,7 +221,13 @@ impl By {
     }
 
     fn audit(&self, action: &str, scope: Scope) -> audit::Entry {
-        audit_row(self.now, (&self.actor, self.role), &self.address, (action, &scope.subject()), "ok")
+        audit_row(
+            self.now,
+            (&self.actor, self.role),
+            &self.address,
+            (action, &scope.subject()),
+            "ok",
+        )
     }
 }
 
@@ -227,7 +270,13 @@ fn lift(tx: &WriteTx<'_>, scope: Scope, by: &By) -> Result<(usize, Option<Hold>)
         return Ok((0, None));
     }
     let ended: Vec<&Hold> = before.iter().filter(|hold| hold.prefix == scope.prefix()).collect();
-    tell_incidents(tx, &covered(tx, scope)?, "released", &format!("Hold on {} released", scope.subject()), by)?;
+    tell_incidents(
+        tx,
+        &covered(tx, scope)?,
+        "released",
+        &format!("Hold on {} released", scope.subject()),
+        by,
+    )?;
     let mut row = by.audit("hold.release", scope);
     row.before = serde_json::to_string(&ended).ok();
     audit::append(tx, &row)?;
@@ -242,7 +291,11 @@ fn lift(tx: &WriteTx<'_>, scope: Scope, by: &By) -> Result<(usize, Option<Hold>)
 /// Known prefixes that a hold covers.
 fn covered(tx: &ReadTx<'_>, scope: Scope) -> Result<Vec<Prefix>, DbError> {
     let all = inventory::all(tx)?;
-    Ok(all.into_iter().map(|entry| entry.prefix.prefix).filter(|prefix| scope.covers(*prefix)).collect())
+    Ok(all
+        .into_iter()
+        .map(|entry| entry.prefix.prefix)
+        .filter(|prefix| scope.covers(*prefix))
+        .collect())
 }
 
 /// Rule 11: a hold cancels what is planned and not sent. What was sent is beyond recall and is followed up.
@@ -260,7 +313,9 @@ fn cancel_planned(tx: &WriteTx<'_>, scope: Scope, because: &str, now: Timestamp)
 fn tell_incidents(tx: &WriteTx<'_>, prefixes: &[Prefix], kind: &str, text: &str, by: &By) -> Result<(), DbError> {
     let mut told = Vec::new();
     for prefix in prefixes {
-        let Some(incident) = incidents::current(tx, *prefix)? else { continue };
+        let Some(incident) = incidents::current(tx, *prefix)? else {
+            continue;
+        };
         if told.contains(&incident) {
             continue;
         }
@@ -299,16 +354,25 @@ fn scope(prefix: Option<&str>, everywhere: Option<&Value>) -> Result<Scope, Fail
     match (prefix.map(str::trim).filter(|text| !text.is_empty()), everywhere) {
         (None, true) => Ok(Scope::Everything),
         (Some(text), false) => Prefix::parse_strict(text).map(Scope::One).map_err(|error| {
-            Failure::bad_request("invalid_prefix", words::outside(&format!("{}.", words::sentence(&error.to_string()))))
+            Failure::bad_request(
+                "invalid_prefix",
+                words::outside(&format!("{}.", words::sentence(&error.to_string()))),
+            )
         }),
-        _ => Err(Failure::bad_request("bad_fields", "Give either prefix or everywhere: true.")),
+        _ => Err(Failure::bad_request(
+            "bad_fields",
+            "Give either prefix or everywhere: true.",
+        )),
     }
 }
 
 fn reason(text: Option<&str>) -> Result<String, Failure> {
     let reason = words::outside_up_to(text.unwrap_or_default(), LONGEST_REASON);
     if reason.chars().count() < SHORTEST_REASON {
-        return Err(Failure::bad_request("reason_required", "Say why, in a few words: others will read it at night."));
+        return Err(Failure::bad_request(
+            "reason_required",
+            "Say why, in a few words: others will read it at night.",
+        ));
     }
     Ok(reason)
 }
@@ -317,20 +381,34 @@ fn until(lasting: Option<&str>, until: Option<&str>, now: Timestamp) -> Result<O
     let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     let end = match (given(lasting), given(until)) {
         (Some(_), Some(_)) => return Err(Failure::bad_request("bad_fields", "Give either for or until.")),
-        (None, None) => return Err(Failure::bad_request("end_required", "Say how long: for, until, or for: \"open\".")),
+        (None, None) => {
+            return Err(Failure::bad_request(
+                "end_required",
+                "Say how long: for, until, or for: \"open\".",
+            ));
+        }
         (Some(open), None) if open == "open" => return Ok(None),
         (Some(lasting), None) => {
             let lasting = domain::duration::parse(&lasting).map_err(|error| {
-                Failure::bad_request("invalid_duration", words::outside(&format!("{}.", words::sentence(&error.to_string()))))
+                Failure::bad_request(
+                    "invalid_duration",
+                    words::outside(&format!("{}.", words::sentence(&error.to_string()))),
+                )
             })?;
             plus(now, lasting)
         }
-        (None, Some(until)) => until
-            .parse()
-            .map_err(|_| Failure::bad_request("invalid_until", "until must be an instant such as 2026-01-31T04:00:00Z."))?,
+        (None, Some(until)) => until.parse().map_err(|_| {
+            Failure::bad_request(
+                "invalid_until",
+                "until must be an instant such as 2026-01-31T04:00:00Z.",
+            )
+        })?,
     };
     if end < plus(now, SHORTEST) || end > plus(now, LONGEST) {
-        return Err(Failure::bad_request("invalid_duration", "A hold lasts from a minute to a year, or until released."));
+        return Err(Failure::bad_request(
+            "invalid_duration",
+            "A hold lasts from a minute to a year, or until released.",
+        ));
     }
     Ok(Some(end))
 }
@@ -347,23 +425,41 @@ mod tests {
     fn an_end_must_be_said() {
         let code = |lasting, until_text| until(lasting, until_text, now()).map_err(|failure| failure.code());
         assert_eq!(code(Some("open"), None), Ok(None));
-        assert_eq!(code(Some("4h"), Some("")), Ok(Some(plus(now(), Duration::from_secs(14_400)))));
-        assert_eq!(code(None, Some("2026-11-22T04:00:00Z")), Ok(Some("2026-11-22T04:00:00Z".parse().unwrap())));
+        assert_eq!(
+            code(Some("4h"), Some("")),
+            Ok(Some(plus(now(), Duration::from_secs(14_400))))
+        );
+        assert_eq!(
+            code(None, Some("2026-11-22T04:00:00Z")),
+            Ok(Some("2026-11-22T04:00:00Z".parse().unwrap()))
+        );
         assert_eq!(code(None, None), Err("end_required"));
         assert_eq!(code(Some("4h"), Some("2026-11-22T04:00:00Z")), Err("bad_fields"));
         assert_eq!(code(Some("30s"), None), Err("invalid_duration"));
         assert_eq!(code(Some("soon"), None), Err("invalid_duration"));
-        assert_eq!(code(None, Some("2026-11-22T03:00:00Z")), Err("invalid_duration"), "in the past");
+        assert_eq!(
+            code(None, Some("2026-11-22T03:00:00Z")),
+            Err("invalid_duration"),
+            "in the past"
+        );
         assert_eq!(code(None, Some("tomorrow")), Err("invalid_until"));
     }
 
     #[test]
     fn the_scope_is_never_guessed() {
-        let read = |prefix, everywhere: Option<Value>| scope(prefix, everywhere.as_ref()).map_err(|failure| failure.code());
-        assert_eq!(read(Some("203.0.113.0/24"), None), Ok(Scope::One("203.0.113.0/24".parse().unwrap())));
+        let read =
+            |prefix, everywhere: Option<Value>| scope(prefix, everywhere.as_ref()).map_err(|failure| failure.code());
+        assert_eq!(
+            read(Some("203.0.113.0/24"), None),
+            Ok(Scope::One("203.0.113.0/24".parse().unwrap()))
+        );
         assert_eq!(read(Some(""), Some(json!("true"))), Ok(Scope::Everything));
         assert_eq!(read(None, Some(json!(true))), Ok(Scope::Everything));
-        assert_eq!(read(None, None), Err("bad_fields"), "an empty request is not everything");
+        assert_eq!(
+            read(None, None),
+            Err("bad_fields"),
+            "an empty request is not everything"
+        );
         assert_eq!(read(Some("203.0.113.0/24"), Some(json!(true))), Err("bad_fields"));
         assert_eq!(read(Some("203.0.113.7/24"), None), Err("invalid_prefix"));
         assert_eq!(read(None, Some(json!(1))), Err("bad_fields"));
@@ -373,6 +469,9 @@ mod tests {
     fn a_reason_has_words() {
         assert!(reason(None).is_err());
         assert!(reason(Some("  ok ")).is_err());
-        assert_eq!(reason(Some(" carrier\nmaintenance ")).ok().as_deref(), Some("carrier maintenance"));
+        assert_eq!(
+            reason(Some(" carrier\nmaintenance ")).ok().as_deref(),
+            Some("carrier maintenance")
+        );
     }
 }

@@ -16,7 +16,10 @@ use crate::pages;
 
 pub(crate) async fn list_all(State(app): State<App>, _member: Member, paging: Paging<50>) -> Answer {
     let (before, limit) = (paging.before.map(IncidentId), paging.limit);
-    let found = app.db().read("incidents", move |tx| incidents::newest(tx, before, limit)).await?;
+    let found = app
+        .db()
+        .read("incidents", move |tx| incidents::newest(tx, before, limit))
+        .await?;
     let next = paging.next(found.last().map(|incident| incident.id.0), found.len());
     let rows: Result<Vec<Value>, Failure> = found.iter().map(value).collect();
     Ok(list("incidents", rows?, next))

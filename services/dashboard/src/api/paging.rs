@@ -2,8 +2,6 @@
 //!
 //! Row numbers only grow, so a page stays the page it was however much is added meanwhile.
 
-use std::borrow::Cow;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
@@ -45,12 +43,16 @@ impl<const DEFAULT: u32> Paging<DEFAULT> {
 }
 
 fn number(
-    text: &Cow<'_, str>,
+    text: &str,
     range: std::ops::RangeInclusive<i64>,
     name: &'static str,
     wanted: &'static str,
 ) -> Result<i64, Failure> {
-    let code = if name == "limit" { "invalid_limit" } else { "invalid_before" };
+    let code = if name == "limit" {
+        "invalid_limit"
+    } else {
+        "invalid_before"
+    };
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| Failure::bad_request(code, format!("{name} must be {wanted}.")))
 }
@@ -69,10 +71,23 @@ mod tests {
 
     #[test]
     fn limits_are_checked_and_never_lifted() {
-        let read = |query| Paging::<50>::read(query).ok().map(|paging| (paging.before, paging.limit));
+        let read = |query| {
+            Paging::<50>::read(query)
+                .ok()
+                .map(|paging| (paging.before, paging.limit))
+        };
         assert_eq!(read(""), Some((None, 50)));
         assert_eq!(read("limit=500&before=7"), Some((Some(7), 500)));
-        for bad in ["limit=0", "limit=-1", "limit=501", "limit=abc", "limit=5.5", "limit=", "before=0", "before=x"] {
+        for bad in [
+            "limit=0",
+            "limit=-1",
+            "limit=501",
+            "limit=abc",
+            "limit=5.5",
+            "limit=",
+            "before=0",
+            "before=x",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

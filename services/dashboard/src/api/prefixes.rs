@@ -16,8 +16,11 @@ use crate::pages;
 
 pub(crate) async fn list(State(app): State<App>, _member: Member) -> Answer {
     let overview = pages::main::situation(&app).await?;
-    let prefixes: Result<Vec<Value>, Failure> =
-        overview.prefixes.iter().map(|view| document(view, overview.at)).collect();
+    let prefixes: Result<Vec<Value>, Failure> = overview
+        .prefixes
+        .iter()
+        .map(|view| document(view, overview.at))
+        .collect();
     Ok(Json(json!({
         "success": true,
         "prefixes": prefixes?,

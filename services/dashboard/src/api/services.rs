@@ -14,7 +14,9 @@ use crate::pages;
 pub(crate) async fn list(State(app): State<App>, _member: Member) -> Answer {
     let overview = pages::main::situation(&app).await?;
     let services: Result<Vec<Value>, Failure> = overview.services.iter().map(document).collect();
-    Ok(Json(json!({"success": true, "services": services?, "timestamp": overview.at})))
+    Ok(Json(
+        json!({"success": true, "services": services?, "timestamp": overview.at}),
+    ))
 }
 
 /// `status` and `uptime` (the instant of the start) are the predecessor's; `life` says more.

@@ -29,5 +29,7 @@ pub(crate) async fn get(State(app): State<App>, _member: Member) -> Answer {
             "total_withdrawals": history::count(tx)?,
         }))
     });
-    Ok(Json(json!({"success": true, "stats": counted.await?, "timestamp": now})))
+    Ok(Json(
+        json!({"success": true, "stats": counted.await?, "timestamp": now}),
+    ))
 }

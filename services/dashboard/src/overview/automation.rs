@@ -44,17 +44,49 @@ impl Automation {
         let decided_at = newest.map(|decided| decided.at);
         let stuck = decided_at.filter(|at| since(now, *at) > believed_for);
         let (word, tone, detail) = if !service.life.is_there() {
-            let tone = if service.life == Life::Stopped { Tone::Warn } else { Tone::Unknown };
-            (service.life.word(), tone, format!("Nothing is withdrawn: {}.", service.absence(now)))
+            let tone = if service.life == Life::Stopped {
+                Tone::Warn
+            } else {
+                Tone::Unknown
+            };
+            (
+                service.life.word(),
+                tone,
+                format!("Nothing is withdrawn: {}.", service.absence(now)),
+            )
         } else if let Some(pause) = pause {
-            ("held", Tone::Warn, format!("Everything is {}: {}", held_words(pause, now), words::outside(&pause.reason)))
+            (
+                "held",
+                Tone::Warn,
+                format!(
+                    "Everything is {}: {}",
+                    held_words(pause, now),
+                    words::outside(&pause.reason)
+                ),
+            )
         } else if let Some(at) = stuck {
-            ("stuck", Tone::Unknown, format!("It lives, but judged no prefix for {}.", words::age_at(at, now)))
+            (
+                "stuck",
+                Tone::Unknown,
+                format!("It lives, but judged no prefix for {}.", words::age_at(at, now)),
+            )
         } else {
             match mode {
-                Mode::Act => ("acting", Tone::Plain, "It withdraws a prefix when calm is proven.".to_owned()),
-                Mode::DryRun => ("dry run", Tone::Warn, "It says what it would do and withdraws nothing.".to_owned()),
-                Mode::Paused => ("paused", Tone::Warn, "It is paused by configuration and withdraws nothing.".to_owned()),
+                Mode::Act => (
+                    "acting",
+                    Tone::Plain,
+                    "It withdraws a prefix when calm is proven.".to_owned(),
+                ),
+                Mode::DryRun => (
+                    "dry run",
+                    Tone::Warn,
+                    "It says what it would do and withdraws nothing.".to_owned(),
+                ),
+                Mode::Paused => (
+                    "paused",
+                    Tone::Warn,
+                    "It is paused by configuration and withdraws nothing.".to_owned(),
+                ),
             }
         };
         Self {

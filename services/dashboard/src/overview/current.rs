@@ -43,7 +43,10 @@ pub(crate) fn lines(
     alerts: &[OpenAlert],
     now: Timestamp,
 ) -> Vec<Current> {
-    let mut lines: Vec<Current> = incidents.iter().filter_map(|incident| of_incident(incident, prefixes, now)).collect();
+    let mut lines: Vec<Current> = incidents
+        .iter()
+        .filter_map(|incident| of_incident(incident, prefixes, now))
+        .collect();
     for view in prefixes.iter().filter(|view| view.state == State::UnderAttack) {
         if !lines.iter().any(|line| line.prefixes.contains(&view.prefix)) {
             lines.push(unannounced(view));
@@ -55,7 +58,10 @@ pub(crate) fn lines(
 }
 
 fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> Option<Current> {
-    let views: Vec<&PrefixView> = prefixes.iter().filter(|view| incident.prefixes.contains(&view.prefix)).collect();
+    let views: Vec<&PrefixView> = prefixes
+        .iter()
+        .filter(|view| incident.prefixes.contains(&view.prefix))
+        .collect();
     let attacked = views.iter().any(|view| view.state == State::UnderAttack);
     let away = views.iter().any(|view| view.advertised != Some(false));
     let fresh = since(now, incident.last_sign_at) < SIGNS_WITHIN;
@@ -75,7 +81,9 @@ fn of_incident(incident: &Incident, prefixes: &[PrefixView], now: Timestamp) -> 
     } else {
         Tone::Plain
     };
-    let worst = views.iter().min_by_key(|view| (!view.is_exposed(), view.state.urgency()));
+    let worst = views
+        .iter()
+        .min_by_key(|view| (!view.is_exposed(), view.state.urgency()));
     let next = match worst {
         Some(view) if views.len() > 1 => format!("{}: {}", view.prefix, view.next),
         Some(view) => view.next.clone(),
@@ -113,7 +121,11 @@ fn unresolved(alert: &OpenAlert) -> Current {
     Current {
         incident: None,
         tone: Tone::Warn,
-        what: format!("Alert #{} ({}) names no prefix of ours", alert.event, words::outside_up_to(&alert.kind, 60)),
+        what: format!(
+            "Alert #{} ({}) names no prefix of ours",
+            alert.event,
+            words::outside_up_to(&alert.kind, 60)
+        ),
         prefixes: Vec::new(),
         peak: None,
         since: Some(alert.since),

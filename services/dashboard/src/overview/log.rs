@@ -27,12 +27,27 @@ pub(crate) struct LogRow {
 impl LogRow {
     pub(crate) fn of(event: &Event) -> Self {
         let kind = event.alert_type.as_deref().map(AlertKind::from_name);
-        let texts = [event.attack_vector.as_deref(), kind.as_ref().map(AlertKind::title), event.policy_name.as_deref()];
+        let texts = [
+            event.attack_vector.as_deref(),
+            kind.as_ref().map(AlertKind::title),
+            event.policy_name.as_deref(),
+        ];
         let what = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
-        let action = event.action_taken.as_deref().map(|action| words::outside_up_to(action, 60)).unwrap_or_default();
+        let action = event
+            .action_taken
+            .as_deref()
+            .map(|action| words::outside_up_to(action, 60))
+            .unwrap_or_default();
         let action = action.replace('_', " ");
-        let actor = event.actor.as_deref().map(|actor| format!(" by {}", words::outside_up_to(actor, 40)));
-        let target = event.prefix.as_deref().or(event.target_ip.as_deref()).unwrap_or_default();
+        let actor = event
+            .actor
+            .as_deref()
+            .map(|actor| format!(" by {}", words::outside_up_to(actor, 40)));
+        let target = event
+            .prefix
+            .as_deref()
+            .or(event.target_ip.as_deref())
+            .unwrap_or_default();
         Self {
             id: event.id,
             at: event.created_at,

@@ -39,15 +39,24 @@ impl Messages {
         let depth = &outbox.depth;
         let channel = outbox.channel.as_ref();
         let failing_since = channel.and_then(|channel| channel.failing_since);
-        let blocked_until = channel.and_then(|channel| channel.blocked_until).filter(|until| *until > now);
+        let blocked_until = channel
+            .and_then(|channel| channel.blocked_until)
+            .filter(|until| *until > now);
         let last_sent_at = outbox.last_sent.as_ref().and_then(|sent| sent.sent_at);
         let failure = outbox.last_failed.as_ref();
         let lost = failure.filter(|failure| since(now, failure.created_at) < LOST_WITHIN);
         let late = depth.oldest_queued_at.filter(|oldest| since(now, *oldest) > LATE_AFTER);
         let (word, tone, detail) = match (channel, failing_since, late, lost, last_sent_at) {
-            (None, ..) => ("no chat", Tone::Warn, "No chat is configured: nobody is told of anything.".to_owned()),
+            (None, ..) => (
+                "no chat",
+                Tone::Warn,
+                "No chat is configured: nobody is told of anything.".to_owned(),
+            ),
             (_, Some(since), ..) => {
-                let text = format!("Sending fails since {}; nothing is lost, it is tried again.", words::clock(since, now));
+                let text = format!(
+                    "Sending fails since {}; nothing is lost, it is tried again.",
+                    words::clock(since, now)
+                );
                 ("failing", Tone::Warn, text)
             }
             (_, _, Some(oldest), ..) => {
@@ -58,7 +67,11 @@ impl Messages {
                 let text = format!("A message of {} was given up.", words::clock(lost.created_at, now));
                 ("lost", Tone::Warn, text)
             }
-            (.., None, None) => ("none sent yet", Tone::Unknown, "No message was ever sent; the way is not proven.".to_owned()),
+            (.., None, None) => (
+                "none sent yet",
+                Tone::Unknown,
+                "No message was ever sent; the way is not proven.".to_owned(),
+            ),
             (.., Some(at)) => ("ok", Tone::Good, format!("Last sent {} ago.", words::age_at(at, now))),
         };
         Self {
@@ -72,7 +85,9 @@ impl Messages {
             last_sent_at,
             failing_since,
             blocked_until,
-            last_failure: failure.and_then(|failure| failure.reason.as_deref()).map(words::outside),
+            last_failure: failure
+                .and_then(|failure| failure.reason.as_deref())
+                .map(words::outside),
         }
     }
 }

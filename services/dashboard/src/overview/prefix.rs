@@ -55,7 +55,8 @@ pub(crate) struct Sight<'a> {
 }
 
 /// What is said of a prefix that is attacked and not advertised: nobody of ours advertises it.
-const EXPOSED: &str = "nothing by itself: it is not advertised, so its traffic is not scrubbed; advertise it if it needs protection";
+const EXPOSED: &str =
+    "nothing by itself: it is not advertised, so its traffic is not scrubbed; advertise it if it needs protection";
 
 /// Three cycles of the automation: one may be slow, one may fail.
 pub(crate) fn believed_for(settings: &AutoWithdraw) -> Duration {
@@ -253,10 +254,13 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         Verdict::Unknown { .. } | Verdict::NotManaged => None,
         _ => Some(false),
     });
-    let calm = decided.and_then(|decided| decided.decision.state.calm.as_ref()).filter(|_| {
-        matches!(judged.state, State::Calm | State::Held | State::Protected) && attack == Some(false)
-    });
-    let open_alerts = sight.alerts.iter().filter(|alert| alert.concerns(known.prefix) && !alert.unresolved);
+    let calm = decided
+        .and_then(|decided| decided.decision.state.calm.as_ref())
+        .filter(|_| matches!(judged.state, State::Calm | State::Held | State::Protected) && attack == Some(false));
+    let open_alerts = sight
+        .alerts
+        .iter()
+        .filter(|alert| alert.concerns(known.prefix) && !alert.unresolved);
     let open_alerts: Vec<i64> = open_alerts.map(|alert| alert.event).collect();
     let advertised = reading.and_then(|reading| reading.state.advertised);
     let next = if advertised == Some(false) && !open_alerts.is_empty() {
@@ -265,7 +269,10 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         why::next(&judged, decided, hold, managed, sight)
     };
     let decision = decided.map(|decided| &decided.decision);
-    let description = known.entry.map(|entry| entry.prefix.description.as_str()).filter(|text| !text.is_empty());
+    let description = known
+        .entry
+        .map(|entry| entry.prefix.description.as_str())
+        .filter(|text| !text.is_empty());
     PrefixView {
         prefix: known.prefix,
         description: words::outside_up_to(description.or(known.description).unwrap_or_default(), 80),
@@ -278,17 +285,36 @@ pub(crate) fn judge(known: Known<'_>, sight: &Sight<'_>) -> PrefixView {
         advertised_changed_at: newest.and_then(|reading| reading.state.advertised_modified_at),
         on_demand_enabled: newest.map(|reading| reading.state.on_demand_enabled),
         next,
-        why: why::chain(&known, &judged, decided, newest.map(|reading| (reading.state, reading.at)), hold, sight),
+        why: why::chain(
+            &known,
+            &judged,
+            decided,
+            newest.map(|reading| (reading.state, reading.at)),
+            hold,
+            sight,
+        ),
         deadline: judged.deadline,
         hold: hold.cloned(),
-        intent: sight.intents.iter().rev().find(|intent| intent.prefix == known.prefix).map(UnderWay::of),
+        intent: sight
+            .intents
+            .iter()
+            .rev()
+            .find(|intent| intent.prefix == known.prefix)
+            .map(UnderWay::of),
         open_alerts,
         under_attack: attack,
         dropped: decision.and_then(|decision| decision.latest).map(dropped),
         peak: decision.and_then(|decision| decision.state.peak).map(dropped),
         noise: decision.is_some_and(|decision| decision.noise),
         systems: decision
-            .map(|decision| decision.state.systems.iter().map(|name| words::outside_up_to(name, 40)).collect())
+            .map(|decision| {
+                decision
+                    .state
+                    .systems
+                    .iter()
+                    .map(|name| words::outside_up_to(name, 40))
+                    .collect()
+            })
             .unwrap_or_default(),
         calm_since: calm.map(|track| track.calm_since),
         calm_proven_s: calm.map(|track| CalmTrack::proven(track).as_secs()),
@@ -305,7 +331,10 @@ impl Sight<'_> {
     /// The blocks of the last answer, without a hold that was released since.
     pub(crate) fn in_force<'b>(&self, blocks: &'b [Block], hold: Option<&Hold>) -> Vec<&'b Block> {
         let released = hold.is_none() && self.holds_are_known;
-        blocks.iter().filter(|block| !released || !matches!(block, Block::Held { .. })).collect()
+        blocks
+            .iter()
+            .filter(|block| !released || !matches!(block, Block::Held { .. }))
+            .collect()
     }
 
     /// Neither too old nor from the future.
@@ -467,7 +496,10 @@ fn nobody_judged(known: &Known<'_>, sight: &Sight<'_>) -> String {
     }
     match known.decided {
         Some(decided) if sight.believes(decided.at) => "it changed since the automation last looked".to_owned(),
-        Some(decided) => format!("its traffic was last judged {} ago", words::age_at(decided.at, sight.now)),
+        Some(decided) => format!(
+            "its traffic was last judged {} ago",
+            words::age_at(decided.at, sight.now)
+        ),
         None => "its traffic was never judged".to_owned(),
     }
 }

@@ -123,7 +123,9 @@ impl Service {
 
     /// Until when its last beat vouches for it; `None` when it does not.
     pub(crate) fn vouches_until(&self) -> Option<Timestamp> {
-        self.seen_at.filter(|_| self.life.is_there()).map(|seen| plus(seen, LATE_AFTER))
+        self.seen_at
+            .filter(|_| self.life.is_there())
+            .map(|seen| plus(seen, LATE_AFTER))
     }
 
     /// One clause about a service that is not there.
@@ -139,9 +141,15 @@ impl Service {
 /// The services of every installation, then others that ever beat.
 pub(crate) fn services(beats: &[Heartbeat], now: Timestamp) -> Vec<Service> {
     let find = |name: &str| beats.iter().find(|beat| beat.service == name);
-    let expected = UNITS.iter().map(|(name, does)| Service::of(name, does, find(name), now));
-    let others = beats.iter().filter(|beat| UNITS.iter().all(|(name, _)| *name != beat.service));
-    expected.chain(others.map(|beat| Service::of(&beat.service, "", Some(beat), now))).collect()
+    let expected = UNITS
+        .iter()
+        .map(|(name, does)| Service::of(name, does, find(name), now));
+    let others = beats
+        .iter()
+        .filter(|beat| UNITS.iter().all(|(name, _)| *name != beat.service));
+    expected
+        .chain(others.map(|beat| Service::of(&beat.service, "", Some(beat), now)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -170,7 +178,10 @@ mod tests {
         assert_eq!(life("stopped", 3), Life::Stopped);
         let all = services(&[], now);
         assert_eq!(all.len(), 4);
-        assert!(all.iter().all(|service| service.life == Life::NeverSeen && service.vouches_until().is_none()));
+        assert!(
+            all.iter()
+                .all(|service| service.life == Life::NeverSeen && service.vouches_until().is_none())
+        );
         assert_eq!(all[2].absence(now), "cloudflare-autowithdraw was never seen");
     }
 }

@@ -45,8 +45,15 @@ pub(crate) fn chain(
         Some((state, at)) => add(Some(at), "Cloudflare API", bgp(state, sight.now)),
         None => add(None, "Cloudflare API", "the BGP state was never read".to_owned()),
     }
-    if let Some((error, since)) = known.entry.and_then(|entry| entry.error.as_deref().zip(Some(entry.error_since))) {
-        add(since, "Cloudflare API", format!("reading fails since then: {}", words::outside(error)));
+    if let Some((error, since)) = known
+        .entry
+        .and_then(|entry| entry.error.as_deref().zip(Some(entry.error_since)))
+    {
+        add(
+            since,
+            "Cloudflare API",
+            format!("reading fails since then: {}", words::outside(error)),
+        );
     }
     if let Some(decided) = decided {
         if let Some(text) = traffic(decided, sight.now) {
@@ -58,17 +65,41 @@ pub(crate) fn chain(
         add(judged.unknown_since.or(Some(sight.now)), "dashboard", because.clone());
     }
     if let Some(hold) = hold {
-        let text = format!("{}: {}", super::prefix::held_words(hold, sight.now), words::outside(&hold.reason));
+        let text = format!(
+            "{}: {}",
+            super::prefix::held_words(hold, sight.now),
+            words::outside(&hold.reason)
+        );
         add(Some(hold.created_at), &words::outside_up_to(&hold.actor, 40), text);
     }
-    let blocks = decided.map(|decided| sight.in_force(&decided.decision.blocks, hold)).unwrap_or_default();
-    for block in blocks.into_iter().filter(|block| hold.is_none() || !matches!(block, Block::Held { .. })) {
+    let blocks = decided
+        .map(|decided| sight.in_force(&decided.decision.blocks, hold))
+        .unwrap_or_default();
+    for block in blocks
+        .into_iter()
+        .filter(|block| hold.is_none() || !matches!(block, Block::Held { .. }))
+    {
         let text = format!("no withdrawal: {}", words::outside(&block.explain()));
         add(decided.map(|decided| decided.at), AUTOWITHDRAW, text);
     }
-    for intent in sight.intents.iter().filter(|intent| intent.prefix == known.prefix).map(UnderWay::of) {
-        let text = format!("{} (intent {}) for {}: {}", intent.words(), intent.id, intent.by, intent.reason);
-        add(Some(intent.sent_at.unwrap_or(intent.created_at)), "intent journal", text);
+    for intent in sight
+        .intents
+        .iter()
+        .filter(|intent| intent.prefix == known.prefix)
+        .map(UnderWay::of)
+    {
+        let text = format!(
+            "{} (intent {}) for {}: {}",
+            intent.words(),
+            intent.id,
+            intent.by,
+            intent.reason
+        );
+        add(
+            Some(intent.sent_at.unwrap_or(intent.created_at)),
+            "intent journal",
+            text,
+        );
     }
     links
 }
@@ -83,17 +114,24 @@ fn bgp(state: &BgpState, now: Timestamp) -> String {
         Some(false) => format!("withdrawn{since}"),
         None => "whether it is advertised is not said".to_owned(),
     };
-    let refuses = state.refuses_control().map(|why| format!("; {}", why.explain())).unwrap_or_default();
+    let refuses = state
+        .refuses_control()
+        .map(|why| format!("; {}", why.explain()))
+        .unwrap_or_default();
     flag + &refuses
 }
 
 fn traffic(decided: &Now, now: Timestamp) -> Option<String> {
     let decision = &decided.decision;
     let latest = decision.latest?;
-    let settled = decision
-        .settled_until
-        .map_or_else(String::new, |at| format!("; rows are complete until {}", words::clock(at, now)));
-    let noise = if decision.noise { "; an excess rests on too few samples and counts as noise" } else { "" };
+    let settled = decision.settled_until.map_or_else(String::new, |at| {
+        format!("; rows are complete until {}", words::clock(at, now))
+    });
+    let noise = if decision.noise {
+        "; an excess rests on too few samples and counts as noise"
+    } else {
+        ""
+    };
     Some(format!(
         "{} dropped in the window to {}, on {}{settled}{noise}",
         words::rates(Some(latest.bit_rate.0), Some(latest.packet_rate.0)).unwrap_or_else(|| "nothing was".to_owned()),
@@ -104,12 +142,21 @@ fn traffic(decided: &Now, now: Timestamp) -> Option<String> {
 
 fn verdict(decided: &Now, now: Timestamp) -> String {
     let decision = &decided.decision;
-    let proven = decision.state.calm.as_ref().map(domain::calm::CalmTrack::proven).unwrap_or_default();
+    let proven = decision
+        .state
+        .calm
+        .as_ref()
+        .map(domain::calm::CalmTrack::proven)
+        .unwrap_or_default();
     match &decision.verdict {
         Verdict::Direct => "direct: it is not advertised".to_owned(),
         Verdict::NotManaged => "not managed: automation does not touch it".to_owned(),
         Verdict::Unknown { because, since } => {
-            format!("unknown since {}: {}", words::clock(*since, now), words::outside(&because.explain()))
+            format!(
+                "unknown since {}: {}",
+                words::clock(*since, now),
+                words::outside(&because.explain())
+            )
         }
         Verdict::Propagating { until } => format!("the announcement spreads until {}", words::clock(*until, now)),
         Verdict::Attack => "attack: drops exceed both thresholds".to_owned(),
@@ -136,20 +183,33 @@ pub(crate) fn next(
     let automation_is_there = sight.automation.life.is_there();
     match (judged.state, &judged.deadline) {
         (State::Propagating, Some(deadline)) if deadline.what == "withdrawn" => {
-            format!("nothing; the withdrawal is seen everywhere by about {}", words::clock(deadline.at, now))
+            format!(
+                "nothing; the withdrawal is seen everywhere by about {}",
+                words::clock(deadline.at, now)
+            )
         }
         (State::Propagating, Some(deadline)) => {
-            format!("the calm clock starts at {}, when the announcement has spread", words::clock(deadline.at, now))
+            format!(
+                "the calm clock starts at {}, when the announcement has spread",
+                words::clock(deadline.at, now)
+            )
         }
         (State::Direct, _) => "nothing; it is not advertised".to_owned(),
         (State::NotManaged, _) => "nothing; automation does not touch it".to_owned(),
         (State::Held, _) => match hold.and_then(|hold| hold.until) {
-            Some(until) => format!("nothing before {}, when the hold ends, unless it is released", words::clock(until, now)),
+            Some(until) => format!(
+                "nothing before {}, when the hold ends, unless it is released",
+                words::clock(until, now)
+            ),
             None => "nothing until the hold is released".to_owned(),
         },
         (State::Calm, Some(deadline)) => match &deadline.stands_because {
             Some(because) => format!("nothing is certain: {because}"),
-            None => format!("withdraw not before {}, because {}", words::clock(deadline.at, now), calm_words(decided, now)),
+            None => format!(
+                "withdraw not before {}, because {}",
+                words::clock(deadline.at, now),
+                calm_words(decided, now)
+            ),
         },
         (State::Unknown, _) if managed => format!("the advertisement stays as it is, because {}", because()),
         (State::Unknown, _) => format!("nothing; {}", because()),
@@ -183,15 +243,24 @@ fn calm_words(decided: Option<&Now>, now: Timestamp) -> String {
 /// During an attack: the earliest withdrawal there could be, or what forbids any.
 fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -> String {
     if let Some(hold) = hold {
-        return format!("the advertisement stays; after the attack it is {}", super::prefix::held_words(hold, sight.now));
+        return format!(
+            "the advertisement stays; after the attack it is {}",
+            super::prefix::held_words(hold, sight.now)
+        );
     }
     let decision = decided.map(|decided| &decided.decision);
     let forbidden = decision.and_then(|decision| {
         let blocks = sight.in_force(&decision.blocks, hold);
-        blocks.into_iter().find(|block| block.until().is_none()).map(Block::explain)
+        blocks
+            .into_iter()
+            .find(|block| block.until().is_none())
+            .map(Block::explain)
     });
     if let Some(forbidden) = forbidden {
-        return format!("the advertisement stays, also after the attack, because {}", words::outside(&forbidden));
+        return format!(
+            "the advertisement stays, also after the attack, because {}",
+            words::outside(&forbidden)
+        );
     }
     let Some(decision) = decision else {
         return "the advertisement stays until calm is proven".to_owned();
@@ -199,7 +268,11 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -
     let period = human(decision.calm_period);
     let earliest = decision.state.calm.as_ref().map(|track| {
         let proven = plus(plus(track.calm_since, decision.calm_period), sight.settle);
-        decision.blocks.iter().filter_map(Block::until).fold(proven, Timestamp::max)
+        decision
+            .blocks
+            .iter()
+            .filter_map(Block::until)
+            .fold(proven, Timestamp::max)
     });
     match earliest.filter(|earliest| *earliest > sight.now) {
         Some(at) => format!(
@@ -212,6 +285,13 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -
 
 fn stays(decided: &Now, hold: Option<&Hold>, sight: &Sight<'_>) -> String {
     let blocks = sight.in_force(&decided.decision.blocks, hold);
-    let reasons: Vec<String> = blocks.into_iter().map(|block| words::outside(&block.explain())).collect();
-    if reasons.is_empty() { "the automation looks again soon".to_owned() } else { reasons.join("; ") }
+    let reasons: Vec<String> = blocks
+        .into_iter()
+        .map(|block| words::outside(&block.explain()))
+        .collect();
+    if reasons.is_empty() {
+        "the automation looks again soon".to_owned()
+    } else {
+        reasons.join("; ")
+    }
 }

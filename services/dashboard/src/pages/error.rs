@@ -55,7 +55,10 @@ fn words(status: StatusCode) -> (&'static str, Option<&'static str>) {
                  services go on. cloudflare-prefix-manager status on the server asks Cloudflare itself.",
             ),
         ),
-        StatusCode::INTERNAL_SERVER_ERROR => ("Something is broken", Some("The log of cloudflare-dashboard says what.")),
+        StatusCode::INTERNAL_SERVER_ERROR => (
+            "Something is broken",
+            Some("The log of cloudflare-dashboard says what."),
+        ),
         _ => ("That did not work", None),
     }
 }

@@ -60,7 +60,9 @@ pub(crate) struct Stored {
 pub(crate) async fn stored(app: &App, id: i64) -> Result<Stored, Failure> {
     let id = IncidentId(id);
     let read = move |tx: &db::ReadTx<'_>| {
-        let Some(incident) = incidents::get(tx, id)? else { return Ok(None) };
+        let Some(incident) = incidents::get(tx, id)? else {
+            return Ok(None);
+        };
         Ok(Some(Stored {
             incident,
             timeline: incidents::timeline(tx, id, MOST_LINES)?,
@@ -78,7 +80,13 @@ pub(crate) async fn page(State(app): State<App>, member: Member, Path(id): Path<
     let stored = stored(&app, id).await?;
     let title = format!("Incident {id}");
     let shell = Shell::over(&app, &member, &overview, &title, "incidents");
-    let prefixes = stored.incident.prefixes.iter().filter_map(|prefix| overview.prefix(*prefix)).cloned().collect();
+    let prefixes = stored
+        .incident
+        .prefixes
+        .iter()
+        .filter_map(|prefix| overview.prefix(*prefix))
+        .cloned()
+        .collect();
     Ok(rendered(&Page {
         shell,
         prefixes,
@@ -95,10 +103,10 @@ impl Delivery {
             let pretty = serde_json::from_str::<serde_json::Value>(raw)
                 .ok()
                 .and_then(|value| serde_json::to_string_pretty(&value).ok());
-            let text = pretty.as_deref().unwrap_or(raw);
+            let text = words::block(pretty.as_deref().unwrap_or(raw));
             match text.char_indices().nth(SHOWN_BODY) {
                 Some((end, _)) => format!("{}\n… (cut; GET /api/attacks/{} has all of it)", &text[..end], event.id),
-                None => text.to_owned(),
+                None => text,
             }
         });
         Self {

@@ -27,14 +27,13 @@ struct Page {
 }
 
 /// `GET /incidents`
-pub(crate) async fn page(
-    State(app): State<App>,
-    member: Member,
-    paging: Paging<ROWS>,
-) -> Result<Response, Failure> {
+pub(crate) async fn page(State(app): State<App>, member: Member, paging: Paging<ROWS>) -> Result<Response, Failure> {
     let overview = main::situation(&app).await?;
     let (before, limit) = (paging.before.map(IncidentId), paging.limit);
-    let incidents = app.db().read("incidents", move |tx| incidents::newest(tx, before, limit)).await?;
+    let incidents = app
+        .db()
+        .read("incidents", move |tx| incidents::newest(tx, before, limit))
+        .await?;
     let older = paging.next(incidents.last().map(|incident| incident.id.0), incidents.len());
     let shell = Shell::over(&app, &member, &overview, "Incidents", "incidents");
     let is_first = before.is_none();

@@ -82,7 +82,10 @@ impl Page {
 
     /// Proven calm and the period it must reach, in seconds; only while a clock runs.
     fn calm(&self, view: &PrefixView) -> Option<(u64, u64)> {
-        let running = matches!(view.state, PrefixState::Calm | PrefixState::Held | PrefixState::Protected);
+        let running = matches!(
+            view.state,
+            PrefixState::Calm | PrefixState::Held | PrefixState::Protected
+        );
         view.calm_proven_s.zip(view.calm_period_s).filter(|_| running)
     }
 

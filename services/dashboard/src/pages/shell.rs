@@ -80,7 +80,11 @@ impl Shell {
     /// For a page of a signed-in person that shows nothing of the situation.
     pub(crate) fn bare(app: &App, member: &Member, title: &str, place: &'static str) -> Self {
         let organisation = &app.settings().organisation;
-        let name = if organisation.name.is_empty() { &organisation.brand } else { &organisation.name };
+        let name = if organisation.name.is_empty() {
+            &organisation.brand
+        } else {
+            &organisation.name
+        };
         let person = Person {
             name: crate::words::outside_up_to(member.name(), 40),
             role: member.role().as_str(),

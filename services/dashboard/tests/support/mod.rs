@@ -93,12 +93,15 @@ impl Plan {
             needs: vec![],
             accept_masked_secrets: false,
         };
-        settings::load(&options).unwrap_or_else(|report| panic!("{report}")).settings
+        settings::load(&options)
+            .unwrap_or_else(|report| panic!("{report}"))
+            .settings
     }
 
     /// Starts with an account, so that none is made.
     pub async fn start(self) -> Site {
-        self.prepared(|tx, now| users::add(tx, "someone", "*", Role::Viewer, false, now).map(|_| ())).await
+        self.prepared(|tx, now| users::add(tx, "someone", "*", Role::Viewer, false, now).map(|_| ()))
+            .await
     }
 
     /// Starts with what `fill` puts into the database.
@@ -118,8 +121,12 @@ impl Plan {
     async fn run(self, db: Db) -> Site {
         let settings = self.load();
         let clock = Arc::new(ManualClock::at(begin()));
-        let frame = Frame::builder("cloudflare-dashboard").clock(Arc::<ManualClock>::clone(&clock)).build();
-        let listener = PreboundListener::bind(settings.dashboard.listen, "dashboard.listen").await.expect("binds");
+        let frame = Frame::builder("cloudflare-dashboard")
+            .clock(Arc::<ManualClock>::clone(&clock))
+            .build();
+        let listener = PreboundListener::bind(settings.dashboard.listen, "dashboard.listen")
+            .await
+            .expect("binds");
         let address = listener.address();
         let (outer, inner) = (frame.clone(), frame.clone());
         let running = tokio::spawn(async move { supervise(&outer, dashboard::run(inner, settings, listener)).await });
@@ -132,7 +139,10 @@ impl Plan {
             running: Some(running),
         };
         let ended = || site.running.as_ref().is_some_and(JoinHandle::is_finished);
-        wait::until("READY", STARTED_WITHIN, || (site.frame.is_ready() || ended()).then_some(())).await;
+        wait::until("READY", STARTED_WITHIN, || {
+            (site.frame.is_ready() || ended()).then_some(())
+        })
+        .await;
         site
     }
 }
@@ -197,7 +207,8 @@ impl Site {
     pub async fn account(&self, name: &'static str, password: &str, role: Role) {
         let hash = bcrypt::hash(password, 4).expect("hashes");
         let now = self.now();
-        self.write(move |tx| users::add(tx, name, &hash, role, false, now)).await;
+        self.write(move |tx| users::add(tx, name, &hash, role, false, now))
+            .await;
     }
 
     /// A browser of nobody.
@@ -284,7 +295,12 @@ impl Browser {
 
     /// A page, as a person asks for it.
     pub async fn page(&self, path: &str) -> (StatusCode, String) {
-        let answer = self.request(Method::GET, path).header("accept", "text/html").send().await.expect("an answer");
+        let answer = self
+            .request(Method::GET, path)
+            .header("accept", "text/html")
+            .send()
+            .await
+            .expect("an answer");
         (answer.status(), answer.text().await.expect("text"))
     }
 
@@ -309,13 +325,18 @@ impl Browser {
 
     /// A change, with the session's secret.
     pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        let request = self.request(Method::POST, path).header("x-csrf-token", &self.csrf).json(body);
+        let request = self
+            .request(Method::POST, path)
+            .header("x-csrf-token", &self.csrf)
+            .json(body);
         told(request.send().await.expect("an answer")).await
     }
 
     /// A form, as a page without script sends it.
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         self.request(Method::POST, path)
             .header("accept", "text/html")
             .header("content-type", "application/x-www-form-urlencoded")
@@ -328,7 +349,12 @@ impl Browser {
     /// Signs in with JSON and keeps the cookie.
     pub async fn log_in(&mut self, name: &str, password: &str) -> Response {
         let body = json!({"username": name, "password": password});
-        let answer = self.request(Method::POST, "/login").json(&body).send().await.expect("an answer");
+        let answer = self
+            .request(Method::POST, "/login")
+            .json(&body)
+            .send()
+            .await
+            .expect("an answer");
         self.keep(&answer);
         answer
     }

@@ -124,7 +124,12 @@ pub fn prefix(text: &str) -> Prefix {
 fn services(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbError> {
     let rows = [
         ("cloudflare-webhook", 6, "ok", "receiving; last delivery 16 minutes ago"),
-        ("cloudflare-analytics-monitor", 9, "degraded", "polling; the last answer was cut at its row limit"),
+        (
+            "cloudflare-analytics-monitor",
+            9,
+            "degraded",
+            "polling; the last answer was cut at its row limit",
+        ),
         ("cloudflare-autowithdraw", 11, "ok", words.status.as_str()),
     ];
     for (service, age, state, status) in rows {
@@ -349,7 +354,11 @@ fn answer(one: &Seen<'_>, verdict: &Verdict, now: Timestamp) -> Now {
             state: PrefixState {
                 calm,
                 peak: latest.filter(|_| attacked),
-                systems: if attacked { BTreeSet::from(["dosd".to_owned()]) } else { BTreeSet::new() },
+                systems: if attacked {
+                    BTreeSet::from(["dosd".to_owned()])
+                } else {
+                    BTreeSet::new()
+                },
                 ..PrefixState::default()
             },
             effects: vec![],
@@ -418,9 +427,27 @@ fn attack(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<IncidentId,
     let event = event(tx, words, "START", Some(ATTACKED), incident, ago(16))?;
     ledger::enter(tx, &start, &affected, event)?;
     let lines = [
-        (16, "alert_start", format!("{} on {ATTACKED}, 4.10 Gbps", words.vector), words.source.as_str(), None),
-        (15, "advertised", format!("{ATTACKED} is advertised by Network Monitoring"), "cloudflare webhook", None),
-        (8, "attack_seen", format!("Drops exceed both thresholds: {}", words.reason), "autowithdraw", None),
+        (
+            16,
+            "alert_start",
+            format!("{} on {ATTACKED}, 4.10 Gbps", words.vector),
+            words.source.as_str(),
+            None,
+        ),
+        (
+            15,
+            "advertised",
+            format!("{ATTACKED} is advertised by Network Monitoring"),
+            "cloudflare webhook",
+            None,
+        ),
+        (
+            8,
+            "attack_seen",
+            format!("Drops exceed both thresholds: {}", words.reason),
+            "autowithdraw",
+            None,
+        ),
         (3, "note", words.reason.clone(), "dashboard", Some(words.actor.clone())),
     ];
     for (minutes, kind, text, source, actor) in lines {
@@ -484,9 +511,29 @@ fn past(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbError> 
         let ended = plus(began, Duration::from_secs(24 * MINUTE));
         let start = alert(vector, Phase::Start, began);
         let incident = incidents::join(tx, &start, &[prefix(DIRECT)], began)?;
-        event(tx, &Words { vector: vector.into(), ..words.clone() }, "START", Some(DIRECT), incident, began)?;
+        event(
+            tx,
+            &Words {
+                vector: vector.into(),
+                ..words.clone()
+            },
+            "START",
+            Some(DIRECT),
+            incident,
+            began,
+        )?;
         incidents::join(tx, &alert(vector, Phase::End, ended), &[prefix(DIRECT)], ended)?;
-        event(tx, &Words { vector: vector.into(), ..words.clone() }, "END", Some(DIRECT), incident, ended)?;
+        event(
+            tx,
+            &Words {
+                vector: vector.into(),
+                ..words.clone()
+            },
+            "END",
+            Some(DIRECT),
+            incident,
+            ended,
+        )?;
         incidents::withdrawn(tx, incident, plus(ended, Duration::from_secs(21 * MINUTE)), now)?;
         incidents::acknowledge(tx, incident, &words.actor, ended)?;
     }
@@ -507,7 +554,17 @@ fn exposed(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbErro
         unresolved: false,
     };
     let incident = incidents::join(tx, &start, &affected.prefixes, now)?;
-    let event = event(tx, &Words { vector: "TCP reset flood".into(), ..words.clone() }, "START", Some(EXPOSED), incident, at)?;
+    let event = event(
+        tx,
+        &Words {
+            vector: "TCP reset flood".into(),
+            ..words.clone()
+        },
+        "START",
+        Some(EXPOSED),
+        incident,
+        at,
+    )?;
     ledger::enter(tx, &start, &affected, event)
 }
 

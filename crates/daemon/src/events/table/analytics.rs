@@ -56,15 +56,24 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The attack analytics could not be read or stored; nothing was skipped, the next poll begins at the same place.",
         "Read `error`; if it lasts, mitigations.feed.blind follows and people are told.",
     ),
-    EventDef::info("mitigations.poll.recovered", "Polls of the attack analytics succeed again."),
+    EventDef::info(
+        "mitigations.poll.recovered",
+        "Polls of the attack analytics succeed again.",
+    ),
     EventDef::debug("mitigations.polled", "A poll of the attack analytics has ended well."),
-    EventDef::info("mitigations.stored", "A poll found rows of dropped traffic that were not known."),
+    EventDef::info(
+        "mitigations.stored",
+        "A poll found rows of dropped traffic that were not known.",
+    ),
     EventDef::warn(
         "mitigations.watermark.ahead",
         "The stored mark up to where everything was read lies in the future: the clock was wrong then, or is now.",
         "Check the clock of this host (`timedatectl`).",
     ),
-    EventDef::info("monitoring_rules.recovered", "The network monitoring rules can be read again."),
+    EventDef::info(
+        "monitoring_rules.recovered",
+        "The network monitoring rules can be read again.",
+    ),
     EventDef::warn(
         "monitoring_rules.unread",
         "The network monitoring rules cannot be read; an alert that names only its rule is tied to prefixes by the last known ones.",

@@ -24,13 +24,19 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Prefixes or traffic could not be read (`what`, `error`). What was not read is unknown and holds the advertisement.",
         "If it lasts, a notice says that automation is blind; check the token's permissions and Cloudflare's status.",
     ),
-    EventDef::info("cycle.reading.recovered", "Readings are back; `failures` says how many cycles failed."),
+    EventDef::info(
+        "cycle.reading.recovered",
+        "Readings are back; `failures` says how many cycles failed.",
+    ),
     EventDef::error(
         "cycle.too_slow",
         "A cycle did not end within its limit and was abandoned; nothing was decided in it.",
         "Check the way to Cloudflare; if it repeats, restart the service.",
     ),
-    EventDef::debug("cycle.unlisted", "The account's prefixes could not be listed; told to people if it lasts."),
+    EventDef::debug(
+        "cycle.unlisted",
+        "The account's prefixes could not be listed; told to people if it lasts.",
+    ),
     EventDef::info(
         "decision.changed",
         "The answer for a prefix changed; `verdict` and `because` say to what and why.",

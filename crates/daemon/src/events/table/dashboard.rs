@@ -8,13 +8,19 @@ pub(super) const EVENTS: &[EventDef] = &[
         "There was no account: `admin` was created with a one-time password in the named file.",
         "Log in, set a password of your own, delete the file.",
     ),
-    EventDef::info("dashboard.account.imported", "The account of the previous system was taken over."),
+    EventDef::info(
+        "dashboard.account.imported",
+        "The account of the previous system was taken over.",
+    ),
     EventDef::warn(
         "dashboard.change.refused",
         "A request to change something did not come from our own pages, or without the session's secret; nothing was changed.",
         "If it repeats from inside, check dashboard.public_url and the reverse proxy's Host and Origin headers.",
     ),
-    EventDef::debug("dashboard.client.refused", "A client outside dashboard.allowed_networks was turned away."),
+    EventDef::debug(
+        "dashboard.client.refused",
+        "A client outside dashboard.allowed_networks was turned away.",
+    ),
     EventDef::warn(
         "dashboard.database.failed",
         "The database could not be read or written for a request; the page says so.",
@@ -35,14 +41,23 @@ pub(super) const EVENTS: &[EventDef] = &[
         "If it is nobody of yours, look at `address`; `cloudflare-mt user list` shows the accounts.",
     ),
     EventDef::info("dashboard.login.succeeded", "A person logged in."),
-    EventDef::debug("dashboard.login.throttled", "A login came too soon after failed ones and was not tried."),
-    EventDef::info("dashboard.password.changed", "A password was changed; other sessions of the account ended."),
+    EventDef::debug(
+        "dashboard.login.throttled",
+        "A login came too soon after failed ones and was not tried.",
+    ),
+    EventDef::info(
+        "dashboard.password.changed",
+        "A password was changed; other sessions of the account ended.",
+    ),
     EventDef::warn(
         "dashboard.password_file.kept",
         "The file with the one-time password could not be removed although it was used.",
         "Delete it by hand.",
     ),
-    EventDef::debug("dashboard.picture.part_failed", "A part of the main page could not be read; its card says so."),
+    EventDef::debug(
+        "dashboard.picture.part_failed",
+        "A part of the main page could not be read; its card says so.",
+    ),
     EventDef::error(
         "dashboard.request.failed",
         "A request could not be answered because of a fault of this program.",
@@ -53,5 +68,8 @@ pub(super) const EVENTS: &[EventDef] = &[
         "A request took too long and was answered as such.",
         "Check the load of the machine and the size of the database.",
     ),
-    EventDef::debug("dashboard.session.touch_failed", "The last use of a session could not be stored; it may end early."),
+    EventDef::debug(
+        "dashboard.session.touch_failed",
+        "The last use of a session could not be stored; it may end early.",
+    ),
 ];

@@ -8,7 +8,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "No message can reach the chat until a person changes something; `reason` says what. Other services go on trying with their own settings.",
         "Correct the token, the chat or the bot's rights named by `reason`, then restart the service or wait for the next try.",
     ),
-    EventDef::info("notify.channel.recovered", "Messages reach the chat again after `failed_s` seconds."),
+    EventDef::info(
+        "notify.channel.recovered",
+        "Messages reach the chat again after `failed_s` seconds.",
+    ),
     EventDef::warn(
         "notify.chat.moved",
         "The group became a supergroup; messages go to its new number, which is remembered.",
@@ -30,7 +33,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Messages were too old to be sent and were given up; a summary tells people how many.",
         "Find out why Telegram could not be reached; read what happened in the dashboard's log.",
     ),
-    EventDef::info("notify.expired.summarised", "A summary of messages that were given up was entered."),
+    EventDef::info(
+        "notify.expired.summarised",
+        "A summary of messages that were given up was entered.",
+    ),
     EventDef::warn(
         "notify.lease.lost",
         "Another process took over a message, because this one was too slow; people may see it twice under the same number.",
@@ -46,7 +52,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "A message will never be taken by Telegram; it is kept and shown as failed.",
         "Read it in the dashboard, report the defect with `words`.",
     ),
-    EventDef::info("notify.message.sent", "A message is in the chat; `delay_s` is the time since it was entered."),
+    EventDef::info(
+        "notify.message.sent",
+        "A message is in the chat; `delay_s` is the time since it was entered.",
+    ),
     EventDef::warn(
         "notify.no_channel",
         "No chat is configured: messages are kept as suppressed and nobody is told anything.",

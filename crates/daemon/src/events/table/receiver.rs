@@ -23,6 +23,12 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The changed configuration cannot be used; secrets and sources stay as they were.",
         "Read `report`, mend the file, `systemctl reload cloudflare-webhook`.",
     ),
-    EventDef::info("webhook.reloaded", "Secrets, allowed sources and trusted proxies were read again."),
-    EventDef::info("webhook.stored", "A delivery is durable; `duplicate` says whether it was known."),
+    EventDef::info(
+        "webhook.reloaded",
+        "Secrets, allowed sources and trusted proxies were read again.",
+    ),
+    EventDef::info(
+        "webhook.stored",
+        "A delivery is durable; `duplicate` says whether it was known.",
+    ),
 ];

@@ -178,8 +178,18 @@ fn fresh_answers_are_believed() {
         (Verdict::Withdraw, advertised(), State::Calm, "calm, withdrawing now"),
         (Verdict::NotManaged, advertised(), State::NotManaged, "not managed"),
         (Verdict::Direct, bgp(Some(false), 7_200), State::Direct, "direct"),
-        (Verdict::Propagating { until: ahead(60) }, bgp(Some(true), 360), State::Propagating, "propagating, advertised"),
-        (Verdict::Direct, bgp(Some(false), 600), State::Propagating, "propagating, withdrawn"),
+        (
+            Verdict::Propagating { until: ahead(60) },
+            bgp(Some(true), 360),
+            State::Propagating,
+            "propagating, advertised",
+        ),
+        (
+            Verdict::Direct,
+            bgp(Some(false), 600),
+            State::Propagating,
+            "propagating, withdrawn",
+        ),
     ];
     for (verdict, state, expected, words) in table {
         let view = Case::new(None, Some(decided(verdict.clone(), vec![], state, 41))).judged();
@@ -192,19 +202,34 @@ fn what_is_old_is_unknown_and_never_calm() {
     let stale = Case::new(None, Some(decided(calm(), vec![], advertised(), 181))).judged();
     assert_eq!(stale.state, State::Unknown);
     assert_eq!(stale.unknown_since, Some(behind(181)));
-    assert_eq!((stale.advertised, stale.under_attack, stale.deadline), (None, None, None));
-    assert!(stale.next.contains("last known: advertised, 3 min ago"), "{}", stale.next);
+    assert_eq!(
+        (stale.advertised, stale.under_attack, stale.deadline),
+        (None, None, None)
+    );
+    assert!(
+        stale.next.contains("last known: advertised, 3 min ago"),
+        "{}",
+        stale.next
+    );
 
     let nothing = Case::new(None, None).judged();
     assert_eq!((nothing.state, nothing.unknown_since), (State::Unknown, None));
-    assert!(nothing.next.contains("its BGP state was never read"), "{}", nothing.next);
+    assert!(
+        nothing.next.contains("its BGP state was never read"),
+        "{}",
+        nothing.next
+    );
 
     let future = Case::new(Some(entry(advertised(), 0)), None);
     let mut future = future;
     if let Some(entry) = &mut future.entry {
         entry.read_at = ahead(600);
     }
-    assert_eq!(future.judged().state, State::Unknown, "a reading from the future proves nothing");
+    assert_eq!(
+        future.judged().state,
+        State::Unknown,
+        "a reading from the future proves nothing"
+    );
 }
 
 #[test]
@@ -216,14 +241,21 @@ fn a_failed_reading_keeps_the_reason_and_the_last_state() {
     }
     let view = case.judged();
     assert_eq!((view.state, view.advertised), (State::Unknown, None));
-    assert!(view.next.contains("HTTP 503; last known: advertised, 26 min ago"), "{}", view.next);
+    assert!(
+        view.next.contains("HTTP 503; last known: advertised, 26 min ago"),
+        "{}",
+        view.next
+    );
     assert_eq!(view.error.as_deref(), Some("HTTP 503"));
 }
 
 #[test]
 fn without_an_answer_the_live_state_alone_is_told() {
     let view = Case::new(Some(entry(advertised(), 20)), None).judged();
-    assert_eq!((view.state, view.advertised, view.under_attack), (State::Protected, Some(true), None));
+    assert_eq!(
+        (view.state, view.advertised, view.under_attack),
+        (State::Protected, Some(true), None)
+    );
     assert!(view.attack_is_uncertain());
     assert!(view.next.contains("its traffic was never judged"), "{}", view.next);
     let direct = Case::new(Some(entry(bgp(Some(false), 7_200), 20)), None).judged();
@@ -235,12 +267,18 @@ fn without_an_answer_the_live_state_alone_is_told() {
 #[test]
 fn a_newer_reading_overrules_an_older_answer() {
     // Withdrawn by somebody 30 s ago, read 10 s ago; the automation judged 41 s ago.
-    let case = Case::new(Some(entry(bgp(Some(false), 30), 10)), Some(decided(calm(), vec![], advertised(), 41)));
+    let case = Case::new(
+        Some(entry(bgp(Some(false), 30), 10)),
+        Some(decided(calm(), vec![], advertised(), 41)),
+    );
     let view = case.judged();
     assert_eq!((view.state, view.advertised), (State::Propagating, Some(false)));
     assert_eq!(view.under_attack, None, "the old answer is about another world");
     // The same state read again contradicts nothing.
-    let same = Case::new(Some(entry(advertised(), 10)), Some(decided(calm(), vec![], advertised(), 41)));
+    let same = Case::new(
+        Some(entry(advertised(), 10)),
+        Some(decided(calm(), vec![], advertised(), 41)),
+    );
     assert_eq!(same.judged().state, State::Calm);
 }
 
@@ -280,7 +318,10 @@ fn a_persons_word_counts_at_once() {
     let mut case = Case::new(None, Some(decided(calm(), vec![], advertised(), 41)));
     case.holds = vec![hold(Some(ahead(1_980)))];
     let view = case.judged();
-    assert_eq!((view.state, view.words.as_str()), (State::Held, "held by ana until 04:00"));
+    assert_eq!(
+        (view.state, view.words.as_str()),
+        (State::Held, "held by ana until 04:00")
+    );
     assert_eq!(view.deadline, None);
     // An attack and what is not known are shown before the hold.
     case.decided = Some(decided(Verdict::Attack, vec![], advertised(), 41));
@@ -298,7 +339,11 @@ fn a_persons_word_counts_at_once() {
     case.decided = Some(decided(calm(), vec![held], advertised(), 41));
     assert_eq!(case.judged().state, State::Calm, "released");
     case.holds_are_known = false;
-    assert_eq!(case.judged().state, State::Protected, "whether it was released is not known");
+    assert_eq!(
+        case.judged().state,
+        State::Protected,
+        "whether it was released is not known"
+    );
 }
 
 #[test]
@@ -316,7 +361,10 @@ fn unknown_says_why_and_since_when() {
 
 #[test]
 fn an_open_alert_on_a_withdrawn_prefix_is_exposed() {
-    let mut case = Case::new(None, Some(decided(Verdict::Direct, vec![], bgp(Some(false), 7_200), 41)));
+    let mut case = Case::new(
+        None,
+        Some(decided(Verdict::Direct, vec![], bgp(Some(false), 7_200), 41)),
+    );
     assert!(!case.judged().is_exposed());
     case.alerts = vec![OpenAlert {
         event: 42,
@@ -333,7 +381,10 @@ fn an_open_alert_on_a_withdrawn_prefix_is_exposed() {
 #[test]
 fn the_chain_names_time_and_source_of_every_link() {
     let blocks = vec![Block::OneAtATime];
-    let mut case = Case::new(Some(entry(advertised(), 60)), Some(decided(calm(), blocks, advertised(), 41)));
+    let mut case = Case::new(
+        Some(entry(advertised(), 60)),
+        Some(decided(calm(), blocks, advertised(), 41)),
+    );
     case.holds = vec![hold(None)];
     let chain = case.judged().why;
     let sources: Vec<&str> = chain.iter().map(|link| link.source.as_str()).collect();
@@ -341,5 +392,8 @@ fn the_chain_names_time_and_source_of_every_link() {
     assert!(chain.iter().all(|link| link.at.is_some()));
     assert_eq!(chain[1].text, "calm since 03:15, 6 min 40 s of 15 min proven");
     assert_eq!(chain[2].text, "held by ana until released: maintenance");
-    assert_eq!(chain[3].text, "no withdrawal: another automatic withdrawal is under way");
+    assert_eq!(
+        chain[3].text,
+        "no withdrawal: another automatic withdrawal is under way"
+    );
 }

@@ -1,0 +1,170 @@
+//! The whole situation from partly unreadable, old and empty pictures: nothing missing is counted as none.
+
+use std::fs;
+use std::time::Duration;
+
+use db::heartbeats::Heartbeat;
+use db::outbox::{Channel, Depth};
+use domain::time::minus;
+use settings::{Environment, LoadOptions};
+
+use super::*;
+use crate::picture::{Outbox, Unreadable};
+
+fn now() -> Timestamp {
+    "2026-11-22T03:27:00Z".parse().unwrap()
+}
+
+fn settings() -> Settings {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"cloudflare": {"account_id": "0123456789abcdef0123456789abcdef", "api_token": "x"}}"#;
+    fs::write(folder.path().join("settings.json"), text).unwrap();
+    fs::write(
+        folder.path().join("prefix_mapping.json"),
+        r#"{"prefixes": {"203.0.113.0/24": {}}}"#,
+    )
+    .unwrap();
+    let options = LoadOptions {
+        config_dir: Some(folder.path().to_owned()),
+        environment: Environment::default(),
+        needs: vec![],
+        accept_masked_secrets: false,
+    };
+    settings::load(&options)
+        .unwrap_or_else(|report| panic!("{report}"))
+        .settings
+}
+
+/// Everything could be read and nothing is there.
+fn nothing() -> Picture {
+    Picture {
+        version: 7,
+        inventory: Ok(vec![]),
+        decisions: Ok(vec![]),
+        holds: Ok(vec![]),
+        alerts: Ok(vec![]),
+        intents: Ok(vec![]),
+        ongoing: Ok(vec![]),
+        recent: Ok(vec![]),
+        log: Ok(vec![]),
+        services: Ok(vec![]),
+        outbox: Ok(Outbox {
+            depth: Depth::default(),
+            channel: None,
+            last_sent: None,
+            last_failed: None,
+        }),
+        last_delivery: Ok(None),
+    }
+}
+
+fn beat(seconds: u64) -> Heartbeat {
+    Heartbeat {
+        service: AUTOWITHDRAW.into(),
+        pid: 1,
+        host: "edge1".into(),
+        version: "1".into(),
+        started_at: now(),
+        beat_at: minus(now(), Duration::from_secs(seconds)),
+        state: "ok".into(),
+        status: "watching".into(),
+    }
+}
+
+#[test]
+fn an_empty_picture_is_unknown_and_not_calm() {
+    let overview = Overview::of(&nothing(), &settings(), now());
+    assert_eq!(overview.version, 7);
+    assert_eq!(overview.status.worst, Worst::Unknown);
+    assert_eq!(
+        (overview.status.prefixes, overview.status.unknown),
+        (1, 1),
+        "a configured prefix is there, and unknown"
+    );
+    assert_eq!(
+        (
+            overview.status.protected_words().as_str(),
+            overview.status.attack_words().as_str()
+        ),
+        ("?", "?")
+    );
+    assert_eq!(overview.status.title, "(?) 1 unknown");
+    assert_eq!(overview.status.data_at, None);
+    assert!(overview.status.data_is_old(Duration::from_secs(180), now()));
+    assert_eq!(overview.services.len(), 4);
+    assert_eq!(overview.messages.unwrap().word, "no chat");
+}
+
+#[test]
+fn a_part_that_cannot_be_read_is_named_and_the_rest_is_shown() {
+    let broken = || Err(Unreadable("row 7 of table x cannot be read".into()));
+    let picture = Picture {
+        services: Ok(vec![beat(5)]),
+        decisions: broken(),
+        outbox: Err(Unreadable("row 9 of table notifications cannot be read".into())),
+        log: Err(Unreadable("row 8 of table attack_events cannot be read".into())),
+        ..nothing()
+    };
+    let overview = Overview::of(&picture, &settings(), now());
+    let parts: Vec<&str> = overview.troubles.iter().map(|trouble| trouble.part).collect();
+    assert_eq!(parts, ["decisions", "messages", "log"]);
+    assert_eq!(overview.status.worst, Worst::Unknown);
+    assert!(overview.messages.is_none(), "not: none waiting");
+    assert_eq!(
+        overview.trouble("log").map(|trouble| trouble.text.as_str()),
+        Some("row 8 of table attack_events cannot be read")
+    );
+    assert_eq!(overview.automation.word, "acting", "what could be read is told");
+}
+
+#[test]
+fn the_automations_word_follows_its_sign_of_life() {
+    let word = |services: Vec<Heartbeat>| {
+        let picture = Picture {
+            services: Ok(services),
+            ..nothing()
+        };
+        Overview::of(&picture, &settings(), now()).automation.word
+    };
+    assert_eq!(word(vec![beat(5)]), "acting");
+    assert_eq!(word(vec![beat(90)]), "late");
+    assert_eq!(word(vec![beat(600)]), "silent");
+    assert_eq!(word(vec![]), "never seen");
+    let stopped = Heartbeat {
+        state: "stopped".into(),
+        ..beat(5)
+    };
+    assert_eq!(word(vec![stopped]), "stopped");
+}
+
+#[test]
+fn messages_are_fine_only_when_one_was_sent_and_none_is_stuck() {
+    let word = |change: &dyn Fn(&mut Outbox)| {
+        let mut outbox = Outbox {
+            depth: Depth::default(),
+            channel: Some(Channel::default()),
+            last_sent: None,
+            last_failed: None,
+        };
+        change(&mut outbox);
+        Messages::of(&outbox, now()).word
+    };
+    assert_eq!(word(&|outbox| outbox.channel = None), "no chat");
+    assert_eq!(word(&|_| ()), "none sent yet");
+    let waiting = |seconds| {
+        move |outbox: &mut Outbox| {
+            outbox.depth.queued = 1;
+            outbox.depth.oldest_queued_at = Some(minus(now(), Duration::from_secs(seconds)));
+        }
+    };
+    assert_eq!(word(&waiting(120)), "none sent yet");
+    assert_eq!(word(&waiting(121)), "late");
+    let failing = |outbox: &mut Outbox| {
+        waiting(600)(outbox);
+        outbox.channel = Some(Channel {
+            failing_since: Some(now()),
+            ..Channel::default()
+        });
+    };
+    assert_eq!(word(&failing), "failing");
+}
