@@ -10,12 +10,6 @@ use clap_complete::Shell;
 use crate::frame::Out;
 use crate::trouble::Trouble;
 
-/// The end of every `--help` of a command line.
-pub const EXIT_CODES: &str = "\
-Exit codes: 0 done (also when the reader closes the pipe), 1 failed, 2 wrong arguments, 3 blocked by a rule,
-4 cancelled at a question, 78 bad configuration, 130 interrupted
-Configuration: --config-dir, else $CLOUDFLARE_MT_CONFIG_DIR, else /etc/cloudflare-mt";
-
 /// What packaging asks of every command line. Flatten it into the program's commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Generate {
@@ -33,12 +27,22 @@ pub enum Generate {
     },
 }
 
+/// Arguments that mean the same in every program; they stand together at the end of the options.
+const OF_ALL_PROGRAMS: [&str; 5] = ["config_dir", "check_config", "print_config", "log_level", "json"];
+
 /// The command with what all command lines have alike: version, and no log unless asked for, because a command says
 /// what happened in its own words.
 pub fn command<P: CommandFactory>() -> clap::Command {
     P::command()
         .version(daemon::args::version())
         .mut_arg("log_level", |arg| arg.default_value("off"))
+        .mut_args(|arg| {
+            if OF_ALL_PROGRAMS.contains(&arg.get_id().as_str()) {
+                arg.help_heading("Options of all programs")
+            } else {
+                arg
+            }
+        })
 }
 
 /// Reads the process's arguments. `Err` is the exit code after help, version or an error has been printed.

@@ -129,24 +129,36 @@ impl Screen {
         self.width
     }
 
-    /// Turns the marks of [`ink`] into what this place can show.
+    /// Turns the marks of [`ink`] into what this place can show. Neighbouring words of one look share their sequences.
     pub fn fit(self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for c in text.chars() {
-            let sequence = if c == END {
-                "\u{1b}[0m"
-            } else if let Some(ink) = Ink::ALL.into_iter().find(|ink| ink.mark() == c) {
-                ink.sequence()
+        let mut on: Option<Ink> = None;
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if let Some(begins) = of_mark(c) {
+                if self.colour && on != Some(begins) {
+                    out.push_str(begins.sequence());
+                }
+                on = Some(begins);
+            } else if c == END {
+                let mut ahead = chars.clone();
+                let goes_on = ahead.next() == Some(' ') && ahead.next().and_then(of_mark) == on;
+                if !goes_on {
+                    on = None;
+                    if self.colour {
+                        out.push_str("\u{1b}[0m");
+                    }
+                }
             } else {
                 out.push(c);
-                continue;
-            };
-            if self.colour {
-                out.push_str(sequence);
             }
         }
         out
     }
+}
+
+fn of_mark(c: char) -> Option<Ink> {
+    Ink::ALL.into_iter().find(|ink| ink.mark() == c)
 }
 
 #[cfg(test)]
@@ -161,9 +173,8 @@ mod tests {
             colour: true,
             width: None,
         };
-        assert_eq!(
-            colourful.fit(&text),
-            "a \u{1b}[1;31munder\u{1b}[0m \u{1b}[1;31mattack\u{1b}[0m b"
-        );
+        assert_eq!(colourful.fit(&text), "a \u{1b}[1;31munder attack\u{1b}[0m b");
+        let two = format!("{} {}", ink(Ink::Attack, "a"), ink(Ink::Calm, "b"));
+        assert_eq!(colourful.fit(&two), "\u{1b}[1;31ma\u{1b}[0m \u{1b}[32mb\u{1b}[0m");
     }
 }

@@ -234,7 +234,23 @@ impl From<&Hold> for HoldView {
 }
 
 impl HoldView {
-    /// `held by ana@noc until 03:42 UTC: reason`.
+    /// `held by ana@noc until 03:42 UTC: reason (hold 3)`.
+    pub fn clause(&self, now: Timestamp) -> String {
+        let what = if self.prefix.is_some() {
+            "held"
+        } else {
+            "everything is paused"
+        };
+        format!(
+            "{what} by {} {}: {} (hold {})",
+            self.actor,
+            self.end(now),
+            self.reason,
+            self.id
+        )
+    }
+
+    /// `203.0.113.0/24 is held by ana@noc until 03:42 UTC: reason`.
     pub fn sentence(&self, now: Timestamp) -> String {
         let what = match self.prefix {
             Some(prefix) => format!("{prefix} is held"),

@@ -4,8 +4,6 @@
 //! What must hold: a read sees one consistent snapshot, cannot write, and is interrupted at its deadline or when its caller
 //! goes away; the number of callers that wait for a connection is bounded.
 
-#[cfg(test)]
-mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -193,3 +191,6 @@ fn helper_thread() -> Arc<ScheduledThreadPool> {
     };
     Arc::clone(HELPER.get_or_init(build))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,80 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`args`] | the arguments |
+//! | [`desk`] | what a command works with: settings, database, clock, output |
+//! | [`health`] | signs of life, outbox, last deliveries |
+//! | [`database`] | `db`: status, check, backup, query, migrate |
+//! | [`notifications`] | the outbox: list, show, retry, test |
+//! | [`users`], [`password`] | accounts of the dashboard |
+//! | [`explain`] | what happened at an event, who was told, and why |
+//! | [`test_alert`] | a marked notification through the real receiver |
+//! | [`notice`] | a message raised by a person or a script |
 //! | [`demo`] | the narrator of `scripts/demo` |
+//!
+//! Nothing here changes BGP.
 
+pub mod args;
+pub mod database;
 pub mod demo;
+pub mod desk;
+pub mod explain;
+pub mod health;
+pub mod notice;
+pub mod notifications;
+pub mod password;
+pub mod test_alert;
+pub mod users;
+
+use std::process::ExitCode;
+
+use cli::{Out, Trouble};
+use settings::Need;
+
+pub use args::Cli;
+use args::Command;
+use desk::Desk;
+
+/// The program's name.
+pub const PROGRAM: &str = "cloudflare-mt";
+
+/// Runs a parsed command line to its exit code.
+pub fn run(arguments: Cli) -> ExitCode {
+    let out = Out::new(arguments.json);
+    let common = arguments.common.clone();
+    let asked = common.check_config || common.print_config;
+    let command = match arguments.command {
+        Some(Command::Generate(generate)) => {
+            return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
+        }
+        None if !asked => return cli::command::nothing_asked::<Cli>(),
+        command => command,
+    };
+    let needs: &[Need] = match &command {
+        Some(Command::TestAlert(_)) => &[Need::WebhookSecret],
+        _ => &[],
+    };
+    let loaded = match cli::frame::settings(&common, needs) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let Some(command) = command else {
+        return cli::command::nothing_asked::<Cli>();
+    };
+    cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
+        let desk = Desk::new(out, loaded.settings);
+        match command {
+            Command::Health => health::run(&desk).await,
+            Command::Db(command) => database::run(&desk, command).await,
+            Command::Notifications(command) => notifications::run(&desk, command).await,
+            Command::User(command) => users::run(&desk, command).await,
+            Command::Explain { what } => explain::run(&desk, what).await,
+            Command::TestAlert(asked) => test_alert::run(&desk, asked).await,
+            Command::Notice(command) => notice::run(&desk, command).await,
+            Command::Demo(options) => demo::run(options, desk.settings)
+                .await
+                .map_err(|error| Trouble::internal(&error)),
+            Command::Generate(generate) => generate.run::<Cli>(),
+        }
+    })
+}

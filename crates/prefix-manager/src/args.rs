@@ -22,7 +22,7 @@ use crate::until::{self, Until};
         "  cloudflare-prefix-manager hold 203.0.113.0/24 --for 2h --reason 'maintenance'\n",
         "  cloudflare-prefix-manager withdraw 203.0.113.0/24\n",
         "\n",
-        "Exit codes: 0 done (also when the reader closes the pipe), 1 failed or something could not be read,\n",
+        "Exit codes: 0 done (also when the reader closes the pipe), 1 failed or something could not be read, ",
         "2 wrong arguments, 3 blocked by a rule, 4 cancelled at a question, 78 bad configuration, 130 interrupted\n",
         "With --json stdout holds one document whose \"schema\" names its shape and version.\n",
         "Configuration: --config-dir, else $CLOUDFLARE_MT_CONFIG_DIR, else /etc/cloudflare-mt",
@@ -47,11 +47,11 @@ pub struct Cli {
 pub enum Command {
     /// How the prefixes stand: live from Cloudflare, with the daemon's verdict, next action and holds
     #[command(after_help = "\
-Live states come from Cloudflare; where that fails, the last reading of the database is shown with its age and the
+Live states come from Cloudflare; where that fails, the last reading of the database is shown with its age and the \
 reason, and the exit code is 1.
-JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], prefixes[{prefix, state, state_text,
-  under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt,
-  blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
+JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], prefixes[{prefix, state, state_text, \
+under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt, \
+blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
     Status {
         /// Only this prefix, in detail
         #[arg(value_name = "CIDR", value_parser = prefix)]
@@ -59,8 +59,8 @@ JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[]
     },
     /// The known prefixes with their names, ids and notes, from the database
     #[command(after_help = "\
-JSON: cloudflare-mt/prefix-list/1 {at, source, prefixes[{prefix, description, asn, managed, direct_route, refuses, note,
-  prefix_id, bgp_prefix_id}]}")]
+JSON: cloudflare-mt/prefix-list/1 {at, source, prefixes[{prefix, description, asn, managed, direct_route, refuses, \
+note, prefix_id, bgp_prefix_id}]}")]
     List,
     /// Advertise a prefix at Cloudflare: protection on
     #[command(after_help = "\
@@ -69,8 +69,8 @@ JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, 
     Advertise(AdvertiseArgs),
     /// Withdraw a prefix: traffic flows natively again
     #[command(after_help = "\
-Shows first what it means: attack, calm, incident, propagation. Under attack, or when that is unknown, the prefix must
-be typed to confirm. Blocked with exit code 3: a hold, less than 15 minutes since it was advertised (both lifted by
+Shows first what it means: attack, calm, incident, propagation. Under attack, or when that is unknown, the prefix must \
+be typed to confirm. Blocked with exit code 3: a hold, less than 15 minutes since it was advertised (both lifted by \
 --force), and what Cloudflare would refuse.
 JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, code, text, intent}], exit_code}")]
     Withdraw(WithdrawArgs),

@@ -79,7 +79,13 @@ impl Live {
         for (prefix, (found, at)) in self.read {
             let reading = Reading::Live { state: found.state, at };
             match known.get_mut(&prefix) {
-                Some(old) => old.reading = reading,
+                Some(old) => {
+                    old.reading = reading;
+                    old.asn = found.asn.or(old.asn);
+                    if old.description.is_empty() {
+                        old.description = found.description;
+                    }
+                }
                 None => {
                     known.insert(
                         prefix,

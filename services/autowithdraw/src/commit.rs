@@ -9,7 +9,7 @@ use db::{DbError, WriteTx};
 use domain::decision::{Effect, Mode};
 use domain::evidence::Observed;
 use domain::ids::{EvidenceId, IncidentId, IntentId};
-use domain::intent::{Act, Origin};
+use domain::intent::{Act, IntentState, Origin};
 use domain::notice::{Facts, Notice};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use crate::actor::LEASE;
 use crate::changes;
 use crate::cycle::{Answered, Cycle, EvidenceRecord};
 use crate::ledger::is_under_way;
+use crate::reattack;
 use crate::timeline::note_verdict;
 
 /// What a commit needs to know besides the cycle.
@@ -158,6 +159,9 @@ fn commit_prefix(
         mode: terms.mode,
     };
     db::decisions::publish(tx, &published, Some(evidence))?;
+    if let Some(withdrawn_at) = reattack::alerted_after(&answer.inputs) {
+        reattack::tell(tx, prefix, withdrawn_at, incident, now)?;
+    }
     changes::settle(tx, prefix, incident, terms.unexplained_for, now)?;
     let context = Context {
         answer,
@@ -202,11 +206,19 @@ fn apply(tx: &WriteTx<'_>, effect: &Effect, context: &Context<'_>, committed: &m
     match effect {
         Effect::IntendWithdrawal { epoch, calm_s } => {
             let calm = i64::try_from(*calm_s).unwrap_or(i64::MAX);
-            if db::intents::renew(tx, prefix, version, evidence, calm)? {
+            let open = db::intents::open(tx)?;
+            let own = open
+                .iter()
+                .find(|intent| intent.prefix == prefix && intent.origin.is_automatic());
+            if let Some(own) = own {
+                // What was sent keeps the proof it was sent on.
+                if own.state == IntentState::Planned {
+                    db::intents::renew(tx, prefix, version, evidence, calm)?;
+                }
                 return Ok(());
             }
             // One at a time, also within a cycle (rule 8).
-            if db::intents::open(tx)?.iter().any(|intent| is_under_way(intent, now)) {
+            if open.iter().any(|intent| is_under_way(intent, now)) {
                 return Ok(());
             }
             let state = &answer.decision.state;
@@ -251,10 +263,7 @@ fn apply(tx: &WriteTx<'_>, effect: &Effect, context: &Context<'_>, committed: &m
             calm_s: *calm_s,
         }),
         Effect::AnnounceLimit { until } => tell(Facts::LimitReached { prefix, until: *until }),
-        Effect::AnnounceReattack { withdrawn_at } => tell(Facts::Reattack {
-            prefix,
-            withdrawn_at: *withdrawn_at,
-        }),
+        Effect::AnnounceReattack { withdrawn_at } => reattack::tell(tx, prefix, *withdrawn_at, incident, now),
         Effect::BgpChanged { before, after } => {
             let Some(before) = before else { return Ok(()) };
             changes::changed(tx, prefix, (before, after), incident, now)

@@ -1,10 +1,11 @@
 //! Which host a database belongs to. A copy that wakes up elsewhere (a restored backup, a standby)
-//! starts paused until a person confirms (rule 13): its original may still be acting. What was
-//! planned on the other host is not done here.
+//! starts paused until a person confirms (rule 13): its original may still be acting. Withdrawals
+//! that were planned on the other host are not done here, nor is an advertise of long ago.
 
 use db::intents::Change;
 use db::{Db, DbError, WriteTx};
-use domain::intent::IntentState;
+use domain::intent::{Act, IntentState};
+use domain::time::since;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ const FACT: &str = "host";
 
 /// Who sets the pause.
 const ACTOR: &str = "autowithdraw";
+
+/// How old an advertise may be to be still wanted after a move.
+const RECENT: Duration = Duration::from_secs(3_600);
 
 /// Why nothing that was planned elsewhere is done here.
 const MOVED: &str = "the database was moved to another host before it was sent";
@@ -63,11 +67,13 @@ pub async fn check(db: &Db, host: String, now: Timestamp) -> Result<Home, DbErro
     .await
 }
 
-/// Unsent intents of the other host, of automation and of people, were done there or are not
-/// wanted any more: nobody remembers them by the time a copy wakes up.
+/// Unsent withdrawals of the other host, automation's and people's, were done there or are not
+/// wanted any more. An advertise that was asked for just before the other host died still protects;
+/// one of long ago comes from an old copy.
 fn forget_plans(tx: &WriteTx<'_>, now: Timestamp) -> Result<(), DbError> {
     for intent in db::intents::open(tx)? {
-        if intent.state != IntentState::Planned {
+        let is_recent = since(now, intent.created_at) <= RECENT && intent.created_at <= now;
+        if intent.state != IntentState::Planned || (intent.act == Act::Advertise && is_recent) {
             continue;
         }
         db::intents::cancel_unsent(tx, intent.prefix, false, MOVED, now)?;

@@ -9,6 +9,7 @@
 //! | [`cycle`] | gather and decide |
 //! | [`commit`] | a cycle's outcome in one transaction |
 //! | [`changes`] | changes of the live state: ours, Cloudflare's, somebody else's |
+//! | [`reattack`] | an attack soon after our own withdrawal |
 //! | [`timeline`] | what a verdict adds to an incident |
 //! | [`actor`] | the lease of the one actor |
 //! | [`working`] | waiting for work without losing the lease |
@@ -27,6 +28,7 @@ pub mod identity;
 pub mod inventory;
 pub mod ledger;
 pub mod policy;
+pub mod reattack;
 pub mod routes;
 pub mod service;
 pub mod status;

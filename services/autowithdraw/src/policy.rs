@@ -8,6 +8,9 @@ use domain::decision::{Mode, Policy};
 use domain::prefix::Prefix;
 use settings::{AutoWithdraw, MitigationSystems};
 
+use crate::cycle::TRAFFIC_WITHIN;
+use crate::inventory::REFRESH_WITHIN;
+
 /// The mode automation runs in.
 pub fn mode(settings: &AutoWithdraw) -> Mode {
     match settings.mode {
@@ -18,7 +21,7 @@ pub fn mode(settings: &AutoWithdraw) -> Mode {
 }
 
 /// The policy for one prefix. `rotation` is how long one round of list calls takes: a reading may
-/// be that old, and a little older when one call fails.
+/// be that old, and a little older when one call fails or a cycle waits for its answers.
 pub fn policy(settings: &AutoWithdraw, prefix: Prefix, rotation: Duration) -> Policy {
     Policy {
         traffic: TrafficPolicy {
@@ -37,7 +40,7 @@ pub fn policy(settings: &AutoWithdraw, prefix: Prefix, rotation: Duration) -> Po
         unknown_alert_after: settings.unknown_alert_after,
         overdue_after: settings.overdue_after,
         max_withdrawals_per_hour: settings.max_withdrawals_per_hour,
-        max_reading_age: settings.check_interval * 2 + rotation,
+        max_reading_age: settings.check_interval * 2 + rotation + REFRESH_WITHIN + TRAFFIC_WITHIN,
     }
 }
 

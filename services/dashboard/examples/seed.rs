@@ -10,7 +10,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-#[path = "../tests/support/seed.rs"]
+#[path = "../tests/support/seed/mod.rs"]
 mod seed;
 
 use std::fs;

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::accounts::Member;
 use crate::accounts::password::HashError;
 use crate::app::App;
-use crate::pages;
+use crate::{pages, submission};
 
 /// Something was asked for that is not given, with the reason in words for whoever asked.
 #[derive(Debug, Clone)]
@@ -159,14 +159,18 @@ impl From<HashError> for Failure {
     }
 }
 
-/// Whether a program asked, which is answered in JSON: everything under `/api`, and whoever does not take HTML.
+/// Whether a program asked, which is answered in JSON: everything under `/api`, and whoever does not take HTML. A form
+/// that a page without script sends to the API is a person.
 pub(crate) fn for_program(uri: &Uri, headers: &HeaderMap) -> bool {
     let takes_html = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains("text/html"));
-    uri.path().starts_with("/api/") || uri.path() == "/api" || !takes_html
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let by_form = kind.is_some_and(submission::is_form);
+    let of_api = uri.path() == "/api" || uri.path().starts_with("/api/");
+    !takes_html || (of_api && !by_form)
 }
 
 /// Gives every failure its form.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use daemon::Frame;
+use daemon::health::CheckHandle;
+use daemon::{Frame, Weight};
 use db::Db;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
@@ -30,19 +32,24 @@ struct Inner {
     pictures: Pictures,
     live: Live,
     counters: Counters,
+    situation: CheckHandle,
 }
 
 impl App {
     pub(crate) fn new(frame: Frame, settings: Settings, db: Db, cookie: CookieStyle) -> Self {
         let counters = Counters::register(&frame);
+        // Reported whenever somebody looks; a quiet night is no fault.
+        let situation = frame.health().check("situation", Weight::Supporting, Duration::MAX);
+        situation.ok("nobody has asked for it yet");
         let inner = Inner {
             settings,
             db,
             cookie,
             hasher: Hasher::new(),
-            pictures: Pictures::new(),
+            pictures: Pictures::new(frame.started_at()),
             live: Live::new(),
             counters,
+            situation,
             frame,
         };
         Self { inner: Arc::new(inner) }
@@ -87,6 +94,17 @@ impl App {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    /// Tells `/health` which parts of the situation could not be read.
+    pub(crate) fn report_unreadable(&self, parts: &[&str]) {
+        if parts.is_empty() {
+            self.inner.situation.ok("it can be read and shown");
+        } else {
+            self.inner
+                .situation
+                .degraded(format!("cannot be read: {}", parts.join(", ")));
+        }
     }
 
     /// Something was changed through this process: the next page shows it at once.

@@ -1,20 +1,20 @@
 //! The web dashboard and its JSON API: what is happening, what the machine will do next, and why.
 //!
-//! It reads the database that the other services write and judges it at the moment it is asked ([`overview`]); it never
+//! It reads the database that the other services write and judges it at the moment it is asked (`overview`); it never
 //! asks Cloudflare for a page, and it changes nothing but holds, acknowledgements and its own accounts. Pages are
 //! templates under `templates/`, kept current by the scripts under `assets/`.
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`mod@run`], [`vital`] | the service, and whether it does its work |
-//! | [`router`] | paths, and what every request passes |
-//! | [`client`], [`headers`], [`answer`], [`submission`] | who asks, what browsers are told, failures, bodies of changes |
-//! | [`accounts`] | logins, sessions, passwords |
-//! | [`picture`] | what the database says, read once for everybody |
-//! | [`overview`] | that, judged: states, reasons, next actions |
-//! | [`pages`], [`api`] | the same for people and for programs |
-//! | [`live`] | changes while pages are open |
-//! | [`assets`], [`html`], [`words`] | static files, small markup, formats |
+//! | `run`, `vital` | the service, and whether it does its work |
+//! | `router` | paths, and what every request passes |
+//! | `client`, `headers`, `answer`, `submission` | who asks, what browsers are told, failures, bodies of changes |
+//! | `accounts` | logins, sessions, passwords |
+//! | `picture` | what the database says, read once for everybody |
+//! | `overview` | that, judged: states, reasons, next actions |
+//! | `pages`, `api` | the same for people and for programs |
+//! | `live` | changes while pages are open |
+//! | `assets`, `html`, `words` | static files, small markup, formats |
 
 mod accounts;
 mod answer;

@@ -42,6 +42,9 @@ use state::{State, Tone};
 
 use crate::picture::{Part, Picture};
 
+/// After this time without a sign, while others give one, a prefix that is not configured has left the account.
+const GONE_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// Everything the main page shows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Overview {
@@ -222,6 +225,7 @@ fn known<'a>(entries: &'a [Entry], decisions: &'a [Now], settings: &'a Settings)
         entry: None,
         decided: None,
         managed: managed.contains(&prefix),
+        configured: managed.contains(&prefix) || settings.mapped(prefix).is_some(),
         description: settings.mapped(prefix).and_then(|mapped| mapped.description.as_deref()),
     };
     for prefix in &managed {
@@ -241,7 +245,19 @@ fn known<'a>(entries: &'a [Entry], decisions: &'a [Now], settings: &'a Settings)
             .or_insert_with(|| blank(decided.prefix))
             .decided = Some(decided);
     }
-    all.into_values().collect()
+    let newest = all.values().filter_map(Known::last_sign).max();
+    all.into_values().filter(|known| !is_gone(known, newest)).collect()
+}
+
+/// No longer among the account's prefixes: not configured, and not seen for a day in which others were. While nothing
+/// at all is read nobody is gone, only unknown.
+fn is_gone(known: &Known<'_>, newest: Option<Timestamp>) -> bool {
+    let failing = known.entry.is_some_and(|entry| entry.error.is_some());
+    let left_behind = known
+        .last_sign()
+        .zip(newest)
+        .is_some_and(|(last, newest)| since(newest, last) > GONE_AFTER);
+    !known.configured && !failing && left_behind
 }
 
 impl Status {

@@ -103,6 +103,29 @@ impl Picture {
     }
 }
 
+impl Picture {
+    /// The parts that could not be read.
+    fn unreadable(&self) -> Vec<&'static str> {
+        let parts = [
+            ("prefixes", self.inventory.is_err()),
+            ("decisions", self.decisions.is_err()),
+            ("holds", self.holds.is_err()),
+            ("alerts", self.alerts.is_err()),
+            ("intents", self.intents.is_err()),
+            ("incidents", self.ongoing.is_err() || self.recent.is_err()),
+            ("log", self.log.is_err()),
+            ("services", self.services.is_err()),
+            ("messages", self.outbox.is_err()),
+            ("deliveries", self.last_delivery.is_err()),
+        ];
+        parts
+            .into_iter()
+            .filter(|(_, failed)| *failed)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
 fn read_outbox(tx: &ReadTx<'_>, chat: Option<&str>) -> Result<Outbox, DbError> {
     Ok(Outbox {
         depth: outbox::depth(tx)?,
@@ -139,9 +162,11 @@ struct Kept {
 }
 
 impl Pictures {
-    pub(crate) fn new() -> Self {
+    /// `started` makes the numbers of this process larger than those of the one before: an open page must not take
+    /// another picture for the one it shows.
+    pub(crate) fn new(started: Timestamp) -> Self {
         Self {
-            version: AtomicU64::new(1),
+            version: AtomicU64::new(u64::try_from(started.as_millisecond()).unwrap_or(1)),
             last: Mutex::new(None),
         }
     }
@@ -175,6 +200,7 @@ impl Pictures {
         let now = app.now();
         let read = move |tx: &ReadTx<'_>| Picture::read(tx, version, chat.as_deref(), now);
         let picture = Arc::new(app.db().read("picture", read).await?);
+        app.report_unreadable(&picture.unreadable());
         *last = Some(Kept {
             picture: Arc::clone(&picture),
             read: began,

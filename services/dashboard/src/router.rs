@@ -84,3 +84,23 @@ async fn in_time(request: Request, next: Next) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_given_up_at_the_deadline() {
+        let router: Router = Router::new()
+            .route("/", get(std::future::pending::<StatusCode>))
+            .layer(from_fn(in_time));
+        let began = tokio::time::Instant::now();
+        let request = Request::new(Body::empty());
+        let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(began.elapsed(), DEADLINE);
+    }
+}

@@ -1,13 +1,14 @@
-//! Whether the dashboard does its work: the situation can be read and judged. Looked at by a loop, so that `/health`
-//! tells even when no page is open.
+//! Whether the dashboard can do its work: the database can be read. Looked at by a loop, so that `/health` tells even
+//! when no page is open. The look is a small one: a whole situation is read only when somebody wants to see it, and
+//! what of it cannot be read is told by [`crate::picture`].
 
 use std::time::Duration;
 
 use daemon::Weight;
+use db::heartbeats;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
-use crate::overview::Overview;
 
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -27,19 +28,12 @@ pub(crate) fn start(app: &App) {
                 _ = turns.tick() => {}
             }
             turn.tick();
-            match app.pictures().current(&app).await {
-                Ok(picture) => {
-                    let overview = Overview::of(&picture, app.settings(), app.now());
-                    let unreadable: Vec<&str> = overview.troubles.iter().map(|trouble| trouble.part).collect();
-                    if unreadable.is_empty() {
-                        check.ok("the situation can be shown");
-                    } else {
-                        check.degraded(format!("cannot be read: {}", unreadable.join(", ")));
-                    }
-                    app.frame().status(doing(app.live().open()));
-                }
-                Err(error) => check.failing(error.to_string()),
+            match app.db().read("vital", heartbeats::all).await {
+                Ok(_) => check.ok("the database can be read"),
+                Err(error) if error.is_outage() => check.failing(error.to_string()),
+                Err(error) => check.degraded(error.to_string()),
             }
+            app.frame().status(doing(app.live().open()));
         }
     });
 }

@@ -11,7 +11,7 @@ use domain::ids::{BgpPrefixId, IncidentId, PrefixId};
 use domain::intent::{Act, IntentState, Origin};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Site, seed, told};
+use support::{Plan, Site, seed, told};
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
@@ -289,6 +289,15 @@ async fn a_hold_is_never_guessed() {
         1,
         "only the seeded one"
     );
+}
+
+#[tokio::test]
+async fn a_configured_prefix_can_be_held_before_it_was_read() {
+    let mapping = r#"{"prefixes": {"203.0.113.0/24": {"description": "Shop"}}}"#;
+    let site = Plan::new().file("prefix_mapping.json", mapping).start().await;
+    let browser = site.member("otto", Role::Operator).await;
+    let body = json!({"prefix": "203.0.113.0/24", "reason": "move of the shop", "for": "open"});
+    assert_eq!(browser.post("/api/holds", &body).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -61,6 +61,16 @@ async fn a_change_needs_the_sessions_secret_and_our_own_page() {
         StatusCode::FOUND
     );
     assert_eq!(holds(&site).await, before + 2);
+    // A form that is refused is answered with a page.
+    let empty = [
+        ("prefix", seed::CALM),
+        ("for", "4h"),
+        ("reason", ""),
+        ("csrf", browser.csrf.as_str()),
+    ];
+    let answer = browser.form("/api/holds", &empty).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(answer.text().await.unwrap().contains("<h1>That did not work</h1>"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Runs a real program as a person or a script does: in a pipe, or on a pseudo-terminal with somebody who answers.
 //!
 //! Shared by the tests of all command lines (`#[path]`); it is no test by itself.
+#![allow(dead_code)] // not every command line asks questions
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,15 +19,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How a command ended and what it said.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
     /// Everything, as a transcript.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let part = |name: &str, text: &str| {
             if text.is_empty() {
                 String::new()
@@ -43,13 +44,13 @@ impl Run {
     }
 
     /// The one JSON document on stdout.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{}", self.shown()))
     }
 }
 
 /// A program with nothing of the test's environment.
-pub fn program(path: &str, config_dir: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn program(path: &str, config_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
     command
         .env_clear()
@@ -61,7 +62,7 @@ pub fn program(path: &str, config_dir: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs it to its end without a terminal.
-pub fn run(mut command: Command) -> Run {
+pub(crate) fn run(mut command: Command) -> Run {
     let out = command.output().expect("the program starts");
     Run {
         code: out.status.code().unwrap_or(-1),
@@ -71,7 +72,7 @@ pub fn run(mut command: Command) -> Run {
 }
 
 /// Runs it with `input` on its standard input.
-pub fn run_with_input(mut command: Command, input: &str) -> Run {
+pub(crate) fn run_with_input(mut command: Command, input: &str) -> Run {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -90,7 +91,7 @@ pub fn run_with_input(mut command: Command, input: &str) -> Run {
 }
 
 /// A program on a terminal of its own.
-pub struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     master: File,
     said: Arc<Mutex<String>>,
@@ -98,7 +99,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts it on a terminal of `columns`.
-    pub fn start(mut command: Command, columns: u16) -> Self {
+    pub(crate) fn start(mut command: Command, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).expect("grants");
         unlockpt(&master).expect("unlocks");
@@ -142,12 +143,12 @@ impl Terminal {
     }
 
     /// What is on the screen so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().replace("\r\n", "\n")
     }
 
     /// Waits until it has said this.
-    pub fn expect(&self, text: &str) -> &Self {
+    pub(crate) fn expect(&self, text: &str) -> &Self {
         let began = Instant::now();
         while !self.said().contains(text) {
             assert!(began.elapsed() < LIMIT, "waited in vain for {text:?}:\n{}", self.said());
@@ -157,7 +158,7 @@ impl Terminal {
     }
 
     /// Types keys.
-    pub fn keys(&self, keys: &str) -> &Self {
+    pub(crate) fn keys(&self, keys: &str) -> &Self {
         (&self.master)
             .write_all(keys.as_bytes())
             .expect("the terminal takes them");
@@ -165,7 +166,7 @@ impl Terminal {
     }
 
     /// Sends a signal as kill(1) names it.
-    pub fn signal(&self, signal: &str) -> &Self {
+    pub(crate) fn signal(&self, signal: &str) -> &Self {
         let line = format!("kill -{signal} {}", self.child.id());
         assert!(
             Command::new("/bin/sh")
@@ -178,7 +179,7 @@ impl Terminal {
     }
 
     /// Waits for its end: exit code and everything it said.
-    pub fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("it can be asked") {
@@ -214,7 +215,7 @@ fn pause() {
 }
 
 /// What differs from run to run, made alike: `insta` filters.
-pub fn filters() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn filters() -> Vec<(&'static str, &'static str)> {
     vec![
         (r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+", "[actor]"),
         (r#""\d{4}-\d\d-\d\dT[0-9:.]+Z""#, r#""[instant]""#),

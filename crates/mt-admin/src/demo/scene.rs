@@ -1,6 +1,6 @@
 //! One look at both sides: what the simulated Cloudflare and Telegram saw, and what the database says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use db::decisions::Now;
@@ -33,7 +33,7 @@ pub struct Outside {
     /// Withdrawals that Cloudflare was asked for, with the status of the answer.
     pub withdrawals_asked: Vec<Option<u64>>,
     /// Messages in the chat, by id.
-    pub messages: BTreeSet<i64>,
+    pub messages: BTreeMap<i64, String>,
 }
 
 /// What the database says. Lists are newest first.
@@ -119,7 +119,7 @@ fn outside(prefix: Prefix, state: &Value, requests: &Value, messages: &Value, de
             .map(|request| request["status"].as_u64())
             .collect(),
         messages: list(messages)
-            .filter_map(|message| message["message_id"].as_i64())
+            .filter_map(|message| Some((message["message_id"].as_i64()?, text(&message["text"]))))
             .collect(),
     }
 }

@@ -64,8 +64,8 @@ pub fn steps() -> Vec<Step> {
             meanwhile: answer,
         },
         Step {
-            title: "Everybody has been told",
-            seen: all_told,
+            title: "The next reading shows it withdrawn, and everybody has been told",
+            seen: told_and_read,
             meanwhile: |scene| {
                 let waiting = scene
                     .inside
@@ -90,17 +90,12 @@ fn reported(scene: &Scene) -> Option<String> {
 }
 
 fn told(scene: &Scene) -> Option<String> {
-    let alerts = scene
-        .inside
-        .notifications
-        .iter()
-        .filter(|notice| notice.kind == "alert");
+    let alerts = scene.inside.notifications.iter().filter(|notice| notice.kind == "alert");
     let id = alerts.filter_map(|notice| notice.message_id).min()?;
-    scene
-        .outside
-        .messages
-        .contains(&id)
-        .then(|| format!("message {id} is in the chat"))
+    let text = scene.outside.messages.get(&id)?;
+    // The first line names the operator, the next ones say what happened.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).skip(1).take(3).collect();
+    Some(format!("message {id}: {}", lines.join(" | ")))
 }
 
 fn advertised(scene: &Scene) -> Option<String> {
@@ -174,11 +169,10 @@ fn text(seconds: u64) -> String {
     human(std::time::Duration::from_secs(seconds))
 }
 
-fn all_told(scene: &Scene) -> Option<String> {
-    scene
-        .inside
-        .all_told()
-        .then(|| format!("{} messages in the chat", scene.outside.messages.len()))
+fn told_and_read(scene: &Scene) -> Option<String> {
+    let now = scene.inside.now.as_ref()?;
+    let direct = now.decision.verdict == Verdict::Direct;
+    (direct && scene.inside.all_told()).then(|| format!("{} messages in the chat", scene.outside.messages.len()))
 }
 
 /// The automation's answer in one line, with how much calm is proven.

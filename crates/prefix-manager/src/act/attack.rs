@@ -189,13 +189,19 @@ fn judge(
 }
 
 impl Danger {
-    /// `4.10 Gbps and 610.00 kpps dropped over the last 5 min, on 812 samples`.
+    /// `4.10 Gbps and 610.00 kpps dropped over the newest 5 min, on 812 samples`; `None` where zero would only mean that
+    /// nothing is known.
     pub fn rate(&self, lookback: Duration) -> Option<String> {
         let latest = match self {
-            Self::Attack { latest, .. } | Self::Unknown { latest, .. } => latest.as_ref()?,
+            Self::Attack { latest, .. } | Self::Unknown { latest, .. } => {
+                latest.as_ref().filter(|latest| latest.samples > 0)?
+            }
             Self::Quiet { latest, .. } => latest,
         };
         let span = domain::duration::human(lookback);
+        if latest.samples == 0 {
+            return Some(format!("nothing was dropped over the newest {span}"));
+        }
         let samples = domain::units::grouped(latest.samples);
         Some(format!(
             "{} and {} dropped over the newest {span}, on {samples} samples",

@@ -233,7 +233,7 @@ fn withdraw(preview: &mut Preview, found: &BgpPrefix, picture: &Picture, site: &
         let hold = HoldView::from(hold);
         preview.say("hold", ink(Ink::Warn, &hold.sentence(now)));
         if !force {
-            let text = format!("{prefix} was not withdrawn: {} (hold {})", hold.sentence(now), hold.id);
+            let text = format!("{prefix} was not withdrawn: {}", hold.clause(now));
             preview.block("prefix.held", text, Some("release it first, or add --force".to_owned()));
         }
     }

@@ -110,7 +110,7 @@ async fn ctrl_c_while_waiting_leaves_the_intent_to_the_daemon() {
     let waiting = terminal(&site, &["advertise", PREFIX, "--yes", "--timeout", "10m"]);
     waiting
         .expect("Ctrl-C stops waiting, not the act")
-        .expect("HTTP 503")
+        .expect("it is still withdrawn")
         .signal("INT");
     let (code, said) = waiting.end();
     assert_eq!(code, 130, "{said}");

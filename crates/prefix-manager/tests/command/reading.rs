@@ -243,7 +243,7 @@ async fn a_narrow_terminal_gets_lines_that_fit_and_colour_only_if_wanted() {
     daemon_says(&site, &db, Verdict::Attack, vec![]).await;
     let (code, coloured) = Terminal::start(command(&site, &["status"]), 100).end();
     assert_eq!(code, 0, "{coloured}");
-    assert!(coloured.contains("\u{1b}[1;31munder\u{1b}[0m"), "{coloured}");
+    assert!(coloured.contains("\u{1b}[1;31munder attack\u{1b}[0m"), "{coloured}");
     let mut plain = command(&site, &["status"]);
     plain.env("NO_COLOR", "1");
     let (_, plain) = Terminal::start(plain, 80).end();

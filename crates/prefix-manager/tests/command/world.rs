@@ -19,13 +19,13 @@ use testkit::{Pace, Site};
 use crate::support::{self, Run};
 
 /// A day: no rule of time applies any more.
-pub const LONG_AGO_S: u64 = 86_400;
+pub(crate) const LONG_AGO_S: u64 = 86_400;
 
-pub fn prefix() -> Prefix {
+pub(crate) fn prefix() -> Prefix {
     PREFIX.parse().unwrap()
 }
 
-pub fn command(site: &Site, arguments: &[&str]) -> Command {
+pub(crate) fn command(site: &Site, arguments: &[&str]) -> Command {
     support::program(
         env!("CARGO_BIN_EXE_cloudflare-prefix-manager"),
         &site.config_dir(),
@@ -33,12 +33,12 @@ pub fn command(site: &Site, arguments: &[&str]) -> Command {
     )
 }
 
-pub fn run(site: &Site, arguments: &[&str]) -> Run {
+pub(crate) fn run(site: &Site, arguments: &[&str]) -> Run {
     support::run(command(site, arguments))
 }
 
 /// The real times, except that data settles within a minute and is summed up over one: enough for a slow machine.
-pub fn pace() -> Pace {
+pub(crate) fn pace() -> Pace {
     let seconds = Duration::from_secs;
     Pace {
         check_interval: seconds(60),
@@ -56,17 +56,17 @@ pub fn pace() -> Pace {
 }
 
 /// A site whose rules of time are the real ones.
-pub async fn site() -> Site {
+pub(crate) async fn site() -> Site {
     Site::new(pace()).await
 }
 
 /// Advertised since a day.
-pub fn advertised_long_ago(site: &Site) {
+pub(crate) fn advertised_long_ago(site: &Site) {
     assert!(site.sim.set_advertised(PREFIX, true));
     changed_ago(site, LONG_AGO_S);
 }
 
-pub fn changed_ago(site: &Site, seconds: u64) {
+pub(crate) fn changed_ago(site: &Site, seconds: u64) {
     let change = PrefixChange {
         modified_ago_s: Some(seconds),
         ..PrefixChange::default()
@@ -75,7 +75,7 @@ pub fn changed_ago(site: &Site, seconds: u64) {
 }
 
 /// Ordinary traffic, newest row of just now.
-pub fn quiet(site: &Site) {
+pub(crate) fn quiet(site: &Site) {
     let now = Timestamp::now();
     let rows = (0..6).map(|n| {
         RowSpec::passed("203.0.113.10", 50_000, 400_000_000)
@@ -86,7 +86,7 @@ pub fn quiet(site: &Site) {
 }
 
 /// Drops far over both thresholds, just now.
-pub fn attack(site: &Site) {
+pub(crate) fn attack(site: &Site) {
     quiet(site);
     let now = Timestamp::now();
     let rows = (0..6).map(|n| {
@@ -98,12 +98,12 @@ pub fn attack(site: &Site) {
 }
 
 /// The database as a command or a service would open it.
-pub fn database(site: &Site) -> Db {
+pub(crate) fn database(site: &Site) -> Db {
     Db::open(site.database(), OpenOptions::default()).unwrap()
 }
 
 /// A daemon that is there.
-pub async fn daemon_beats(db: &Db, age_s: u64) {
+pub(crate) async fn daemon_beats(db: &Db, age_s: u64) {
     let beat_at = minus(Timestamp::now(), Duration::from_secs(age_s));
     let beat = Heartbeat {
         service: "cloudflare-autowithdraw".into(),
@@ -121,7 +121,7 @@ pub async fn daemon_beats(db: &Db, age_s: u64) {
 }
 
 /// What the daemon published about [`PREFIX`], with the live state of this moment.
-pub async fn daemon_says(site: &Site, db: &Db, verdict: Verdict, blocks: Vec<Block>) {
+pub(crate) async fn daemon_says(site: &Site, db: &Db, verdict: Verdict, blocks: Vec<Block>) {
     let now = Timestamp::now();
     let state = site.sim.prefix(PREFIX).unwrap();
     let window = WindowSum {

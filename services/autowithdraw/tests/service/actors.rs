@@ -22,7 +22,7 @@ async fn a_stand_by_watches_and_takes_over_from_a_dead_one() {
     // Nothing is due while the first one lives.
     long.calm_period = Duration::from_secs(8);
     let house = House::new(long).await;
-    house.calm();
+    house.fresh();
     let first = house.start().await;
     house.until_verdict("calm").await;
     let acting = owner(&house);
@@ -62,7 +62,7 @@ async fn an_orderly_end_hands_over_at_once() {
     let mut long = pace();
     long.calm_period = Duration::from_secs(6);
     let house = House::new(long).await;
-    house.calm();
+    house.fresh();
     let first = house.start().await;
     house.until_verdict("calm").await;
     let acting = owner(&house);
@@ -83,7 +83,7 @@ async fn a_restart_in_the_middle_of_calm_keeps_the_calm_clock() {
     let mut long = pace();
     long.calm_period = Duration::from_secs(6);
     let house = House::new(long).await;
-    house.calm();
+    house.fresh();
     let first = house.start().await;
     let proven = |house: &House| {
         let record = house.record();

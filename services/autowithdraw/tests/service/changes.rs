@@ -100,7 +100,7 @@ async fn one_own_act_explains_one_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_new_advertisement_during_calm_starts_anew() {
     let house = House::new(pace()).await;
-    house.calm();
+    house.fresh();
     let daemon = house.start().await;
     house.until_verdict("calm").await;
     wait::until("most of the calm is proven", WITHDRAWN_WITHIN, || {
@@ -133,5 +133,36 @@ async fn a_new_advertisement_during_calm_starts_anew() {
         begun.as_microsecond(),
         "the record names the new advertisement"
     );
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_alert_soon_after_our_withdrawal_is_critical_and_told_once() {
+    let house = House::new(pace()).await;
+    house.calm();
+    let daemon = house.start().await;
+    house.until_withdrawn().await;
+    house.until_verdict("direct").await;
+    assert_eq!(house.record().messages_of("reattack").count(), 0);
+    house
+        .write(|tx| {
+            let body = br#"{"alert_type":"fbm_dosd_attack","alert_event":"ALERT_STATE_EVENT_START","data":{"target_ip":"203.0.113.9"}}"#;
+            let alert = cf_api::webhook::to_alert(&cf_api::webhook::decode(body), now());
+            let networks = [(prefix(), ())].into_iter().collect();
+            let affected = alert.affected(&networks, None);
+            db::ledger::enter(tx, &alert, &affected, domain::ids::EventId(1)).unwrap();
+        })
+        .await;
+    let record = house
+        .until("it is announced", WITHDRAWN_WITHIN, |record| {
+            record.messages_of("reattack").count() == 1
+        })
+        .await;
+    let notice = record.messages_of("reattack").next().unwrap();
+    assert_eq!(notice.priority, domain::notice::Priority::Critical);
+    wait::never("announced again", Duration::from_secs(1), || {
+        (house.record().messages_of("reattack").count() != 1).then(|| house.record().shown())
+    })
+    .await;
     daemon.stop().await;
 }

@@ -97,6 +97,13 @@ impl House {
         self.site.sim.run_scenario_toml(CALM).unwrap();
     }
 
+    /// Advertised just now: the calm clock is at its begin.
+    pub(crate) fn fresh(&self) {
+        self.calm();
+        assert!(self.site.sim.set_advertised(PREFIX, false));
+        assert!(self.site.sim.set_advertised(PREFIX, true));
+    }
+
     pub(crate) async fn write<T: Send + 'static>(&self, f: impl FnOnce(&WriteTx<'_>) -> T + Send + 'static) -> T {
         self.db.write("test", move |tx| Ok(f(tx))).await.unwrap()
     }

@@ -99,13 +99,14 @@ async fn change(
     let turn = app.hasher().turn().await?;
     let now = app.now();
     let address = client.0.to_string();
-    let user = look_up(app, member, &address, now).await?;
+    let origin = throttle::origin(client.0);
+    let user = look_up(app, member, &origin, now).await?;
     let stored = Stored {
         hash: Some(user.password_hash.clone()),
         bcrypt_cost: None,
     };
     if !turn.verify(fields.current_password, stored).await?.matches {
-        return Err(refuse(app, user, address, now).await);
+        return Err(refuse(app, user, (address, origin), now).await);
     }
     let hash = turn.hash(fields.new_password).await?;
     let opened = NewLogin::make(app, &user, &address, &agent(headers), now)?;
@@ -129,10 +130,10 @@ async fn change(
 }
 
 /// The account, unless too many wrong passwords were given for it.
-async fn look_up(app: &App, member: &Member, address: &str, now: Timestamp) -> Result<User, Failure> {
-    let (name, address) = (member.name().to_owned(), address.to_owned());
+async fn look_up(app: &App, member: &Member, origin: &str, now: Timestamp) -> Result<User, Failure> {
+    let (name, origin) = (member.name().to_owned(), origin.to_owned());
     let read = move |tx: &db::ReadTx<'_>| {
-        let failures = users::failures(tx, &name.to_lowercase(), &address, minus(now, throttle::MEMORY))?;
+        let failures = users::failures(tx, &name.to_lowercase(), &origin, minus(now, throttle::MEMORY))?;
         Ok((
             throttle::wait(throttle::ACCOUNT, failures.0, now),
             users::by_name(tx, &name)?,
@@ -146,7 +147,7 @@ async fn look_up(app: &App, member: &Member, address: &str, now: Timestamp) -> R
 }
 
 /// A session in strange hands must not serve for guessing the password.
-async fn refuse(app: &App, user: User, address: String, now: Timestamp) -> Failure {
+async fn refuse(app: &App, user: User, (address, origin): (String, String), now: Timestamp) -> Failure {
     tracing::warn!(
         event = "dashboard.login.failed",
         account = user.name,
@@ -154,7 +155,7 @@ async fn refuse(app: &App, user: User, address: String, now: Timestamp) -> Failu
         because = "wrong current password"
     );
     let store = move |tx: &WriteTx<'_>| {
-        users::login_failed(tx, &user.name.to_lowercase(), &address, now)?;
+        users::login_failed(tx, &user.name.to_lowercase(), &origin, now)?;
         let who = (user.name.as_str(), user.role.as_str());
         let result = "refused: wrong current password";
         audit::append(

@@ -79,6 +79,7 @@ pub(crate) async fn submit(
             .collect(),
         password: fields.password,
         address: client.0.to_string(),
+        origin: throttle::origin(client.0),
         agent: agent(&headers),
         old_session: app.cookie().read(&headers).map(token::digest),
     };
@@ -122,6 +123,8 @@ struct Attempt {
     name: String,
     password: SecretString,
     address: String,
+    /// Under which name failures from there are counted.
+    origin: String,
     agent: String,
     old_session: Option<String>,
 }
@@ -167,9 +170,9 @@ impl Attempt {
     }
 
     async fn look_up(&self, app: &App, now: Timestamp) -> Result<Known, DbError> {
-        let (name, address) = (self.name.clone(), self.address.clone());
+        let (name, origin) = (self.name.clone(), self.origin.clone());
         let read = move |tx: &db::ReadTx<'_>| {
-            let (of_account, of_address) = users::failures(tx, &name, &address, minus(now, throttle::MEMORY))?;
+            let (of_account, of_address) = users::failures(tx, &name, &origin, minus(now, throttle::MEMORY))?;
             let wait = throttle::wait(throttle::ACCOUNT, of_account, now);
             let bcrypt_costs = users::all(tx)?
                 .into_iter()
@@ -238,7 +241,7 @@ impl Attempt {
             because
         );
         let store = move |tx: &WriteTx<'_>| {
-            users::login_failed(tx, &self.name, &self.address, now)?;
+            users::login_failed(tx, &self.name, &self.origin, now)?;
             let row = audit_row(
                 now,
                 (&account, "none"),

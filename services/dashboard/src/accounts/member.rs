@@ -34,6 +34,9 @@ pub(crate) const UNATTENDED: &str = "x-unattended";
 /// A session's last use is stored at most this often: each time is a commit that every open page hears of.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
+/// A stream that a page opens again by itself is no use of the session either.
+const STREAM: &str = "/api/live";
+
 /// Paths that an account with a one-time password may use.
 const BEFORE_CHANGE: [&str; 3] = ["/password", "/api/change-password", "/logout"];
 
@@ -134,7 +137,7 @@ async fn admit(app: &App, request: Request) -> Result<(Member, Request), Box<Res
             refuse(failure)
         })?
     };
-    if !request.headers().contains_key(UNATTENDED) {
+    if !request.headers().contains_key(UNATTENDED) && request.uri().path() != STREAM {
         touch(app, &member.session).await;
     }
     Ok((member, request))
@@ -191,7 +194,13 @@ fn nobody(app: &App, request: &Request) -> Response {
     if from_elsewhere && !has_cookie && request.method() == Method::GET {
         return pages::hop::page(request.uri());
     }
-    let mut answer = pages::go_to(&login_address(request.uri()));
+    // Only what was to be looked at is come back to; a change is not made behind a login.
+    let wanted = if request.method() == Method::GET {
+        login_address(request.uri())
+    } else {
+        "/login".to_owned()
+    };
+    let mut answer = pages::go_to(&wanted);
     if has_cookie {
         app.cookie().take(answer.headers_mut());
     }

@@ -3,6 +3,7 @@
 //! Pure. A refused attempt is not counted as a failure, so waiting always leads to another try: nobody can keep an
 //! operator out for longer than [`ACCOUNT`]'s ceiling by knocking all the time.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use domain::time::{plus, since};
@@ -31,6 +32,17 @@ pub(crate) const ADDRESS: Rule = Rule {
     free: 12,
     ceiling: Duration::from_secs(900),
 };
+
+/// Under which name failures from an address are counted: an IPv6 customer has at least a /64 to guess from.
+pub(crate) fn origin(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            format!("{}/64", Ipv6Addr::from(network))
+        }
+    }
+}
 
 /// What is left to wait at `now` after `failures` within [`MEMORY`], the last of them at `last`; `None` when a try may
 /// be made. The wait doubles from two seconds with each failure beyond the free ones.
@@ -61,6 +73,14 @@ mod tests {
         assert_eq!(left(6, 4), None);
         assert_eq!(left(4_000, 0), Some(60));
         assert_eq!(left(4_000, 60), None, "after the ceiling one try is always possible");
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_origin() {
+        let of = |text: &str| origin(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::"));
+        assert_eq!(of("198.51.100.7"), "198.51.100.7");
     }
 
     #[test]

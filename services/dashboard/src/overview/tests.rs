@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use db::heartbeats::Heartbeat;
 use db::outbox::{Channel, Depth};
+use domain::bgp::{BgpPrefix, BgpState};
+use domain::ids::{BgpPrefixId, PrefixId};
 use domain::time::minus;
 use settings::{Environment, LoadOptions};
 
@@ -115,6 +117,59 @@ fn a_part_that_cannot_be_read_is_named_and_the_rest_is_shown() {
         Some("row 8 of table attack_events cannot be read")
     );
     assert_eq!(overview.automation.word, "acting", "what could be read is told");
+}
+
+#[test]
+fn a_prefix_that_left_the_account_is_not_shown_for_ever() {
+    let entry = |cidr: &str, age_s, error: Option<&str>| Entry {
+        prefix: BgpPrefix {
+            prefix: cidr.parse().unwrap(),
+            parent_id: PrefixId::new("p"),
+            id: BgpPrefixId::new("b"),
+            asn: None,
+            description: String::new(),
+            state: BgpState {
+                advertised: Some(false),
+                advertised_modified_at: None,
+                on_demand_enabled: true,
+                locked: false,
+                bgp_signalled: false,
+                prepend: None,
+                auto_advertise_withdraw: false,
+            },
+        },
+        managed: false,
+        read_at: minus(now(), Duration::from_secs(age_s)),
+        error: error.map(str::to_owned),
+        error_since: None,
+    };
+    let shown = |entries: Vec<Entry>| {
+        let picture = Picture {
+            inventory: Ok(entries),
+            ..nothing()
+        };
+        let overview = Overview::of(&picture, &settings(), now());
+        overview
+            .prefixes
+            .iter()
+            .map(|view| view.prefix.to_string())
+            .collect::<Vec<_>>()
+    };
+    let (day, fresh) = (86_400, entry("192.0.2.0/24", 30, None));
+    let left = entry("198.51.100.0/24", 2 * day, None);
+    assert_eq!(
+        shown(vec![fresh.clone(), left.clone()]),
+        ["192.0.2.0/24", "203.0.113.0/24"]
+    );
+    assert_eq!(
+        shown(vec![left]).len(),
+        2,
+        "while nothing else is read it is unknown, not gone"
+    );
+    let failing = entry("198.51.100.0/24", 2 * day, Some("HTTP 503"));
+    assert_eq!(shown(vec![fresh.clone(), failing]).len(), 3);
+    let configured = entry("203.0.113.0/24", 2 * day, None);
+    assert_eq!(shown(vec![fresh, configured]).len(), 2);
 }
 
 #[test]

@@ -4,6 +4,11 @@ use super::EventDef;
 
 pub(super) const EVENTS: &[EventDef] = &[
     EventDef::warn(
+        "advertise.asserted_again",
+        "A person's advertise was read as withdrawn within 15 minutes; it is asserted again.",
+        "Find out who withdraws it: another tool, another person, or Cloudflare.",
+    ),
+    EventDef::warn(
         "automation.no_direct_route",
         "Nobody has said how these prefixes are reachable once they are withdrawn; automation never withdraws them.",
         "State it in autowithdraw.direct_route, for example {\"*\": \"always_announced\"}.",
@@ -13,12 +18,16 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The database came from another host, whose daemon may still act. All automatic withdrawals are paused.",
         "Make sure that the other daemon does not run, then `cloudflare-prefix-manager release --all`.",
     ),
-    EventDef::error(
-        "cycle.database.failed",
-        "The database could not be read or written: nothing is decided, advertised prefixes stay advertised.",
-        "Check free space, permissions and locks; `cloudflare-mt db check` helps.",
+    EventDef::warn(
+        "cycle.dropped",
+        "Another process is the actor: what this cycle found was not stored and nothing follows from it.",
+        "Nothing, unless two daemons take the lease from each other all the time.",
     ),
-    EventDef::info("cycle.database.recovered", "Decisions are stored again."),
+    EventDef::error(
+        "cycle.failed",
+        "A cycle could not be completed or stored: nothing is decided, advertised prefixes stay advertised.",
+        "Read `code` and `because`; check free space, permissions and locks of the database, and the way to Cloudflare.",
+    ),
     EventDef::warn(
         "cycle.reading.failed",
         "Prefixes or traffic could not be read (`what`, `error`). What was not read is unknown and holds the advertisement.",
@@ -28,32 +37,56 @@ pub(super) const EVENTS: &[EventDef] = &[
         "cycle.reading.recovered",
         "Readings are back; `failures` says how many cycles failed.",
     ),
+    EventDef::info(
+        "cycle.recovered",
+        "Cycles complete again; `failures` says how many did not.",
+    ),
     EventDef::error(
         "cycle.too_slow",
         "A cycle did not end within its limit and was abandoned; nothing was decided in it.",
         "Check the way to Cloudflare; if it repeats, restart the service.",
     ),
-    EventDef::debug(
-        "cycle.unlisted",
-        "The account's prefixes could not be listed; told to people if it lasts.",
-    ),
     EventDef::info(
         "decision.changed",
         "The answer for a prefix changed; `verdict` and `because` say to what and why.",
     ),
+    EventDef::warn(
+        "direct_route.not_proven",
+        "The check of a prefix's own route failed: it is not withdrawn until a check succeeds.",
+        "Look at `reason` and at your routers; mend the route or the check.",
+    ),
+    EventDef::warn(
+        "feed.notice.not_stored",
+        "A notice about a failing source could not be stored; it is said again in the next cycle.",
+        "Check the database: free space, permissions, locks.",
+    ),
     EventDef::info("intent.closed", "An open intent reached its last state."),
+    EventDef::info(
+        "intent.overtaken",
+        "An intent was changed by another process meanwhile; that one goes on with it.",
+    ),
     EventDef::error(
-        "intent.too_slow",
-        "A step of an intent did not end within its limit. It is read back by the next step, never repeated blindly.",
-        "Nothing at once; intent.done or intent.unresolved follows within 15 minutes.",
+        "intents.given_up",
+        "Work on open intents did not end within its limit. They are read back by the next step, never repeated blindly.",
+        "If it repeats, check the way to Cloudflare.",
     ),
     EventDef::warn(
         "lease.not_released",
         "The lease could not be given back at the end; a successor waits 20 seconds longer.",
         "Nothing, unless a second daemon stands by and does not take over.",
     ),
+    EventDef::warn(
+        "prefix.foreign_change",
+        "The advertisement, lock or binding of a prefix changed and no intent of ours explains it; people are told.",
+        "Find out who did it; `cloudflare-prefix-manager advertise` takes it back.",
+    ),
     EventDef::info(
         "withdraw.intent.created",
         "Calm is proven and nothing forbids acting: an intent to withdraw was filed.",
+    ),
+    EventDef::error(
+        "withdraw.reattack",
+        "An attack was seen within 20 minutes after our own withdrawal.",
+        "Make sure that it is advertised again; `cloudflare-prefix-manager advertise` does it now.",
     ),
 ];

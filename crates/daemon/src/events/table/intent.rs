@@ -8,6 +8,16 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Cloudflare's answer to a change of advertisement did not arrive. The prefix is read until its state is known; the call is not repeated blindly.",
         "Nothing at once; intent.done or intent.unresolved follows within 15 minutes.",
     ),
+    EventDef::warn(
+        "intent.asserted_again",
+        "An advertise that was read as withdrawn within 15 minutes is sent again.",
+        "Find out who withdraws it.",
+    ),
+    EventDef::warn(
+        "intent.call_abandoned",
+        "A call did not end within its deadline and was given up; whether it took effect is read back.",
+        "Nothing at once; intent.done or intent.unresolved follows within 15 minutes.",
+    ),
     EventDef::info(
         "intent.cancelled",
         "An intent that had not been sent was given up; `because` says why.",
@@ -15,6 +25,10 @@ pub(super) const EVENTS: &[EventDef] = &[
     EventDef::info(
         "intent.done",
         "A prefix was read back in the wanted state: the change is complete.",
+    ),
+    EventDef::info(
+        "intent.follows_withdrawal",
+        "An advertise follows a withdrawal that was sent already, without waiting for its end.",
     ),
     EventDef::warn(
         "intent.postponed",

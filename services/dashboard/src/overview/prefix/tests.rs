@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::alert::OpenAlert;
 use domain::bgp::{BgpPrefix, Epoch};
 use domain::calm::TrafficUnknown;
-use domain::decision::{Decision, NextAction, PrefixState, Unknown};
+use domain::decision::{Decision, Mode, NextAction, PrefixState, Unknown};
 use domain::ids::{BgpPrefixId, HoldId, PrefixId};
 use domain::time::minus;
 
@@ -160,6 +160,7 @@ impl Case {
             entry: self.entry.as_ref(),
             decided: self.decided.as_ref(),
             managed: true,
+            configured: true,
             description: None,
         };
         judge(known, &sight)

@@ -1,0 +1,390 @@
+//! The arguments, and what `--help` says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cli::command::Generate;
+use daemon::args::CommonArgs;
+use domain::ids::{EventId, NotificationId};
+use domain::notice::Priority;
+use domain::prefix::Prefix;
+
+use crate::demo;
+
+/// Look after the orchestrator: health, database, notifications, accounts, explanations.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "cloudflare-mt",
+    disable_help_subcommand = true,
+    after_help = concat!(
+        "Examples:\n",
+        "  cloudflare-mt health\n",
+        "  cloudflare-mt explain 203.0.113.0/24\n",
+        "  cloudflare-mt explain 1742\n",
+        "  cloudflare-mt test-alert\n",
+        "  cloudflare-mt db backup /var/backups/mt-$(date +%F).db\n",
+        "  cloudflare-mt db query 'SELECT id, prefix, withdrawn_at FROM withdrawal_history ORDER BY id DESC LIMIT 5'\n",
+        "  cloudflare-mt user add ana --role operator\n",
+        "\n",
+        "Exit codes: 0 done (also when the reader closes the pipe), 1 failed or not healthy, 2 wrong arguments, ",
+        "3 blocked by a rule, 4 cancelled at a question, 78 bad configuration, 130 interrupted\n",
+        "With --json stdout holds one document whose \"schema\" names its shape and version.\n",
+        "Configuration: --config-dir, else $CLOUDFLARE_MT_CONFIG_DIR, else /etc/cloudflare-mt",
+    )
+)]
+pub struct Cli {
+    /// Arguments of all programs.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Whether everything lives: signs of life, waiting messages, last deliveries
+    #[command(after_help = "\
+Exit code 1 when a service is not there or says that it does not work, or when messages wait for more than 10 minutes.
+JSON: cloudflare-mt/health/1 {at, healthy, problems[], services[], actor, outbox{}, last_delivery_at, last_sent_at}")]
+    Health,
+    /// The database: status, check, backup, query, migrate
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Messages to people: list, show, retry, test
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
+    /// Accounts of the dashboard: add, passwd, list, disable, enable
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What happened at an event and who was told, or why a prefix stands as it does
+    #[command(after_help = "\
+An event is the number that messages carry (#1742). For a prefix the chain is shown from evidence to next action.
+JSON: cloudflare-mt/explain-event/1 {at, event{}, delivery{}, incident{}, timeline[], act{}, notices[]} or \
+cloudflare-mt/explain-prefix/1 {at, standing{}, daemon{}, evidence[], changes[], acts[], incident{}}")]
+    Explain {
+        /// An event number or a prefix
+        #[arg(value_name = "EVENT|PREFIX", value_parser = subject)]
+        what: Subject,
+    },
+    /// Post a marked alert through the real receiver and see it reach people
+    #[command(after_help = "\
+The alert is marked as a test: it is stored, announced as a test, kept out of statistics, and never blocks a withdrawal.
+JSON: cloudflare-mt/test-alert/1 {at, url, delivery, event, notification, state, words}")]
+    TestAlert(TestAlertArgs),
+    /// Messages raised by people and scripts
+    #[command(subcommand)]
+    Notice(NoticeCommand),
+    /// Tell what happens on a demonstration site, and compare what was sent with what was recorded
+    Demo(demo::Arguments),
+    /// For packaging.
+    #[command(flatten)]
+    Generate(Generate),
+}
+
+/// What to explain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A row of the operator's log.
+    Event(EventId),
+    /// A prefix.
+    Prefix(Prefix),
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    let number = text.strip_prefix('#').unwrap_or(text);
+    if let Ok(id) = number.parse::<i64>() {
+        return Ok(Subject::Event(EventId(id)));
+    }
+    prefix(text)
+        .map(Subject::Prefix)
+        .map_err(|error| format!("neither an event number nor a prefix: {error}"))
+}
+
+fn prefix(text: &str) -> Result<Prefix, String> {
+    Prefix::parse_strict(text).map_err(|error| error.to_string())
+}
+
+/// About the database file.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DbCommand {
+    /// Path, size, schema, and how much is in it
+    #[command(after_help = "JSON: cloudflare-mt/db-status/1 {at, path, bytes, wal_bytes, schema, writable, counts{}}")]
+    Status,
+    /// Read the whole file and look for damage; exit code 1 when there is any
+    #[command(after_help = "JSON: cloudflare-mt/db-check/1 {at, path, sound, problems[]}")]
+    Check,
+    /// Copy the file as it is at this moment, and check the copy; nothing is overwritten
+    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema}")]
+    Backup {
+        /// Where to; must not exist
+        file: PathBuf,
+    },
+    /// Run one statement that only reads
+    #[command(after_help = "\
+Reads the live file safely, where an old system sqlite3 must not. Tables: the documented ones, and .schema by \
+'SELECT sql FROM sqlite_schema'.
+JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
+    Query {
+        /// The statement, or - to read it from standard input
+        sql: String,
+        /// Most rows shown
+        #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        limit: u32,
+    },
+    /// Create the file or bring it up to date, as every service does at its start
+    #[command(after_help = "JSON: cloudflare-mt/db-migrate/1 {at, path, before, schema}")]
+    Migrate,
+}
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NotificationState {
+    /// Waiting to be sent
+    Queued,
+    /// Sent
+    Sent,
+    /// Kept back, with a reason
+    Suppressed,
+    /// Given up, with a reason
+    Failed,
+    /// Too old to be sent singly
+    Expired,
+}
+
+impl NotificationState {
+    /// The database's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Suppressed => "suppressed",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// About messages.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NotificationsCommand {
+    /// The newest messages, with why they were not sent
+    #[command(after_help = "JSON: cloudflare-mt/notifications/1 {at, notifications[], queued, failed, expired}")]
+    List {
+        /// Only those in this state
+        #[arg(long, value_enum)]
+        state: Option<NotificationState>,
+        /// How many at most
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// One message as it would be sent now, and every try
+    #[command(after_help = "JSON: cloudflare-mt/notification/1 {at, notification{}, text, attempts[]}")]
+    Show {
+        /// Its number
+        #[arg(value_parser = notification)]
+        id: NotificationId,
+    },
+    /// Put a failed, expired or suppressed message back into the queue
+    #[command(after_help = "JSON: cloudflare-mt/notification-retry/1 {at, notification}")]
+    Retry {
+        /// Its number
+        #[arg(value_parser = notification)]
+        id: NotificationId,
+    },
+    /// Send a test message the way all messages go, and wait for the outcome
+    #[command(after_help = "JSON: cloudflare-mt/notification-test/1 {at, notification, state, words}")]
+    Test {
+        /// Words in the message
+        #[arg(long, value_name = "TEXT", default_value = "a test of the messages")]
+        note: String,
+        /// How long to wait for the outcome
+        #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = domain::duration::parse)]
+        timeout: Duration,
+    },
+}
+
+fn notification(text: &str) -> Result<NotificationId, String> {
+    text.strip_prefix('#')
+        .unwrap_or(text)
+        .parse()
+        .map(NotificationId)
+        .map_err(|_| "a number is expected; 'cloudflare-mt notifications list' shows them".to_owned())
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Read
+    Viewer,
+    /// Read, acknowledge, hold, advertise, withdraw
+    Operator,
+    /// Everything
+    Admin,
+}
+
+/// About accounts.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UserCommand {
+    /// Add an account; its password is asked for without being shown
+    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    Add {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value = "viewer")]
+        role: RoleArg,
+        /// How the password comes.
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Set the password of an account and end its sessions
+    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    Passwd {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+        /// How the password comes.
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// All accounts
+    #[command(after_help = "JSON: cloudflare-mt/users/1 {at, users[]}")]
+    List,
+    /// Shut an account out and end its sessions
+    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    Disable {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+        /// Also when it is the last administrator
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Let a disabled account in again
+    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    Enable {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+    },
+}
+
+/// How a new password comes.
+#[derive(Debug, Clone, Args)]
+pub struct PasswordArgs {
+    /// Read the password from the first line of standard input instead of asking
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The person must set another one at the next login
+    #[arg(long)]
+    pub must_change: bool,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+');
+    let count = text.chars().count();
+    if (1..=64).contains(&count) && text.chars().all(fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has 1 to 64 letters, digits or . _ - @ +".to_owned())
+    }
+}
+
+/// Arguments of `test-alert`.
+#[derive(Debug, Clone, Args)]
+pub struct TestAlertArgs {
+    /// The prefix the alert is about; the first listed one unless given
+    #[arg(long, value_name = "CIDR", value_parser = prefix)]
+    pub prefix: Option<Prefix>,
+    /// Cloudflare's name of the kind of alert
+    #[arg(long = "type", value_name = "ALERT_TYPE", default_value = "dos_attack_l4")]
+    pub kind: String,
+    /// Where to post; the receiver of this host unless given
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// How long to wait until people are told
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = domain::duration::parse)]
+    pub timeout: Duration,
+}
+
+/// About raised messages.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NoticeCommand {
+    /// Send people a message
+    #[command(after_help = "JSON: cloudflare-mt/notice/1 {at, notification}")]
+    Raise {
+        /// One line
+        #[arg(long, value_name = "TEXT", value_parser = title)]
+        title: String,
+        /// What it is about, or - to read it from standard input
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        text: String,
+        /// How urgent: a critical one waits behind nothing
+        #[arg(long, value_enum, default_value = "medium")]
+        priority: PriorityArg,
+    },
+}
+
+fn title(text: &str) -> Result<String, String> {
+    let line = cli::words::outside(text, 200);
+    if line.is_empty() {
+        Err("the title is empty".to_owned())
+    } else {
+        Ok(line)
+    }
+}
+
+/// How urgent a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriorityArg {
+    /// Protection or alarming is impaired
+    Critical,
+    /// An attack, or an act on BGP
+    High,
+    /// Worth knowing soon
+    Medium,
+    /// For the record
+    Info,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(priority: PriorityArg) -> Self {
+        match priority {
+            PriorityArg::Critical => Self::Critical,
+            PriorityArg::High => Self::High,
+            PriorityArg::Medium => Self::Medium,
+            PriorityArg::Info => Self::Info,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        cli::command::command::<Cli>().debug_assert();
+    }
+
+    #[test]
+    fn events_and_prefixes_are_told_apart() {
+        assert_eq!(subject("1742"), Ok(Subject::Event(EventId(1742))));
+        assert_eq!(subject("#1742"), Ok(Subject::Event(EventId(1742))));
+        assert_eq!(
+            subject("2001:db8::/32"),
+            Ok(Subject::Prefix("2001:db8::/32".parse().unwrap()))
+        );
+        assert!(subject("203.0.113.5/24").is_err());
+        assert!(account("ana").is_ok() && account("").is_err() && account("a b").is_err());
+    }
+}
