@@ -4,7 +4,6 @@
 //! What must hold: a read sees one consistent snapshot, cannot write, and is interrupted at its deadline or when its caller
 //! goes away; the number of callers that wait for a connection is bounded.
 
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,5 +1,8 @@
 // Keeps the page current. The server's stream says that something changed; the page then fetches itself and takes over
 // what differs. Without a stream it asks every few seconds, and says since when it is not live.
+//
+// All tabs of a browser share one stream: over HTTP/1.1 a browser has six connections to a host, and a seventh tab with
+// a stream of its own would wait for ever. Whoever holds the lock has the stream and passes on what it says.
 
 import { age, now, setNow, tick } from './clock.js';
 import { morph } from './morph.js';
@@ -26,6 +29,10 @@ let fetching = false;
 let again = false;
 let touchedAt = performance.now();
 let lastAnnounced = headline(document);
+let renewTold = false;
+
+const others = 'BroadcastChannel' in window ? new BroadcastChannel('live') : null;
+if (others) others.onmessage = ({ data }) => handle(data.event, data.data);
 
 /** Begins. */
 export function follow() {
@@ -34,13 +41,15 @@ export function follow() {
   }
   document.addEventListener('visibilitychange', () => { if (!document.hidden) wake(); });
   addEventListener('online', wake);
-  connect();
+  // The lock is held as long as the tab lives; without locks every tab has a stream of its own.
+  if (navigator.locks && others) navigator.locks.request('live', () => { connect(); return new Promise(() => {}); });
+  else connect();
   setInterval(watch, 1000);
   setInterval(() => { if (!isLive && !document.hidden) refresh(); }, ASK_EVERY_MS);
 }
 
 function wake() {
-  if (!stream || performance.now() - heardAt > SILENCE_MS) connect();
+  if (stream && performance.now() - heardAt > SILENCE_MS) connect();
   refresh();
 }
 
@@ -49,13 +58,12 @@ function connect() {
   stream?.close();
   stream = new EventSource('/api/live');
   heardAt = performance.now();
-  stream.addEventListener('overview', (event) => {
-    const told = heard(event);
-    if (told && String(told.version) !== version) refresh();
-  });
-  stream.addEventListener('tick', heard);
-  stream.addEventListener('trouble', () => { heardAt = performance.now(); setLive(false); });
-  stream.addEventListener('ended', () => end());
+  for (const event of ['overview', 'tick', 'trouble', 'ended']) {
+    stream.addEventListener(event, ({ data }) => {
+      others?.postMessage({ event, data });
+      handle(event, data);
+    });
+  }
   stream.addEventListener('error', () => {
     setLive(false);
     // The browser gives up for good when the answer was an error: then asking tells why, and a later try may work.
@@ -63,18 +71,20 @@ function connect() {
   });
 }
 
-function heard(event) {
+function handle(event, data) {
+  if (event === 'ended') { end(); return; }
   heardAt = performance.now();
+  if (event === 'trouble') { setLive(false); return; }
   let told = null;
-  try { told = JSON.parse(event.data); } catch { return null; }
+  try { told = JSON.parse(data); } catch { return; }
   if (told.at) setNow(Date.parse(told.at));
   freshAt = now();
   setLive(true);
-  return told;
+  if (event === 'overview' && String(told.version) !== version) refresh();
 }
 
 function watch() {
-  if (isLive && performance.now() - heardAt > SILENCE_MS) { setLive(false); connect(); }
+  if (isLive && performance.now() - heardAt > SILENCE_MS) { setLive(false); if (stream) connect(); }
   show();
 }
 
@@ -137,7 +147,7 @@ export async function refresh() {
 }
 
 function take(fresh) {
-  if (fresh.body.dataset.assets !== document.body.dataset.assets) { location.reload(); return; }
+  if (fresh.body.dataset.assets !== document.body.dataset.assets) { renew(); return; }
   version = fresh.body.dataset.version;
   setNow(Number(fresh.body.dataset.now));
   document.title = fresh.title;
@@ -159,6 +169,13 @@ function take(fresh) {
   lastAnnounced = words;
 }
 
+/** The dashboard was updated: this page's scripts belong to another version. Nothing half typed is thrown away. */
+function renew() {
+  if (!document.querySelector('details.hold[open]')) { location.reload(); return; }
+  if (!renewTold) say('The dashboard was updated. Reload the page when you are done here.', true);
+  renewTold = true;
+}
+
 /** What a screen reader is told when it changes: the figures of the status line that matter. */
 function headline(page) {
   const stats = [...page.querySelectorAll('.status .stat')].slice(0, -3);
@@ -166,4 +183,3 @@ function headline(page) {
   return figures.map((stat) => stat.textContent.replace(/\s+/g, ' ').trim()).join(', ');
 }
 
-export { say };

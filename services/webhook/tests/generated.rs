@@ -251,7 +251,7 @@ async fn every_generated_body_is_stored_exactly_once_and_none_fails() {
     }
     let page = |before| receiver.read(move |tx| db::outbox::newest(tx, None, before));
     assert_eq!(
-        receiver.read(|tx| db::deliveries::total(tx)).await,
+        receiver.read(db::deliveries::total).await,
         wanted as u64,
         "each exactly once"
     );

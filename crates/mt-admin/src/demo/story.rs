@@ -90,11 +90,20 @@ fn reported(scene: &Scene) -> Option<String> {
 }
 
 fn told(scene: &Scene) -> Option<String> {
-    let alerts = scene.inside.notifications.iter().filter(|notice| notice.kind == "alert");
+    let alerts = scene
+        .inside
+        .notifications
+        .iter()
+        .filter(|notice| notice.kind == "alert");
     let id = alerts.filter_map(|notice| notice.message_id).min()?;
     let text = scene.outside.messages.get(&id)?;
     // The first line names the operator, the next ones say what happened.
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).skip(1).take(3).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .skip(1)
+        .take(3)
+        .collect();
     Some(format!("message {id}: {}", lines.join(" | ")))
 }
 

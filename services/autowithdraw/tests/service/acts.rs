@@ -109,12 +109,13 @@ async fn what_we_changed_is_read_at_once_however_long_the_rotation_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_prefix_that_cloudflare_refuses_does_not_keep_the_others() {
+    // The first in order, so that it is tried first.
     let other = "198.51.100.0/24";
     let house = House::new(pace()).await;
     map(&house, &[PREFIX, other]);
     let scenario = format!("{CALM}\n[[prefix]]\ncidr = \"{other}\"\nadvertised = true\n");
     house.site.sim.run_scenario_toml(&scenario).unwrap();
-    let refused = house.site.sim.prefix(PREFIX).unwrap().bgp_prefix_id;
+    let refused = house.site.sim.prefix(other).unwrap().bgp_prefix_id;
     let denied = FaultKind::Status {
         status: 403,
         body: Some(
@@ -127,7 +128,7 @@ async fn one_prefix_that_cloudflare_refuses_does_not_keep_the_others() {
         .set_fault(FaultSpec::new(Target::Rest, denied).method("PATCH").path(&refused));
     let daemon = house.start().await;
     let record = house.until_withdrawn().await;
-    assert_eq!(record.history[0].prefix, other);
+    assert_eq!(record.history[0].prefix, PREFIX);
     let record = house
         .until("the refusal is told", WITHDRAWN_WITHIN, |record| {
             record.messages_of("withdraw_refused").count() == 1
@@ -138,7 +139,7 @@ async fn one_prefix_that_cloudflare_refuses_does_not_keep_the_others() {
         1,
         "it is still wanted"
     );
-    assert!(house.site.is_advertised());
+    assert!(house.site.sim.prefix(other).unwrap().advertised);
     daemon.stop().await;
 }
 
