@@ -2,7 +2,7 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`bogon`] | addresses that never come from the public Internet, from IANA's registries |
+//! | [`mod@bogon`] | addresses that never come from the public Internet, from IANA's registries |
 //! | [`place`] | what is known about an address, out of records of either shape |
 //! | [`database`] | one database file in memory, read anew when it is replaced |
 //! | [`geoip`] | the city and the ASN database together |

@@ -31,7 +31,7 @@ async fn main() {
     for program in Program::ALL {
         let mut on_new = Vec::new();
         let mut on_existing = Vec::new();
-        let mut memory = 0;
+        let mut memory = [0; 3];
         for round in 0..ROUNDS {
             let site = Site::new(Pace::fast()).await;
             let mut first = site.spawn(program);
@@ -41,16 +41,16 @@ async fn main() {
             on_existing.push(second.ready().await);
             if round + 1 == ROUNDS {
                 tokio::time::sleep(IDLE).await;
-                memory = second.resident_kib();
+                memory = ["VmRSS", "RssAnon", "RssFile"].map(|name| second.memory_kib(name));
             }
             second.stop().await;
         }
         row(&format!("{}, new file", program.name()), on_new);
         row(&format!("{}, existing", program.name()), on_existing);
+        let [all, own, mapped] = memory.map(kib);
         println!(
-            "{:<32} {:>10.1} MiB resident after {} s idle",
+            "{:<32} {all:>10.1} MiB resident after {} s idle: {own:.1} its own, {mapped:.1} of the program file",
             "",
-            kib(memory),
             IDLE.as_secs()
         );
     }

@@ -174,18 +174,17 @@ impl RealService {
         &self.manager
     }
 
-    /// Resident memory in KiB, as the kernel counts it.
+    /// Resident memory in KiB by the kernel's name for it: `VmRSS` for all, of it `RssAnon` its own and `RssFile` mapped
+    /// from the program file, which other processes of the same file share.
     ///
     /// # Panics
     /// When the process is gone.
     #[must_use]
-    pub fn resident_kib(&self) -> u64 {
+    pub fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        line.trim_end_matches("kB").trim().parse().expect("a number")
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(of, _)| *of == name).expect("a value of that name");
+        value.trim_end_matches("kB").trim().parse().expect("a number")
     }
 }
 

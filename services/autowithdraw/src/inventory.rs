@@ -1,5 +1,5 @@
 //! Which prefixes there are and what their live BGP state is: discovery by list calls, one per
-//! parent prefix, those with advertised prefixes first (see [`turns`]).
+//! parent prefix, those with advertised prefixes first (see `turns`).
 //!
 //! What must hold: a prefix that is managed or was ever known never vanishes, it becomes unread; a
 //! reading is as old as the moment it was asked for; a refresh ends in time even when nobody answers.

@@ -1,7 +1,10 @@
 //! `test-alert` and `notifications test` through the real receiver, down to the simulated Telegram. The receiver is the
 //! real program, which `cargo build --workspace --bins` makes (`scripts/test` does it first).
 
+use std::fs;
+
 use testkit::Program;
+use testkit::site::WEBHOOK_SECRET;
 
 use crate::support::filters;
 use crate::world::{run, site};
@@ -33,7 +36,7 @@ async fn a_marked_alert_reaches_people_and_no_statistics() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broken_link_is_named() {
-    let mut site = site().await;
+    let site = site().await;
     let down = run(&site, &["test-alert"]);
     assert_eq!(down.code, 1, "{}", down.shown());
     assert!(
@@ -42,14 +45,49 @@ async fn the_broken_link_is_named() {
         down.shown()
     );
     let mut receiver = site.start(Program::Webhook).await;
-    site.set(
-        "/cloudflare/webhook_secret",
-        serde_json::json!("another-secret-than-the-running-one"),
+    // A command of another configuration, whose secret the running receiver does not know.
+    let other = site.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let settings = fs::read_to_string(site.config_dir().join("settings.json")).unwrap();
+    fs::write(
+        other.join("settings.json"),
+        settings.replace(WEBHOOK_SECRET, "another-secret-than-the-running-one"),
+    )
+    .unwrap();
+    fs::copy(
+        site.config_dir().join("prefix_mapping.json"),
+        other.join("prefix_mapping.json"),
+    )
+    .unwrap();
+    let wrong = run(
+        &site,
+        &["--config-dir", other.to_str().unwrap(), "test-alert", "--json"],
     );
-    // The receiver may follow a changed configuration; this command must then be right too.
-    let other = run(&site, &["test-alert", "--json"]);
-    if other.code != 0 {
-        assert_eq!(other.json()["error"]["code"], "webhook.refused", "{}", other.shown());
-    }
+    assert_eq!(
+        (wrong.code, wrong.json()["error"]["code"].clone()),
+        (1, "webhook.refused".into()),
+        "{}",
+        wrong.shown()
+    );
+    assert!(wrong.stderr.contains("HTTP 403"), "{}", wrong.shown());
+    // The receiver stores, but into another file than this command reads.
+    let settings = fs::read_to_string(site.config_dir().join("settings.json")).unwrap();
+    fs::write(
+        other.join("settings.json"),
+        settings.replace("magic_transit.db", "elsewhere.db"),
+    )
+    .unwrap();
+    let made = run(&site, &["--config-dir", other.to_str().unwrap(), "db", "migrate"]);
+    assert_eq!(made.code, 0, "{}", made.shown());
+    let lost = run(
+        &site,
+        &["--config-dir", other.to_str().unwrap(), "test-alert", "--json"],
+    );
+    assert_eq!(
+        lost.json()["error"]["code"],
+        "webhook.other_database",
+        "{}",
+        lost.shown()
+    );
     assert!(receiver.stop().await.success());
 }

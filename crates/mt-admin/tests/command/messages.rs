@@ -17,8 +17,17 @@ async fn fail_one(db: &db::Db) {
         owner: "cloudflare-webhook/1/2".into(),
         chat_id: "-1001234567890".into(),
         lease: Duration::from_secs(30),
-        pace: Pace::default(),
-        grouping: Grouping::default(),
+        pace: Pace {
+            per_window: 20,
+            reserve: 0,
+            window: Duration::from_secs(60),
+            gap: Duration::ZERO,
+        },
+        grouping: Grouping {
+            same_group: 100,
+            storm: 100,
+            most: 100,
+        },
     };
     db.write("test", move |tx| {
         let Claim::Send(row) = db::outbox::claim(tx, &terms, None, now)? else {
