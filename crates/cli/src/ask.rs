@@ -52,8 +52,9 @@ pub async fn text(out: Out, question: &str) -> Result<Option<String>, Trouble> {
 /// # Errors
 /// When the terminal cannot be set up, or the person pressed Ctrl-C.
 pub async fn password(out: Out, question: &str) -> Result<SecretString, Trouble> {
-    out.aside(&format!("{question} "));
-    let typed = on_a_thread(read_hidden).await;
+    let question = format!("{question} ");
+    // The echo is off before the question is seen: whoever answers it at once is not shown either.
+    let typed = on_a_thread(move || read_hidden(|| out.aside(&question))).await;
     out.aside("\n");
     typed
 }
@@ -120,13 +121,14 @@ impl Drop for Restore {
 
 /// Byte by byte, with the control keys handled here: a Ctrl-C that became a signal would end the process with the echo
 /// still off.
-fn read_hidden() -> Result<SecretString, Trouble> {
+fn read_hidden(ask: impl FnOnce()) -> Result<SecretString, Trouble> {
     let terminal = io::stdin();
     let before = tcgetattr(&terminal).map_err(|error| unreadable(&error.into()))?;
     let restore = Restore(before.clone());
     let mut hidden = before;
     hidden.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|error| unreadable(&error.into()))?;
+    ask();
     let typed = collect(terminal.lock());
     drop(restore);
     typed

@@ -116,21 +116,23 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 #[derive(Debug, Clone, Subcommand)]
 pub enum DbCommand {
     /// Path, size, schema, and how much is in it
-    #[command(after_help = "JSON: cloudflare-mt/db-status/1 {at, path, bytes, wal_bytes, schema, writable, counts{}}")]
+    #[command(
+        after_help = "JSON: cloudflare-mt/db-status/1 {at, path, bytes, wal_bytes, schema_version, writable, counts{}}"
+    )]
     Status,
     /// Read the whole file and look for damage; exit code 1 when there is any
     #[command(after_help = "JSON: cloudflare-mt/db-check/1 {at, path, sound, problems[]}")]
     Check,
     /// Copy the file as it is at this moment, and check the copy; nothing is overwritten
-    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema}")]
+    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema_version}")]
     Backup {
         /// Where to; must not exist
         file: PathBuf,
     },
     /// Run one statement that only reads
     #[command(after_help = "\
-Reads the live file safely, where an old system sqlite3 must not. Tables: the documented ones, and .schema by \
-'SELECT sql FROM sqlite_schema'.
+Reads the live file safely, which an old sqlite3 of the system might damage. \
+'SELECT sql FROM sqlite_schema' shows the tables.
 JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
     Query {
         /// The statement, or - to read it from standard input
@@ -140,7 +142,7 @@ JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
         limit: u32,
     },
     /// Create the file or bring it up to date, as every service does at its start
-    #[command(after_help = "JSON: cloudflare-mt/db-migrate/1 {at, path, before, schema}")]
+    #[command(after_help = "JSON: cloudflare-mt/db-migrate/1 {at, path, before, schema_version}")]
     Migrate,
 }
 

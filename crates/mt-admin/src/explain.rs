@@ -249,8 +249,12 @@ fn event_fields(event: &Event, delivery: Option<&Delivery>, now: Timestamp) -> V
             say(
                 "came again",
                 Some(format!(
-                    "{} times{last}; counted, not processed again",
-                    delivery.duplicates
+                    "{}{last}; counted, not processed again",
+                    words::counted(
+                        usize::try_from(delivery.duplicates).unwrap_or(usize::MAX),
+                        "time",
+                        "times"
+                    )
                 )),
             );
         }

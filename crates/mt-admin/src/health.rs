@@ -147,7 +147,7 @@ fn text(health: &Health, desk: &Desk) -> String {
                     .unwrap_or_else(|| "nobody at the moment".to_owned()),
             ),
             ("last delivery", ago(health.last_delivery_at)),
-            ("last message", format!("{} (sent)", ago(health.last_sent_at))),
+            ("last message", ago(health.last_sent_at)),
             (
                 "messages",
                 format!(

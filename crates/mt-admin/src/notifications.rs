@@ -123,7 +123,11 @@ pub fn why(row: &Notification) -> String {
     let reason = row.reason.as_deref().map(|reason| words::outside(reason, 200));
     match (row.state.as_str(), row.sent_at) {
         ("sent", Some(at)) => format!("sent {}", stamp(at)),
-        (_, _) => reason.unwrap_or_else(|| "-".to_owned()),
+        ("queued", _) => reason.map_or_else(
+            || "waits to be sent".to_owned(),
+            |reason| format!("waits to be sent: {reason}"),
+        ),
+        _ => reason.unwrap_or_else(|| "-".to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cf_sim::Outcome;
+use cf_sim::{FaultKind, FaultSpec, Outcome, RequestEntry, Target};
 use serde_json::json;
 use testkit::{Pace, Program, Site, stories, wait};
 
@@ -59,6 +59,7 @@ async fn every_service_dies_during_the_slice_and_the_slice_completes() {
         2,
         "advertised once by Cloudflare, withdrawn once by us"
     );
+    assert_eq!(site.changes_asked().len(), 1, "asked once");
     let record = site.until_told().await;
     assert_eq!(record.events_of("WITHDRAW").count(), 1);
     assert_eq!(record.messages_of("withdrawn").count(), 1);
@@ -124,6 +125,35 @@ async fn every_acknowledged_alert_survives_the_death_of_the_receiver() {
     }
     assert!(site.db().integrity_check_blocking().unwrap().is_empty());
     assert_eq!(receiver.stop().await.code(), Some(0));
+}
+
+/// A message is claimed for 60 s; then any service that lives may send it.
+const CLAIM_OVER: Duration = Duration::from_secs(90);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_sender_dies_is_sent_by_another_service() {
+    let site = Site::new(Pace::fast()).await;
+    let hang = FaultSpec::new(Target::Telegram, FaultKind::Hang);
+    site.sim.set_fault(hang);
+    let mut sender = site.start(Program::Webhook).await;
+    wait::until("its message is under way", Duration::from_secs(15), || {
+        let under_way = |request: &RequestEntry| request.surface == "telegram" && request.status.is_none();
+        site.sim.requests_since(0).iter().any(under_way).then_some(())
+    })
+    .await;
+    sender.kill();
+    site.sim.clear_faults();
+    let mut other = site.start(Program::AutoWithdraw).await;
+    site.until("both starts are told", CLAIM_OVER, |record| {
+        let told = record
+            .messages_of("service_started")
+            .filter(|notice| notice.state == "sent");
+        told.count() == 2
+    })
+    .await;
+    told_as_recorded(&site);
+    assert_eq!(site.sim.messages().len(), 2, "each once");
+    assert_eq!(other.stop().await.code(), Some(0));
 }
 
 fn acknowledged(site: &Site) -> usize {
