@@ -33,16 +33,18 @@ const OF_ALL_PROGRAMS: [&str; 5] = ["config_dir", "check_config", "print_config"
 /// The command with what all command lines have alike: version, and no log unless asked for, because a command says
 /// what happened in its own words.
 pub fn command<P: CommandFactory>() -> clap::Command {
-    P::command()
-        .version(daemon::args::version())
-        .mut_arg("log_level", |arg| arg.default_value("off"))
-        .mut_args(|arg| {
-            if OF_ALL_PROGRAMS.contains(&arg.get_id().as_str()) {
-                arg.help_heading("Options of all programs")
-            } else {
-                arg
-            }
-        })
+    alike(P::command()).mut_arg("log_level", |arg| arg.default_value("off"))
+}
+
+/// Version, and the arguments of all programs together at the end.
+pub fn alike(command: clap::Command) -> clap::Command {
+    command.version(daemon::args::version()).mut_args(|arg| {
+        if OF_ALL_PROGRAMS.contains(&arg.get_id().as_str()) {
+            arg.help_heading("Options of all programs")
+        } else {
+            arg
+        }
+    })
 }
 
 /// Reads the process's arguments. `Err` is the exit code after help, version or an error has been printed.

@@ -111,6 +111,9 @@ impl DecideLoop {
             if let Standing::StandBy { owner } = &standing {
                 self.health.ok(format!("standing by for {owner}"));
                 self.frame.status(format!("standing by: {owner} is the actor"));
+                // It works again; whether cycles do is for the actor to say.
+                let now = self.frame.clock().now();
+                memory.cycles.observe(&self.db, None, self.blind_after, now).await;
                 continue;
             }
             if self.monotonic() >= memory.next_cycle {

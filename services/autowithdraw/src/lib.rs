@@ -17,9 +17,11 @@
 //! | [`feeds`] | what fails as a whole is told |
 //! | [`identity`] | a database that wakes up on another host starts paused |
 //! | [`status`] | what it says about itself |
+//! | [`commands`] | the commands beside the daemon: status, check, explain |
 
 pub mod actor;
 pub mod changes;
+pub mod commands;
 pub mod commit;
 pub mod cycle;
 pub mod decide_loop;

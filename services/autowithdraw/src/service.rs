@@ -158,7 +158,7 @@ fn start_lines(settings: &Settings, mode: Mode, home: &Home, holds: &[Hold]) -> 
 
 /// Rule 7's 10 minutes; a demonstration that runs in fast motion shortens them with everything
 /// else. Below 5 minutes of calm a configuration is only for tests, and is called so at the start.
-fn hold_end_notice(calm_period: Duration) -> Duration {
+pub(crate) fn hold_end_notice(calm_period: Duration) -> Duration {
     Limits::default().hold_end_notice.min(calm_period * 2)
 }
 

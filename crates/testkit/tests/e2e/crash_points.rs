@@ -1,7 +1,7 @@
 //! `kill -9` of the automation at the points where an act could be lost or done twice, then a restart.
 //!
 //! The simulator holds an answer back, which stops the process exactly there. A successor waits until the lease of the
-//! dead one has stood still for 20 s, and until its claim on the intent (60 s) is over, so these take about a minute.
+//! dead one has stood still for 20 s, and until its claim on the intent (25 s) is over, so these take half a minute.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const ONE_PREFIX: &str = "/bgp/prefixes/[^/]+$";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Until the claim of the dead one is over, and the rest of the work.
-const TAKEN_OVER: Duration = Duration::from_secs(100);
+const TAKEN_OVER: Duration = Duration::from_secs(70);
 
 /// A calm prefix, a receiver, and an automation that is about to withdraw.
 async fn about_to_withdraw(fault: FaultSpec) -> (Site, RealService, RealService) {
