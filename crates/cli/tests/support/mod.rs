@@ -217,6 +217,7 @@ fn pause() {
 /// What differs from run to run, made alike: `insta` filters.
 pub(crate) fn filters() -> Vec<(&'static str, &'static str)> {
     vec![
+        (r", after \d+ s", ", after [few] s"),
         (r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+", "[actor]"),
         (r#""\d{4}-\d\d-\d\dT[0-9:.]+Z""#, r#""[instant]""#),
         (r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d( UTC)?", "[stamp]"),
