@@ -62,11 +62,12 @@ async fn found_marked_as_sending_it_is_read_and_not_sent_again() {
         // The state a crash between the mark and the answer leaves behind.
         world
             .write(move |tx| {
-                db::intents::claim(tx, id, "dead/1", Duration::from_millis(1), now())
+                let died_at = now();
+                db::intents::claim(tx, id, "dead/1", Duration::from_millis(1), died_at)
                     .unwrap()
                     .unwrap();
                 let step = (IntentState::Planned, IntentState::Sending);
-                db::intents::transition(tx, id, "dead/1", step, &db::intents::Change::default(), now()).unwrap();
+                db::intents::transition(tx, id, "dead/1", step, &db::intents::Change::default(), died_at).unwrap();
             })
             .await;
         if sent {
