@@ -4,16 +4,15 @@
 //! twice here, because every further request needs its place in the chat's pace.
 
 pub mod classify;
+mod wire;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use teloxide::Bot;
-use teloxide::payloads::SendMessageSetters;
-use teloxide::requests::Requester;
+use secrecy::SecretString;
+use teloxide::payloads::{SendMessage, SendMessageSetters};
 use teloxide::types::{
     ChatId as BotChatId, LinkPreviewOptions, MessageId, ParseMode, Recipient, ReplyParameters, ThreadId,
 };
@@ -101,7 +100,7 @@ pub struct TelegramSender {
     address: reqwest::Url,
     secret: Secret,
     make_client: MakeClient,
-    bot: OnceLock<Bot>,
+    client: OnceLock<reqwest::Client>,
 }
 
 /// Without the token and the address: the one is a secret, and the other may hold one.
@@ -154,7 +153,7 @@ impl TelegramSender {
             address,
             secret,
             make_client: Box::new(make_client),
-            bot: OnceLock::new(),
+            client: OnceLock::new(),
         })
     }
 
@@ -175,8 +174,8 @@ impl TelegramSender {
 
     /// Makes one request and says what came of it.
     pub async fn send(&self, text: String, html: bool, target: &Target) -> Delivery {
-        let bot = match self.bot() {
-            Ok(bot) => bot,
+        let client = match self.client() {
+            Ok(client) => client,
             Err(reason) => {
                 return Delivery::Transient {
                     words: self.secret.redact(&reason),
@@ -188,15 +187,13 @@ impl TelegramSender {
             (None, ChatId::Number(number)) => Recipient::Id(BotChatId(*number)),
             (None, ChatId::Name(name)) => Recipient::ChannelUsername(name.clone()),
         };
-        let mut request = bot
-            .send_message(recipient, text)
-            .link_preview_options(LinkPreviewOptions {
-                is_disabled: true,
-                url: None,
-                prefer_small_media: false,
-                prefer_large_media: false,
-                show_above_text: false,
-            });
+        let mut request = SendMessage::new(recipient, text).link_preview_options(LinkPreviewOptions {
+            is_disabled: true,
+            url: None,
+            prefer_small_media: false,
+            prefer_large_media: false,
+            show_above_text: false,
+        });
         if html {
             request = request.parse_mode(ParseMode::Html);
         }
@@ -209,11 +206,10 @@ impl TelegramSender {
         if let Some(id) = target.reply_to.and_then(|id| i32::try_from(id).ok()) {
             request = request.reply_parameters(ReplyParameters::new(MessageId(id)).allow_sending_without_reply());
         }
-        match tokio::time::timeout(self.config.deadline, request).await {
-            Ok(Ok(message)) => Delivery::Sent {
-                message_id: Some(i64::from(message.id.0)),
-            },
-            Ok(Err(error)) => classify(&error, html, &self.secret),
+        let call = wire::call(client, &self.address, &self.config.bot_token, &request);
+        match tokio::time::timeout(self.config.deadline, call).await {
+            Ok(Ok(answer)) => classify(&answer, html, &self.secret),
+            Ok(Err(error)) => classify::without_answer(&error, &self.secret),
             Err(_) => Delivery::Transient {
                 words: format!(
                     "no answer within {}; it may have arrived",
@@ -223,13 +219,12 @@ impl TelegramSender {
         }
     }
 
-    fn bot(&self) -> Result<&Bot, String> {
-        if let Some(bot) = self.bot.get() {
-            return Ok(bot);
+    fn client(&self) -> Result<&reqwest::Client, String> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
         }
         let client = (self.make_client)()?;
-        let bot = Bot::with_client(self.config.bot_token.expose_secret(), client).set_api_url(self.address.clone());
-        Ok(self.bot.get_or_init(|| bot))
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

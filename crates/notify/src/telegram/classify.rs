@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use teloxide::{ApiError, RequestError};
 
+use super::wire::WireError;
 use crate::words::Words;
 
 /// Longest text kept of an error.
@@ -105,17 +105,18 @@ impl Secret {
     }
 }
 
-/// Reads an error. `html` says in which form the message was sent.
-pub(super) fn classify(error: &RequestError, html: bool, secret: &Secret) -> Delivery {
+/// A call that brought no answer.
+pub(super) fn without_answer(error: &WireError, secret: &Secret) -> Delivery {
     match error {
-        RequestError::Api(ApiError::Unknown(text) | ApiError::CantParseEntities(text)) => of_text(text, html, secret),
-        RequestError::Api(known) => of_text(&known.to_string(), html, secret),
-        RequestError::MigrateToChatId(id) => Delivery::MigrateTo { chat_id: id.0 },
-        RequestError::RetryAfter(seconds) => wait(u64::from(seconds.seconds())),
-        RequestError::Network(error) => network(error, secret),
-        RequestError::InvalidJson { raw, .. } => of_body(raw, html, secret),
-        RequestError::Io(error) => Delivery::Transient {
-            words: secret.redact(&error.to_string()),
+        WireError::Http(error) => network(error, secret),
+        WireError::Payload(error) => Delivery::Permanent {
+            words: secret.redact(&format!("the message cannot be written as JSON: {error}")),
+        },
+        WireError::Address => Delivery::Transient {
+            words: "the address of the API takes no method".into(),
+        },
+        WireError::TooLong => Delivery::Transient {
+            words: "the answer is too long to be Telegram's; the message may have arrived".into(),
         },
     }
 }
@@ -126,8 +127,8 @@ fn wait(seconds: u64) -> Delivery {
     }
 }
 
-/// An answer that the library could not read: a proxy's page, or a shape newer than the library.
-fn of_body(raw: &str, html: bool, secret: &Secret) -> Delivery {
+/// Reads an answer, which may be a proxy's page. `html` says in which form the message was sent.
+pub(super) fn classify(raw: &str, html: bool, secret: &Secret) -> Delivery {
     let Ok(body) = serde_json::from_str::<Value>(raw) else {
         let head: String = raw.chars().take(80).collect();
         return Delivery::Transient {
@@ -287,23 +288,8 @@ mod tests {
         Secret::new(&SecretString::from(TOKEN))
     }
 
-    /// As the library hands an answer over.
     fn answer(body: &str, html: bool) -> Delivery {
-        #[derive(serde::Deserialize)]
-        struct Failed {
-            description: Option<ApiError>,
-        }
-        let source = || serde_json::from_str::<bool>("x").unwrap_err();
-        let error = match serde_json::from_str::<Failed>(body) {
-            Ok(Failed {
-                description: Some(error),
-            }) if !body.contains("parameters") => RequestError::Api(error),
-            _ => RequestError::InvalidJson {
-                source: std::sync::Arc::new(source()),
-                raw: body.into(),
-            },
-        };
-        classify(&error, html, &secret())
+        classify(body, html, &secret())
     }
 
     fn class(delivery: &Delivery) -> &'static str {
@@ -416,9 +402,8 @@ mod tests {
         for body in ["<html>502</html>", "", "[]", "{\"ok\":1}", "{\"ok\":false}"] {
             assert_eq!(class(&answer(body, true)), "transient", "{body}");
         }
-        let error = RequestError::RetryAfter(teloxide::types::Seconds::from_seconds(0));
         assert_eq!(
-            classify(&error, true, &secret()),
+            answer(r#"{"ok":false,"description":"x","parameters":{"retry_after":0}}"#, true),
             Delivery::RetryAfter {
                 wait: Duration::from_secs(1)
             }
