@@ -5,8 +5,10 @@
 //! | [`parts`] | the database, the HTTP transport and the Cloudflare client from settings |
 //! | [`life`] | heartbeat, vigil over the others, integrity check after the start, orderly end |
 //! | [`vigil`] | a service's own beat, and the silence of the others |
+//! | [`intake`] | one notification of Cloudflare to one transaction, whether it was received or recovered |
 //! | [`outbox`] | the loop with which every service drains the outbox |
 
+pub mod intake;
 pub mod life;
 pub mod outbox;
 pub mod parts;

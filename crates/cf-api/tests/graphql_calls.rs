@@ -25,6 +25,7 @@ fn now() -> Timestamp {
 fn request(now: Timestamp) -> TrafficRequest {
     TrafficRequest {
         from: floor_to(minus(now, 10 * MINUTE), MINUTE),
+        recent_from: floor_to(minus(now, 3 * MINUTE), MINUTE),
         to: floor_to(minus(now, MINUTE), MINUTE),
         resolution: Resolution::Minute,
         limit: 100,
@@ -127,6 +128,36 @@ async fn rows_come_back_grouped_by_bucket_and_subnet() {
         starts.sort();
         let expected = buckets.map(|second| plus(minute, Duration::from_secs(second)));
         assert_eq!(starts, expected, "{resolution:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_passed_lately_is_told_apart_from_what_passed_before() {
+    let sim = sim().await;
+    let client = client_of(&sim);
+    let now = now();
+    let request = request(now);
+    put(&sim, RowSpec::passed("203.0.113.1", 10_000, 70_000), request.from);
+    put(
+        &sim,
+        RowSpec::passed("198.51.100.1", 20_000, 90_000),
+        request.recent_from,
+    );
+    put(&sim, RowSpec::dropped("192.0.2.1", 20_000, 90_000), request.recent_from);
+    for resolution in [Resolution::Minute, Resolution::TenSeconds, Resolution::Second] {
+        let answer = client
+            .traffic(TrafficRequest { resolution, ..request }, now)
+            .await
+            .unwrap();
+        let subnets = |rows: &[domain::evidence::PassedRow]| -> Vec<String> {
+            rows.iter().map(|row| row.subnet.to_string()).collect()
+        };
+        assert_eq!(
+            subnets(&answer.window.passed),
+            ["198.51.100.0/24", "203.0.113.0/24"],
+            "{resolution:?}"
+        );
+        assert_eq!(subnets(&answer.recent), ["198.51.100.0/24"], "{resolution:?}");
     }
 }
 

@@ -341,7 +341,7 @@ fn bodies_that_are_not_json() {
 
 #[test]
 fn history_items_read_like_deliveries() {
-    let item = |body: Value| cf_api::rest::history::HistoryItem {
+    let item = |body: Value, body_text: Option<String>| cf_api::rest::history::HistoryItem {
         id: "h1".into(),
         sent_at: received(),
         alert_type: Some("fbm_volumetric_attack".into()),
@@ -351,23 +351,45 @@ fn history_items_read_like_deliveries() {
         mechanism_type: Some("webhook".into()),
         mechanism: None,
         body,
+        body_text,
     };
     for body in [
         json!({"data": {"rule_name": "r"}, "metadata": {"x": 1}}),
         json!({"rule_name": "r"}),
     ] {
-        let read = from_history(&item(body));
-        let alert = to_alert(&Decoded::Notification(Box::new(read)), received());
+        let (bytes, dated) = from_history(&item(body, None));
+        assert!(!dated, "the time of dispatch stands in");
+        let alert = to_alert(&decode(&bytes), received());
         assert_eq!(alert.kind, AlertKind::MonitoringVolumetric);
         assert_eq!(alert.rule_name.as_deref(), Some("r"));
-        assert_eq!(alert.sent_at, Some(received()));
+        assert_eq!(alert.sent_at.unwrap().as_second(), received().as_second());
         assert_eq!(alert.policy_id.as_deref(), Some("749b911ea5d04344a58e45edd099b328"));
+        assert_eq!(alert.policy_name.as_deref(), Some("policy"));
     }
-    let prose = from_history(&item(json!("An attack")));
-    assert_eq!(prose.text.as_deref(), Some("An attack"));
-    let full = from_history(&item(l4()));
+    for body in [json!("An attack"), Value::Null, json!([1]), json!({"data": null})] {
+        let text = body.as_str().map(str::to_owned);
+        let (bytes, _) = from_history(&item(body, text.clone()));
+        let Decoded::Notification(read) = decode(&bytes) else {
+            panic!("it is JSON");
+        };
+        assert_eq!(read.alert_type.as_deref(), Some("fbm_volumetric_attack"));
+        assert!(text.is_none() || read.text == text, "{:?}", read.text);
+    }
+    let (bytes, dated) = from_history(&item(l4(), None));
+    assert!(dated);
+    let Decoded::Notification(full) = decode(&bytes) else {
+        panic!("it is JSON");
+    };
     assert_eq!(full.event, Some(EventWord::Start));
     assert_eq!(full.alert_type.as_deref(), Some("advanced_ddos_attack_l4_alert"));
+    assert_eq!(
+        full.policy_name.as_deref(),
+        Some("L4 policy"),
+        "the body's own words come first"
+    );
+    // A whole body stays as it was sent, to the byte: its hash is then the delivery's.
+    let odd = format!(" {} ", l4());
+    assert_eq!(from_history(&item(l4(), Some(odd.clone()))), (odd.into_bytes(), true));
 }
 
 /// Arbitrary JSON, biased towards the keys that are read.

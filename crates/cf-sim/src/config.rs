@@ -60,6 +60,10 @@ pub struct SimConfig {
     pub quota_window: Duration,
     /// What `settings{node}` reports and what is enforced.
     pub node_limits: NodeLimits,
+    /// How the notification history gives `alert_body`.
+    pub history_body: HistoryBody,
+    /// Every alert is dispatched by mail as well: the history has an entry for each mechanism.
+    pub history_has_mail: bool,
     /// Telegram's flood control.
     pub telegram_limits: TelegramLimits,
 }
@@ -89,9 +93,26 @@ impl Default for SimConfig {
             graphql_quota: 300,
             quota_window: Duration::from_secs(300),
             node_limits: NodeLimits::default(),
+            history_body: HistoryBody::default(),
+            history_has_mail: false,
             telegram_limits: TelegramLimits::default(),
         }
     }
+}
+
+/// Forms of `alert_body`: documented as a text, shown in the documentation's example as an object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryBody {
+    /// The delivered body as text.
+    #[default]
+    Text,
+    /// The delivered body as an object.
+    Object,
+    /// Text and object in turn.
+    Alternating,
+    /// `{"data":{...},"metadata":{...}}` as in the example: nothing of the envelope.
+    Example,
 }
 
 /// An e-mail address and its global API key.

@@ -122,6 +122,14 @@ async fn answer(request: &Request, world: &Arc<World>) -> Result<Reply, Box<Repl
             Reply::json(200, &json!({"update_id": id}))
         }
         ("GET", ["deliveries"]) => Reply::serialize(&world.lock().deliveries),
+        ("POST", ["history"]) => {
+            let entry: Value = body(request)?;
+            if !entry.is_object() {
+                return Err(Box::new(problem(400, "an entry is an object")));
+            }
+            webhooks::add_to_history(&mut world.lock(), &entry);
+            done()
+        }
         ("POST", ["webhook"]) => webhook(body(request)?, world).await?,
         ("POST", ["webhook_target"]) => {
             let target: Target = body(request)?;

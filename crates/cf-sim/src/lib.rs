@@ -40,6 +40,7 @@
 //! | `GET telegram/messages` | [`SentMessage`] list with every edit. `POST telegram/update`: queues an update for getUpdates |
 //! | `GET deliveries` | [`Delivery`] list: every webhook sent, with its outcome |
 //! | `POST webhook` | `{"body":{...}}`, `{"raw":"any text"}` or `{"template":"l4_start","data":{...},"envelope":{...}}`; waits for the outcome |
+//! | `POST history` | an entry of the notification history as the API gives it; what is missing is filled in |
 //! | `POST webhook_target` | `{"url":"...","secret":"..."}`, or `{"url":null}` |
 //! | `POST prefixes/{cidr}` | [`PrefixChange`]: a change made by somebody else (`/` of the CIDR as is or as `%2F`) |
 //! | `POST traffic` | `{"rows":[RowSpec,...]}` |
@@ -76,8 +77,8 @@ mod world;
 
 pub use cli::run as run_cli;
 pub use config::{
-    BgpPrefixConfig, Cooldown, GlobalKey, NodeLimits, Permissions, PrefixConfig, SimConfig, TelegramLimits,
-    WebhookTarget,
+    BgpPrefixConfig, Cooldown, GlobalKey, HistoryBody, NodeLimits, Permissions, PrefixConfig, SimConfig,
+    TelegramLimits, WebhookTarget,
 };
 pub use faults::{FaultKind, FaultSpec, FaultStatus, Target};
 pub use prefixes::{PrefixChange, PrefixState, Propagation};

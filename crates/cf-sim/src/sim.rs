@@ -324,6 +324,12 @@ impl Sim {
         webhooks::send_raw(&self.world, body.to_owned()).await
     }
 
+    /// Adds an entry to the notification history, in the API's form. What it leaves out is as for an alert that was just
+    /// sent to the receiver; null is kept.
+    pub fn add_history(&self, entry: &Value) {
+        webhooks::add_to_history(&mut self.world.lock(), entry);
+    }
+
     /// A body by template name (see [`Sim::alert_templates`]) with fields of `data` and of the envelope replaced; null removes a field.
     ///
     /// # Errors

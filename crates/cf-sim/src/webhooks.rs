@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::config::HistoryBody;
 use crate::faults::{FaultKind, Target};
 use crate::rest::alerting_policy_id;
-use crate::world::{World, push_bounded};
+use crate::world::{State, World, push_bounded};
 
 /// Deliveries and history entries kept.
 const KEPT: usize = 5_000;
@@ -76,11 +77,39 @@ fn record_history(world: &World, body: &Value) {
         return;
     }
     let mut state = world.lock();
-    let entry = json!({
-        "id": state.dice.uuid(), "name": text(body, "name"), "description": "", "alert_type": kind, "alert_body": body.to_string(),
+    let as_text = match world.config.history_body {
+        HistoryBody::Text => true,
+        HistoryBody::Object | HistoryBody::Example => false,
+        HistoryBody::Alternating => state.history.len() % 2 == 0,
+    };
+    let alert_body = match world.config.history_body {
+        HistoryBody::Example => json!({"data": body["data"], "metadata": {"version": 1}}),
+        _ if as_text => json!(body.to_string()),
+        _ => body.clone(),
+    };
+    let entry = json!({"name": text(body, "name"), "alert_type": kind, "alert_body": alert_body});
+    add_to_history(&mut state, &entry);
+    if world.config.history_has_mail {
+        let by_mail = json!({"mechanism": "noc@example.net", "mechanism_type": "email"});
+        let mut entry = entry;
+        if let (Some(entry), Some(by_mail)) = (entry.as_object_mut(), by_mail.as_object()) {
+            entry.extend(by_mail.clone());
+        }
+        add_to_history(&mut state, &entry);
+    }
+}
+
+/// Adds an entry in the API's form; what it leaves out is as for an alert that was just sent to the receiver.
+pub(crate) fn add_to_history(state: &mut State, entry: &Value) {
+    let kind = text(entry, "alert_type");
+    let mut whole = json!({
+        "id": state.dice.uuid(), "name": format!("Policy {kind}"), "description": "", "alert_type": kind, "alert_body": "",
         "mechanism": "Receiver", "mechanism_type": "webhook", "policy_id": alerting_policy_id(&kind), "sent": Timestamp::now().to_string(),
     });
-    push_bounded(&mut state.history, entry, KEPT);
+    if let (Some(whole), Some(given)) = (whole.as_object_mut(), entry.as_object()) {
+        whole.extend(given.clone());
+    }
+    push_bounded(&mut state.history, whole, KEPT);
 }
 
 /// Sends any text and waits for the outcome.

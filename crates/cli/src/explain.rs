@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use settings::Settings;
 
+use crate::elsewhere::{self, Elsewhere, in_place};
 use crate::life::Service;
 use crate::picture::{self, Picture};
 use crate::report;
@@ -68,6 +69,8 @@ pub struct Explanation {
     pub at: Timestamp,
     /// The result.
     pub standing: Standing,
+    /// A change that no act of ours explains and that is still in place.
+    pub changed_elsewhere: Option<Elsewhere>,
     /// The daemon.
     pub daemon: Service,
     /// What the daemon's answer rests on.
@@ -108,7 +111,9 @@ pub async fn prefix(db: &Db, settings: &Settings, prefix: Prefix, now: Timestamp
         None => return Err(unknown_prefix(prefix, &found.picture)),
     };
     let standing = judge(&known, &found.picture.sight(&daemon, settings, now));
+    let changed = in_place(&found.picture.foreign, std::slice::from_ref(&standing), now);
     Ok(Explanation {
+        changed_elsewhere: changed.into_iter().next(),
         schema: "cloudflare-mt/explain-prefix/1",
         at: now,
         evidence: found
@@ -328,6 +333,10 @@ impl Explanation {
         let now = self.at;
         let heading = |words: &str| format!("\n{}\n", ink(Ink::Strong, words));
         let mut text = report::detail(&self.standing, &self.daemon, now, screen);
+        if let Some(change) = &self.changed_elsewhere {
+            text.push_str(&heading("Changed elsewhere"));
+            text.push_str(&elsewhere::lines(std::slice::from_ref(change), now));
+        }
         text.push_str(&heading("Evidence of the daemon's last answer"));
         if self.evidence.is_empty() {
             text.push_str("none: the daemon has not answered for it\n");

@@ -14,6 +14,8 @@
 //! | [`life`] | whether a service is there |
 //! | [`standing`] | one prefix judged: state, why, what comes next |
 //! | [`report`] | standings as a table and in detail |
+//! | [`cool_down`] | how soon after a change Cloudflare refused the next, as far as was seen |
+//! | [`elsewhere`] | changes that no act of ours explains, and how to take them back |
 //! | [`explain`] | the chain from evidence to next action |
 //!
 //! Nothing here acts or decides. Must hold: unknown is shown as unknown with its reason; text from outside cannot move
@@ -22,6 +24,8 @@
 pub mod actor;
 pub mod ask;
 pub mod command;
+pub mod cool_down;
+pub mod elsewhere;
 pub mod explain;
 pub mod frame;
 pub mod life;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db::decisions::Now;
+use db::events::{Event, ForeignChange};
 use db::heartbeats::Heartbeat;
 use db::intents::Intent;
 use db::inventory::Entry;
@@ -15,6 +16,8 @@ use jiff::Timestamp;
 
 use settings::Settings;
 
+use crate::cool_down::CoolDowns;
+use crate::elsewhere;
 use crate::life::{AUTOWITHDRAW, Service};
 use crate::standing::{Known, Reading, Sight, believed_for};
 
@@ -31,6 +34,10 @@ pub struct Picture {
     pub alerts: Vec<OpenAlert>,
     /// Open intents, oldest first.
     pub intents: Vec<Intent>,
+    /// Changes that no intent of ours explains, newest first.
+    pub foreign: Vec<(Event, ForeignChange)>,
+    /// What was learnt of Cloudflare's waiting times.
+    pub cool_downs: CoolDowns,
     /// The daemon's last sign of life.
     pub beat: Option<Heartbeat>,
 }
@@ -55,6 +62,8 @@ impl Picture {
             holds: db::holds::in_force(tx, now)?,
             alerts: db::ledger::open(tx, minus(now, veto))?,
             intents: db::intents::open(tx)?,
+            foreign: db::events::foreign_since(tx, minus(now, elsewhere::LOOKED_BACK), elsewhere::MOST)?,
+            cool_downs: CoolDowns::learn(tx)?,
             beat: db::heartbeats::of(tx, AUTOWITHDRAW)?,
         })
     }

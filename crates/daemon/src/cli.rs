@@ -86,17 +86,23 @@ where
     W: FnOnce(Interrupts) -> F,
     F: Future<Output = anyhow::Result<u8>> + Send + 'static,
 {
-    // Two workers: one may be busy with a prompt or a table while the other hears the signals.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start worker threads")?;
-    let outcome = runtime.block_on(async {
+    // Two threads: one may be busy with a table or with reading its input while the other hears the signals.
+    let working = runtime()?;
+    let watching = runtime()?;
+    let interrupts = Interrupts::default();
+    let mut work = working.spawn(work(interrupts.clone()));
+    let (finished, until_finished) = tokio::sync::oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("work".into())
+        .spawn(move || {
+            // An error is the other side's end, which is what is waited for.
+            let _ = working.block_on(until_finished);
+            working.shutdown_background();
+        })
+        .context("cannot start the working thread")?;
+    let outcome = watching.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot install signal handlers")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot install signal handlers")?;
-        let interrupts = Interrupts::default();
-        let mut work = tokio::spawn(work(interrupts.clone()));
         let code = tokio::select! {
             done = &mut work => return done.context("the command panicked")?,
             code = stop_signal(&mut interrupt, &mut terminate) => code,
@@ -117,8 +123,16 @@ where
         work.abort();
         Ok(code)
     });
-    runtime.shutdown_background();
+    drop(finished);
+    watching.shutdown_background();
     outcome
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 /// Waits for Ctrl-C or SIGTERM and returns the exit code that goes with it.

@@ -23,10 +23,8 @@ use crate::readiness::{self, Notifier};
 use crate::signals::Signals;
 use crate::supervise::supervise;
 
-/// Two are enough for waiting on sockets and timers, and the machine has other work.
-const WORKERS: usize = 2;
-
-/// Database work runs on blocking threads: the connection pool is smaller than this.
+/// Reads of the database, password checks, files, and name lookups, which may hang while a name server is away: threads are
+/// made when needed and end when idle.
 const MAX_BLOCKING: usize = 16;
 
 /// Idle blocking threads give their memory back after this.
@@ -143,16 +141,17 @@ where
     Ok(report)
 }
 
+/// One thread for all that waits on sockets and timers: what takes longer runs on blocking threads, the database writes on
+/// a thread of its own, and every further thread costs a stack and a heap of its own in memory.
 fn runtime() -> anyhow::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(MAX_BLOCKING)
         .thread_keep_alive(BLOCKING_IDLE)
         .thread_stack_size(STACK)
         .thread_name("worker")
         .enable_all()
         .build()
-        .context("cannot start worker threads")
+        .context("cannot start the runtime")
 }
 
 fn log_start(name: &str, args: &CommonArgs, config: &Loaded) {

@@ -29,8 +29,8 @@ pub use open::{Access, OpenError, OpenOptions};
 pub use query::{Cell, Rows};
 pub use store::Db;
 pub use tables::{
-    analytics, audit, budget, decisions, deliveries, events, heartbeats, history, holds, incidents, intents, inventory,
-    leases, ledger, outbox, preferences, sessions, trace, users,
+    alert_history, analytics, audit, budget, decisions, deliveries, events, heartbeats, history, holds, incidents,
+    intents, inventory, leases, ledger, outbox, preferences, sessions, trace, users,
 };
 pub use tx::{ReadTx, WriteTx};
 pub use writer::{CloseReport, WriterStats};

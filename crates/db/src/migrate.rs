@@ -15,13 +15,16 @@ use crate::error::{Cause, DbError};
 pub(crate) use adopt::is_predecessor_table;
 
 /// The schema version that this program works with: the number of [`steps`].
-pub(crate) const LATEST: i64 = 2;
+pub(crate) const LATEST: i64 = 5;
 
 fn steps() -> Vec<M<'static>> {
     vec![
         // 0001_predecessor_tables.sql, with the rows of a file that the predecessor left.
         M::up_with_hook("", adopt::adopt),
         M::up(include_str!("../migrations/0002_own_tables.sql")),
+        M::up(include_str!("../migrations/0003_alert_history.sql")),
+        M::up(include_str!("../migrations/0004_outbox_turns_and_copies.sql")),
+        M::up(include_str!("../migrations/0005_analytics_of_incident.sql")),
     ]
 }
 

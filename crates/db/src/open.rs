@@ -54,7 +54,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             access: Access::ReadWrite,
-            readers: 3,
+            readers: 2,
             queue: 4096,
             write_limit: connection::BUSY_LIMIT,
             answer_limit: connection::BUSY_LIMIT + Duration::from_secs(10),

@@ -287,6 +287,11 @@ pub struct Affected {
 }
 
 impl Alert {
+    /// Whether the alert itself names networks; only when it does not, its rule's are asked for.
+    pub fn names_networks(&self) -> bool {
+        !self.targets.is_empty() || self.advertise.iter().any(|result| result.prefix.is_some())
+    }
+
     /// Addresses of our network the alert is about: each target to its longest match among
     /// `inventory`; a threshold rule names no target, so its prefixes come from `rule_prefixes`
     /// (the rule's networks by rule name, from the cached rule list), all of them.
@@ -294,7 +299,7 @@ impl Alert {
         let mut named: Vec<Prefix> = self.targets.clone();
         named.extend(self.advertise.iter().filter_map(|result| result.prefix));
         let mut unresolved = self.advertise.iter().any(|result| result.prefix.is_none());
-        if named.is_empty() {
+        if !self.names_networks() {
             match rule_prefixes {
                 Some(networks) if !networks.is_empty() => named.extend_from_slice(networks),
                 _ => unresolved = true,
@@ -317,6 +322,11 @@ impl Alert {
     /// (a sender's clock that runs ahead must not move anything into the future).
     pub fn at(&self) -> Timestamp {
         self.sent_at.unwrap_or(self.received_at).min(self.received_at)
+    }
+
+    /// A detail by its key, as text.
+    pub fn detail(&self, key: &str) -> Option<&str> {
+        self.details.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
     }
 
     /// First target address that is a single host, for the record.

@@ -1,10 +1,13 @@
 //! Holds and pauses: a person's word against automation. It always wins (rule 7).
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::HoldId;
 use crate::prefix::Prefix;
+use crate::time::plus;
 
 /// A hold on one prefix, or a pause of all automation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,21 @@ pub fn in_force(holds: &[Hold], prefix: Prefix, now: Timestamp) -> Option<&Hold>
         .max_by_key(|hold| hold.until.unwrap_or(Timestamp::MAX))
 }
 
+/// When automation may act again after a hold that ends by itself (rule 7): its end is announced
+/// `notice` before anything may follow. One that was set for less than that, or that ran out while
+/// nobody was there to announce it, goes on until it has been announced for that long. `None` when
+/// it binds no more.
+pub fn binds_until(
+    until: Timestamp,
+    announced_at: Option<Timestamp>,
+    notice: Duration,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let announced = announced_at.unwrap_or(now).min(now);
+    let ends = until.max(plus(announced, notice));
+    (ends > now).then_some(ends)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +85,20 @@ mod tests {
         assert_eq!(in_force(&holds, prefix, now), Some(&holds[1]));
         assert_eq!(in_force(&holds[2..], prefix, Timestamp::from_second(50).unwrap()), None);
         assert_eq!(in_force(&holds[..1], "198.51.100.0/24".parse().unwrap(), now), None);
+    }
+
+    #[test]
+    fn no_hold_ends_before_its_end_was_announced_for_long_enough() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let notice = Duration::from_secs(600);
+        let ends = |announced: Option<i64>, now| binds_until(at(1_000), announced.map(at), notice, at(now));
+        assert_eq!(ends(Some(400), 999), Some(at(1_000)));
+        assert_eq!(ends(Some(400), 1_000), None);
+        // Nobody was there to announce it: from now on it takes as long as if somebody had been.
+        assert_eq!(ends(None, 5_000), Some(at(5_600)));
+        assert_eq!(ends(Some(5_000), 5_599), Some(at(5_600)));
+        assert_eq!(ends(Some(5_000), 5_600), None);
+        // An announcement from the future was made before a clock was set back.
+        assert_eq!(ends(Some(9_000), 2_000), Some(at(2_600)));
     }
 }

@@ -12,9 +12,18 @@
 //! Only `planned` may be cancelled. From `sending` on, the outside world decides, and the truth
 //! is what a re-read shows.
 
+mod limits;
+mod steps;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use limits::Limits;
+pub use steps::{
+    BeforeMark, DEAD_AFTER, Entry, Facts, Gate, Watch, before_mark, gives_up, is_too_late, last_check,
+    may_assert_again, may_begin, pause, shows, withdrawal_may_arrive,
+};
 
 /// What the intent wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -14,10 +14,13 @@
 //! | [`evidence`] | what was read about a prefix in one cycle, or why it was not |
 //! | [`calm`] | traffic rows to "attack, calm or unknown", in data time |
 //! | [`decision`] | state + evidence + policy + now to verdict, next state and effects |
+//! | [`recording`] | a cycle's inputs as a line, and the same decision from it |
+//! | [`what_if`] | what another policy would have done in a recording |
 //! | [`brakes`] | rule 8: flapping, hourly limit, mass calm after blindness |
 //! | [`intent`] | the journal of acts: kinds, states and allowed transitions |
 //! | [`hold`] | holds and pauses set by people |
 //! | [`alert`] | one notification of Cloudflare in normal form |
+//! | [`urgency`] | how urgent a notification is, by type and content |
 //! | [`incident`] | which alerts and acts belong to one attack |
 //! | [`notice`] | kinds of messages to people, their priority and grouping |
 
@@ -34,5 +37,8 @@ pub mod incident;
 pub mod intent;
 pub mod notice;
 pub mod prefix;
+pub mod recording;
 pub mod time;
 pub mod units;
+pub mod urgency;
+pub mod what_if;

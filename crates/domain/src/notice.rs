@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertKind, Phase};
+use crate::alert::{Alert, AlertKind};
 use crate::bgp::BgpState;
 use crate::calm::WindowSum;
 use crate::ids::{EventId, IncidentId};
@@ -186,6 +186,15 @@ pub enum Facts {
         /// Now.
         after: BgpState,
     },
+    /// Many changes at once that no intent of ours explains: one event at the provider.
+    ProviderEvent {
+        /// Withdrawn.
+        withdrawn: Vec<Prefix>,
+        /// Advertised.
+        advertised: Vec<Prefix>,
+        /// Changed otherwise: lock, prepend, binding.
+        changed: Vec<Prefix>,
+    },
     /// An attack shortly after our own withdrawal.
     Reattack {
         /// The prefix.
@@ -319,6 +328,7 @@ impl Facts {
             Self::LimitReached { .. } => "limit_reached",
             Self::MassCalm { .. } => "mass_calm",
             Self::ForeignChange { .. } => "foreign_change",
+            Self::ProviderEvent { .. } => "provider_event",
             Self::Reattack { .. } => "reattack",
             Self::HoldEnding { .. } => "hold_ending",
             Self::ServiceStarted { .. } => "service_started",
@@ -350,6 +360,7 @@ impl Facts {
             | Self::ActUnresolved { .. }
             | Self::AutomationBlind { .. }
             | Self::ForeignChange { .. }
+            | Self::ProviderEvent { .. }
             | Self::Reattack { .. }
             | Self::ServiceSilent { .. }
             | Self::FeedBlind { .. } => Priority::Critical,
@@ -360,32 +371,9 @@ impl Facts {
     }
 }
 
-/// Priority of an alert by kind and content; source: the priorities operators are used to.
+/// Priority of an alert by kind and content.
 pub fn alert_priority(alert: &Alert) -> Priority {
-    match &alert.kind {
-        AlertKind::BgpHijack => Priority::Critical,
-        AlertKind::AutoAdvertisement => {
-            if alert.advertise.iter().any(|result| result.status.needs_a_person()) {
-                Priority::Critical
-            } else if alert.advertise.is_empty() || alert.advertise.iter().any(|result| !result.status.is_advertised())
-            {
-                Priority::High
-            } else {
-                Priority::Info
-            }
-        }
-        AlertKind::MonitoringVolumetric | AlertKind::HealthCheck => Priority::Medium,
-        kind if kind.is_attack() => {
-            if alert.phase == Phase::End {
-                Priority::Medium
-            } else {
-                Priority::High
-            }
-        }
-        AlertKind::TunnelHealth => Priority::High,
-        AlertKind::Verification | AlertKind::Maintenance => Priority::Info,
-        _ => Priority::Medium,
-    }
+    crate::urgency::of_alert(alert)
 }
 
 /// A notice on its way into the outbox.

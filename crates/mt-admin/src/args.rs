@@ -25,6 +25,7 @@ use crate::demo;
         "  cloudflare-mt test-alert\n",
         "  cloudflare-mt db backup /var/backups/mt-$(date +%F).db\n",
         "  cloudflare-mt db query 'SELECT id, prefix, withdrawn_at FROM withdrawal_history ORDER BY id DESC LIMIT 5'\n",
+        "  cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl --policy other.json\n",
         "  cloudflare-mt user add ana --role operator\n",
         "\n",
         "Exit codes: 0 done (also when the reader closes the pipe), 1 failed or not healthy, 2 wrong arguments, ",
@@ -82,6 +83,17 @@ JSON: cloudflare-mt/test-alert/1 {at, url, delivery, event, notification, state,
     /// Messages raised by people and scripts
     #[command(subcommand)]
     Notice(NoticeCommand),
+    /// Decide a recording of the withdraw daemon again, and show what another policy would have done
+    #[command(after_help = "\
+The daemon records when autowithdraw.record_inputs is on, in the folder recordings beside the database. Exit code 1 when \
+a decision is not what was recorded, or a line cannot be read. Figures of another policy: time advertised, automatic \
+withdrawals, and time withdrawn while the recording shows an attack.
+JSON: cloudflare-mt/replay/1 {from, to, cycles, decisions, unreadable_lines, different, differences[], transcript[], \
+recorded_policy{total{}, prefixes[], withdrawals[]}, other_policy{}}")]
+    Replay(ReplayArgs),
+    /// Take over what the predecessor left: webhooks
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Tell what happens on a demonstration site, and compare what was sent with what was recorded
     Demo(demo::Arguments),
     /// For packaging.
@@ -316,6 +328,35 @@ pub struct TestAlertArgs {
     /// How long to wait until people are told
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = domain::duration::parse)]
     pub timeout: Duration,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// Recordings, oldest first; - reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Another policy: a file with some of the keys of autowithdraw, or a whole settings.json
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// What is taken over.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImportCommand {
+    /// The notifications that the predecessor kept as files (logs/webhooks/webhook_*.json)
+    #[command(after_help = "\
+They are recorded with their own time, and nobody is told of them. What is stored already is found again, so the import \
+may be repeated. A file that does not say when it was sent counts from its name, which is in this host's time.
+Exit code 1 when a file cannot be read; all others are taken all the same.
+JSON: cloudflare-mt/import-webhooks/1 {at, directory, dry_run, taken, there, odd, files[]}")]
+    Webhooks {
+        /// The folder
+        dir: PathBuf,
+        /// Only say what would be taken
+        #[arg(long, short = 'n')]
+        dry_run: bool,
+    },
 }
 
 /// About raised messages.

@@ -7,7 +7,7 @@ use cli::{Ink, Table, Trouble, ink};
 use daemon::exit;
 use db::events::Event;
 use db::incidents::{Incident, Line};
-use db::outbox::{Attempt, Channel, Notification};
+use db::outbox::{Attempt, Channel, Copy, Notification};
 use db::trace::Delivery;
 use db::{DbError, ReadTx};
 use domain::ids::{EventId, IncidentId};
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::args::Subject;
 use crate::desk::Desk;
-use crate::notifications::{channel_trouble, chat_of, why};
+use crate::notifications::{channel_trouble, chat_of, copy_words, why};
 
 /// Lines of a timeline that are shown.
 const MOST_LINES: u32 = 200;
@@ -48,6 +48,8 @@ async fn of_prefix(desk: &Desk, prefix: Prefix) -> Result<u8, Trouble> {
 struct NoticeView {
     notification: Notification,
     why: String,
+    /// What became of it at other channels.
+    copies: Vec<Copy>,
     attempts: Vec<Attempt>,
 }
 
@@ -115,6 +117,7 @@ fn find(tx: &ReadTx<'_>, id: EventId, chat: Option<&str>, now: Timestamp) -> Res
         notices.push(NoticeView {
             why: why(&notification),
             attempts: db::outbox::attempts(tx, notification.id, MOST_LINES)?,
+            copies: db::outbox::copies(tx, notification.id)?,
             notification,
         });
     }
@@ -170,6 +173,10 @@ fn text(explained: &Explained, desk: &Desk) -> String {
     }
     text.push_str(&table.render(screen));
     for notice in &explained.notices {
+        for copy in &notice.copies {
+            let (channel, fate) = copy_words(copy);
+            text.push_str(&format!("message {} by {channel}: {fate}\n", notice.notification.id));
+        }
         if !notice.attempts.is_empty() {
             text.push_str(&format!("tries of message {}:\n", notice.notification.id));
             text.push_str(&crate::notifications::attempts_table(&notice.attempts, desk));

@@ -11,6 +11,8 @@
 //! | [`explain`] | what happened at an event, who was told, and why |
 //! | [`test_alert`] | a marked notification through the real receiver |
 //! | [`notice`] | a message raised by a person or a script |
+//! | [`import`] | notifications that the predecessor kept as files |
+//! | [`replay`] | a recording of the withdraw daemon, decided again |
 //! | [`demo`] | the narrator of `scripts/demo` |
 //!
 //! Nothing here changes BGP.
@@ -21,9 +23,11 @@ pub mod demo;
 pub mod desk;
 pub mod explain;
 pub mod health;
+pub mod import;
 pub mod notice;
 pub mod notifications;
 pub mod password;
+pub mod replay;
 pub mod test_alert;
 pub mod users;
 
@@ -47,6 +51,10 @@ pub fn run(arguments: Cli) -> ExitCode {
     let command = match arguments.command {
         Some(Command::Generate(generate)) => {
             return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
+        }
+        // An incident is looked into anywhere, with or without a configuration.
+        Some(Command::Replay(asked)) => {
+            return ExitCode::from(cli::frame::conclude(PROGRAM, out, replay::run(out, &asked)));
         }
         None if !asked => return cli::command::nothing_asked::<Cli>(),
         command => command,
@@ -72,9 +80,11 @@ pub fn run(arguments: Cli) -> ExitCode {
             Command::Explain { what } => explain::run(&desk, what).await,
             Command::TestAlert(asked) => test_alert::run(&desk, asked).await,
             Command::Notice(command) => notice::run(&desk, command).await,
+            Command::Import(command) => import::run(&desk, command).await,
             Command::Demo(options) => demo::run(options, desk.settings)
                 .await
                 .map_err(|error| Trouble::internal(&error)),
+            Command::Replay(asked) => replay::run(out, &asked),
             Command::Generate(generate) => generate.run::<Cli>(),
         }
     })

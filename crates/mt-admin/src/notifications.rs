@@ -6,7 +6,7 @@ use cli::words::{self, age, clock, stamp};
 use cli::{Ink, Table, Trouble, ink};
 use daemon::exit;
 use db::Db;
-use db::outbox::{Attempt, Channel, Depth, Notification};
+use db::outbox::{Attempt, Channel, Copy, Depth, Notification};
 use domain::ids::NotificationId;
 use domain::notice::{Facts, Notice};
 use domain::time::plus;
@@ -47,22 +47,47 @@ struct List {
     depth: Depth,
     /// What holds up everything, if something does.
     channel: Option<Channel>,
+    /// Since when nothing reaches the chat, if that was announced.
+    stuck_since: Option<Timestamp>,
+    /// The other channels that are in trouble.
+    others: Vec<Other>,
     notifications: Vec<Notification>,
 }
+
+/// A channel beside the chat.
+#[derive(Debug, Serialize)]
+struct Other {
+    name: &'static str,
+    #[serde(flatten)]
+    state: Channel,
+}
+
+/// The channels beside the chat, by their names in the database.
+const OTHERS: [&str; 2] = ["webhook", "mail"];
 
 async fn list(desk: &Desk, state: Option<NotificationState>, limit: u32) -> Result<u8, Trouble> {
     let chat = chat_of(&desk.settings);
     let found = desk.read("the messages cannot be listed", move |tx| {
         let channel = chat.map(|chat| db::outbox::channel(tx, &chat)).transpose()?;
         let rows = db::outbox::newest(tx, state.map(NotificationState::as_str), limit)?;
-        Ok((rows, db::outbox::depth(tx)?, channel))
+        let mut others = Vec::new();
+        for name in OTHERS {
+            let state = db::outbox::channel(tx, name)?;
+            if state.failing_since.is_some() {
+                others.push(Other { name, state });
+            }
+        }
+        let stuck_since = db::outbox::stuck_since(tx)?;
+        Ok((rows, db::outbox::depth(tx)?, channel, stuck_since, others))
     });
-    let (notifications, depth, channel) = found.await?;
+    let (notifications, depth, channel, stuck_since, others) = found.await?;
     let list = List {
         schema: "cloudflare-mt/notifications/1",
         at: desk.now(),
         depth,
         channel: channel.filter(|channel| *channel != Channel::default()),
+        stuck_since,
+        others,
         notifications,
     };
     if desk.out.is_json() {
@@ -85,6 +110,15 @@ async fn list(desk: &Desk, state: Option<NotificationState>, limit: u32) -> Resu
     {
         text.push_str(&ink(Ink::Warn, &trouble));
         text.push('\n');
+    }
+    if let Some(since) = list.stuck_since {
+        let words = format!("nothing has reached the chat since {}", clock(since, list.at));
+        text.push_str(&format!("{}\n", ink(Ink::Warn, &words)));
+    }
+    for other in &list.others {
+        if let Some(trouble) = channel_trouble(&other.state, list.at) {
+            text.push_str(&format!("{}\n", ink(Ink::Warn, &format!("{}: {trouble}", other.name))));
+        }
     }
     if desk.settings.telegram.is_none() {
         text.push_str(&ink(
@@ -157,6 +191,22 @@ struct Shown {
     /// The message as it would be sent now, without markup.
     text: String,
     attempts: Vec<Attempt>,
+    /// What became of it at other channels.
+    copies: Vec<Copy>,
+}
+
+/// A channel's name, and what became of a message there.
+pub fn copy_words(copy: &Copy) -> (String, String) {
+    let reason = copy
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", words::outside(reason, 200)));
+    let fate = match (copy.state.as_str(), copy.sent_at) {
+        ("sent", Some(at)) => format!("sent {}", stamp(at)),
+        ("queued", _) => format!("waits to be sent{reason}"),
+        (state, _) => format!("{}{reason}", words::outside(state, 20)),
+    };
+    (words::outside(&copy.channel, 20), fate)
 }
 
 async fn show(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
@@ -168,9 +218,10 @@ async fn show(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
         };
         let context = context::gather(tx, std::slice::from_ref(&row), &chat, now);
         let attempts = db::outbox::attempts(tx, id, MOST_ATTEMPTS)?;
-        Ok(Some((row, context, attempts)))
+        let copies = db::outbox::copies(tx, id)?;
+        Ok(Some((row, context, attempts, copies)))
     });
-    let (notification, context, attempts) = found.await?.ok_or_else(|| unknown(id))?;
+    let (notification, context, attempts, copies) = found.await?.ok_or_else(|| unknown(id))?;
     let message = renderer(&desk.settings).message(std::slice::from_ref(&notification), &context, now);
     let shown = Shown {
         schema: "cloudflare-mt/notification/1",
@@ -178,6 +229,7 @@ async fn show(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
         text: words::outside_lines(&message.plain(), 500, 4_096),
         notification,
         attempts,
+        copies,
     };
     if desk.out.is_json() {
         desk.out.document(&shown)?;
@@ -206,6 +258,10 @@ async fn show(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
     }
     if let (Some(chat), Some(message)) = (&row.chat_id, row.message_id) {
         fields.push(("in chat", format!("{} as message {message}", words::outside(chat, 60))));
+    }
+    for copy in &shown.copies {
+        let (channel, fate) = copy_words(copy);
+        fields.push((if channel == "mail" { "by mail" } else { "by webhook" }, fate));
     }
     let screen = desk.out.screen();
     let mut text = cli::table::fields(&fields, screen);
@@ -262,15 +318,30 @@ async fn retry(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
             let again = before
                 .as_ref()
                 .is_some_and(|row| matches!(row.state.as_str(), "failed" | "expired" | "suppressed"));
+            let copies = db::outbox::retry_copies(tx, id, now)?;
             if again {
                 db::outbox::retry(tx, id, now)?;
+            }
+            if again || copies > 0 {
                 audit(tx, &actor, ("notification.retry", &id.to_string()), None, now)?;
             }
-            Ok(before)
+            Ok((before, copies))
         })
-        .await?
-        .ok_or_else(|| unknown(id))?;
+        .await?;
+    let (before, copies) = (before.0.ok_or_else(|| unknown(id))?, before.1);
     match before.state.as_str() {
+        "sent" | "queued" if copies > 0 => {
+            if desk.out.is_json() {
+                desk.out.document(
+                    &json!({"schema": "cloudflare-mt/notification-retry/1", "at": now, "notification": id, "copies": copies}),
+                )?;
+            } else {
+                desk.out.text(&format!(
+                    "message {id} waits to be sent again by other channels than the chat\n"
+                ))?;
+            }
+            Ok(exit::DONE)
+        }
         "sent" => Err(Trouble::blocked(
             "notification.sent",
             format!("message {id} was sent already; nothing was changed"),

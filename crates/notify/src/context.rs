@@ -9,7 +9,7 @@ use db::decisions::{self, Now};
 use db::heartbeats::{self, Heartbeat};
 use db::incidents::{self, Incident};
 use db::inventory::{self, Entry};
-use db::outbox::{self, Notification};
+use db::outbox::{self, Notification, Told};
 use db::{DbError, ReadTx, holds};
 use domain::hold::Hold;
 use domain::notice::Facts;
@@ -47,6 +47,8 @@ pub struct Context {
     pub holds: Option<Vec<Hold>>,
     /// The incident's first message in the chat.
     pub answers: Option<i64>,
+    /// What the message holds already that these are written into.
+    pub told: Option<Told>,
     /// Why nothing could be looked up.
     pub unavailable: Option<String>,
 }
@@ -134,6 +136,15 @@ fn prefixes_of(facts: &Facts) -> Vec<Prefix> {
         | Facts::LimitReached { prefix, .. }
         | Facts::ForeignChange { prefix, .. }
         | Facts::Reattack { prefix, .. } => vec![*prefix],
+        Facts::ProviderEvent {
+            withdrawn,
+            advertised,
+            changed,
+        } => [withdrawn, advertised, changed]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect(),
         Facts::HoldEnding { prefix, .. } => prefix.iter().copied().collect(),
         Facts::UnreadableAlert { .. }
         | Facts::ServiceStarted { .. }

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::outbox::{self, Claim, Look, Terms};
+use db::outbox::{self, Claim, Look, Stuck, Terms};
 use db::{ChangeWatch, Db, DbError};
 use domain::notice::Priority;
 use domain::time::{plus, since};
@@ -25,12 +25,25 @@ use crate::render::{Frame, Renderer};
 use crate::telegram::{DEADLINE, TelegramSender};
 
 pub use limits::Limits;
+pub(crate) use limits::{doubling, spread};
 
 /// Reads the wall clock.
 pub type ReadClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Draws a number from 0 (inclusive) to 1 (exclusive); only spreads waiting times.
 pub type Draw = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// Whether messages reach the chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// As far as anybody knows.
+    Works,
+    /// Nothing has reached it for long although something waits.
+    Stuck(Stuck),
+}
+
+/// Is told the condition with every look at it.
+pub type Report = Arc<dyn Fn(&Condition) + Send + Sync>;
 
 /// What a drain needs to know besides database and sender.
 #[derive(Clone)]
@@ -47,6 +60,8 @@ pub struct DrainConfig {
     pub now: ReadClock,
     /// Randomness for waiting times.
     pub draw: Draw,
+    /// Where the condition is shown.
+    pub report: Report,
 }
 
 impl std::fmt::Debug for DrainConfig {
@@ -113,7 +128,11 @@ impl Drain {
         let limit = self.sender.as_ref().map_or(DEADLINE, TelegramSender::deadline);
         let (stop, stopped) = watch::channel(false);
         let mut worker = Worker::new(self, stopped);
-        let work = worker.work(&progress);
+        let mut express = worker.express();
+        let work = async {
+            // Only the first lane counts as a sign of life: it is the one that ends what is stuck.
+            tokio::join!(worker.work(&progress), express.attend(&|| {}));
+        };
         tokio::pin!(work, shutdown);
         tokio::select! {
             () = &mut work => return,
@@ -135,7 +154,16 @@ enum Turn {
     Rest(Option<Timestamp>),
 }
 
+/// What a worker takes.
+enum Lane {
+    /// Everything; says when a request is under way.
+    All(watch::Sender<bool>),
+    /// Critical notices, while a request of the other lane is under way: one that hangs keeps none of them back.
+    Critical(watch::Receiver<bool>),
+}
+
 struct Worker {
+    lane: Lane,
     db: Db,
     sender: Option<Arc<TelegramSender>>,
     config: DrainConfig,
@@ -150,6 +178,7 @@ struct Worker {
     /// That was logged, and no message has arrived since.
     broken_told: bool,
     last_upkeep: Option<Instant>,
+    condition: Condition,
     db_failures: u32,
 }
 
@@ -173,6 +202,7 @@ impl Worker {
             grouping: config.limits.grouping,
         };
         Self {
+            lane: Lane::All(watch::Sender::new(false)),
             renderer: Arc::new(Renderer::new(&config.frame)),
             terms: Arc::new(terms),
             sender: sender.map(Arc::new),
@@ -185,12 +215,55 @@ impl Worker {
             broken_until: None,
             broken_told: false,
             last_upkeep: None,
+            condition: Condition::Works,
+            db_failures: 0,
+        }
+    }
+
+    /// A second worker of the same process, for critical notices.
+    fn express(&self) -> Self {
+        let mut terms = Terms::clone(&self.terms);
+        // Whoever owns a lease works on one message at a time.
+        terms.owner.push_str("/express");
+        Self {
+            lane: match &self.lane {
+                Lane::All(busy) => Lane::Critical(busy.subscribe()),
+                Lane::Critical(busy) => Lane::Critical(busy.clone()),
+            },
+            db: self.db.clone(),
+            sender: self.sender.clone(),
+            config: self.config.clone(),
+            renderer: Arc::clone(&self.renderer),
+            terms: Arc::new(terms),
+            // A poke wakes one, and that must be the lane that takes everything.
+            poke: Arc::new(Notify::new()),
+            stopped: self.stopped.clone(),
+            changes: None,
+            unrecorded: Vec::new(),
+            broken_until: None,
+            broken_told: false,
+            last_upkeep: None,
+            condition: Condition::Works,
             db_failures: 0,
         }
     }
 
     fn now(&self) -> Timestamp {
         (self.config.now)()
+    }
+
+    /// What this worker takes.
+    fn only(&self) -> Option<Priority> {
+        match self.lane {
+            Lane::All(_) => None,
+            Lane::Critical(_) => Some(Priority::Critical),
+        }
+    }
+
+    fn set_busy(&self, busy: bool) {
+        if let Lane::All(say) = &self.lane {
+            say.send_replace(busy);
+        }
     }
 
     fn stopping(&self) -> bool {
@@ -201,22 +274,42 @@ impl Worker {
         self.begin().await;
         while !self.stopping() {
             progress();
-            match self.turn(progress).await {
-                Ok(turn) => {
-                    self.db_works();
-                    if let Turn::Rest(until) = turn {
-                        self.rest(until, progress).await;
-                    }
+            self.step(progress).await;
+        }
+    }
+
+    /// The work of the express lane: only while the other one waits for an answer, or something is left to store.
+    async fn attend(&mut self, progress: &impl Fn()) {
+        while !self.stopping() {
+            if let Lane::Critical(busy) = &mut self.lane
+                && self.unrecorded.is_empty()
+            {
+                let mut stopped = self.stopped.clone();
+                tokio::select! {
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                    busy = busy.wait_for(|busy| *busy) => if busy.is_err() { return },
                 }
-                Err(error) => {
-                    self.db_failed(&error);
-                    let pause = limits::doubling(
-                        self.config.limits.db_pause,
-                        self.db_failures,
-                        self.config.limits.db_pause_most,
-                    );
-                    self.pause(pause).await;
+            }
+            self.step(progress).await;
+        }
+    }
+
+    async fn step(&mut self, progress: &impl Fn()) {
+        match self.turn(progress).await {
+            Ok(turn) => {
+                self.db_works();
+                if let Turn::Rest(until) = turn {
+                    self.rest(until, progress).await;
                 }
+            }
+            Err(error) => {
+                self.db_failed(&error);
+                let pause = limits::doubling(
+                    self.config.limits.db_pause,
+                    self.db_failures,
+                    self.config.limits.db_pause_most,
+                );
+                self.pause(pause).await;
             }
         }
     }
@@ -252,9 +345,10 @@ impl Worker {
 
     async fn turn(&mut self, progress: &impl Fn()) -> Result<Turn, DbError> {
         self.record_late().await?;
-        if self
-            .last_upkeep
-            .is_none_or(|last| last.elapsed() >= self.config.limits.upkeep_every)
+        if matches!(self.lane, Lane::All(_))
+            && self
+                .last_upkeep
+                .is_none_or(|last| last.elapsed() >= self.config.limits.upkeep_every)
         {
             self.upkeep().await?;
             self.last_upkeep = Some(Instant::now());
@@ -272,13 +366,17 @@ impl Worker {
         match self.look().await? {
             Look::Idle { next } => Ok(Turn::Rest(next)),
             Look::Wait(until) => Ok(Turn::Rest(Some(until))),
-            Look::Due(_) => match self.claim(None).await? {
+            Look::Due(_) => match self.claim(self.only()).await? {
                 Claim::Send(row) => {
-                    self.deliver(vec![*row], progress).await;
+                    self.deliver(vec![*row], None, progress).await;
                     Ok(Turn::Worked)
                 }
                 Claim::Digest(rows) => {
-                    self.deliver(rows, progress).await;
+                    self.deliver(rows, None, progress).await;
+                    Ok(Turn::Worked)
+                }
+                Claim::Edit { rows, message_id } => {
+                    self.deliver(rows, Some(message_id), progress).await;
                     Ok(Turn::Worked)
                 }
                 Claim::Wait(until) => Ok(Turn::Rest(Some(until))),
@@ -289,8 +387,9 @@ impl Worker {
 
     async fn look(&self) -> Result<Look, DbError> {
         let (terms, clock) = (Arc::clone(&self.terms), Arc::clone(&self.config.now));
+        let only = self.only();
         self.db
-            .read("notify.look", move |tx| outbox::look(tx, &terms, None, clock()))
+            .read("notify.look", move |tx| outbox::look(tx, &terms, only, clock()))
             .await
     }
 

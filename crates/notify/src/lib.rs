@@ -11,8 +11,12 @@
 //! | [`context`] | what is looked up at the moment of sending |
 //! | [`render`] | facts and look-ups to a message, one layout per kind |
 //! | [`telegram`] | one request to the Bot API, and what its answer means |
+//! | [`ask`] | questions people put to the bot, and their answers |
+//! | [`channels`] | copies of messages to a web address and by mail |
 //! | [`drain`] | the loop: claim, render, send, record; pace, back-off, expiry, shutdown |
 
+pub mod ask;
+pub mod channels;
 pub mod context;
 pub mod document;
 pub mod drain;

@@ -20,7 +20,9 @@ mod digest;
 mod headline;
 mod services;
 mod state;
+mod tally;
 
+pub(crate) use state::prefix_lines;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -84,9 +86,10 @@ impl Renderer {
     /// The message for one notification, or for several that are sent as one. Never panics: what cannot be rendered is
     /// announced by kind and number.
     pub fn message(&self, rows: &[Notification], context: &Context, now: Timestamp) -> Document {
-        let made = catch_unwind(AssertUnwindSafe(|| match rows {
-            [row] => self.single(row, context, now),
-            rows => self.digest(rows, context, now),
+        let made = catch_unwind(AssertUnwindSafe(|| match (&context.told, rows) {
+            (Some(told), rows) => self.edited(told, rows, context, now),
+            (None, [row]) => self.single(row, &[], context, now),
+            (None, rows) => self.digest(rows, None, context, now),
         }));
         made.unwrap_or_else(|_| {
             tracing::error!(event = "notify.render.panicked", notices = rows.len());
@@ -94,12 +97,14 @@ impl Renderer {
         })
     }
 
-    fn single(&self, row: &Notification, context: &Context, now: Timestamp) -> Document {
+    /// One notice; `followed` are lines about what followed it.
+    fn single(&self, row: &Notification, followed: &[Line], context: &Context, now: Timestamp) -> Document {
         let Some(facts) = &row.facts else {
             return self.without_facts(std::slice::from_ref(row));
         };
         let mut document = self.begin(row, headline::of(facts, context, row.created_at));
-        if let Some(late) = late(row, now) {
+        // A message that is written anew was not late because of that.
+        if let Some(late) = late(row, row.sent_at.unwrap_or(now)) {
             document.push(Line::new().bold(late));
         }
         if row.attempts > 1 {
@@ -107,6 +112,10 @@ impl Renderer {
         }
         document.gap();
         self.body(&mut document, facts, row, context, now);
+        document.gap();
+        for line in followed {
+            document.push(line.clone());
+        }
         document.gap();
         state::write(&mut document, facts, context, now);
         self.links(&mut document, facts, context);
@@ -143,6 +152,7 @@ impl Renderer {
             | Facts::LimitReached { .. }
             | Facts::MassCalm { .. }
             | Facts::ForeignChange { .. }
+            | Facts::ProviderEvent { .. }
             | Facts::Reattack { .. }
             | Facts::HoldEnding { .. } => automation::body(document, facts, row, context, now),
         }

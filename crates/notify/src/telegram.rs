@@ -12,9 +12,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use teloxide::payloads::{SendMessage, SendMessageSetters};
+use serde::Serialize;
+use teloxide::payloads::{
+    EditMessageText, EditMessageTextSetters, GetUpdates, GetUpdatesSetters, SendMessage, SendMessageSetters,
+};
+use teloxide::requests::Payload;
 use teloxide::types::{
-    ChatId as BotChatId, LinkPreviewOptions, MessageId, ParseMode, Recipient, ReplyParameters, ThreadId,
+    AllowedUpdate, ChatId as BotChatId, LinkPreviewOptions, MessageId, ParseMode, Recipient, ReplyParameters, ThreadId,
 };
 
 pub use classify::Delivery;
@@ -112,6 +116,23 @@ impl fmt::Debug for TelegramSender {
     }
 }
 
+/// Longest answer with updates that is read, in bytes: a hundred of the longest messages.
+const LONGEST_UPDATES: usize = 4 * 1024 * 1024;
+
+/// What a question for updates brought.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Updates {
+    /// These, oldest first; none is one kind of some.
+    Some(Vec<serde_json::Value>),
+    /// Flood control.
+    Wait(Duration),
+    /// Nothing.
+    Failed {
+        /// Why.
+        words: String,
+    },
+}
+
 /// Where this one message goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
@@ -121,6 +142,8 @@ pub struct Target {
     pub without_thread: bool,
     /// The message it answers; sent all the same when that one is gone.
     pub reply_to: Option<i64>,
+    /// The message whose text it replaces; no new message then.
+    pub edit: Option<i64>,
     /// Without sound.
     pub silent: bool,
 }
@@ -174,26 +197,58 @@ impl TelegramSender {
 
     /// Makes one request and says what came of it.
     pub async fn send(&self, text: String, html: bool, target: &Target) -> Delivery {
+        match target.edit.and_then(|id| i32::try_from(id).ok()) {
+            Some(id) => self.call(&self.edit(id, text, html, target), html).await,
+            None => self.call(&self.message(text, html, target), html).await,
+        }
+    }
+
+    /// Asks for updates from `offset` on, waiting up to `wait` for one.
+    pub async fn updates(&self, offset: i64, wait: Duration) -> Updates {
+        let failed = |words: &str| Updates::Failed {
+            words: self.secret.redact(words),
+        };
         let client = match self.client() {
             Ok(client) => client,
-            Err(reason) => {
-                return Delivery::Transient {
-                    words: self.secret.redact(&reason),
-                };
-            }
+            Err(reason) => return failed(&reason),
         };
-        let recipient = match (target.moved_to, &self.config.chat) {
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(0);
+        let request = GetUpdates::new()
+            .offset(i32::try_from(offset).unwrap_or(0))
+            .timeout(seconds)
+            .allowed_updates([AllowedUpdate::Message]);
+        let token = &self.config.bot_token;
+        let call = wire::call(client, &self.address, token, &request, LONGEST_UPDATES);
+        match tokio::time::timeout(wait + self.config.deadline, call).await {
+            Ok(Ok(answer)) => classify::updates(&answer, &self.secret),
+            Ok(Err(error)) => match classify::without_answer(&error, &self.secret) {
+                Delivery::Transient { words } => Updates::Failed { words },
+                other => failed(&format!("{other:?}")),
+            },
+            Err(_) => failed("no answer in time"),
+        }
+    }
+
+    fn recipient(&self, target: &Target) -> Recipient {
+        match (target.moved_to, &self.config.chat) {
             (Some(moved), _) => Recipient::Id(BotChatId(moved)),
             (None, ChatId::Number(number)) => Recipient::Id(BotChatId(*number)),
             (None, ChatId::Name(name)) => Recipient::ChannelUsername(name.clone()),
-        };
-        let mut request = SendMessage::new(recipient, text).link_preview_options(LinkPreviewOptions {
-            is_disabled: true,
-            url: None,
-            prefer_small_media: false,
-            prefer_large_media: false,
-            show_above_text: false,
-        });
+        }
+    }
+
+    fn edit(&self, id: i32, text: String, html: bool, target: &Target) -> EditMessageText {
+        let request =
+            EditMessageText::new(self.recipient(target), MessageId(id), text).link_preview_options(NO_PREVIEW);
+        if html {
+            request.parse_mode(ParseMode::Html)
+        } else {
+            request
+        }
+    }
+
+    fn message(&self, text: String, html: bool, target: &Target) -> SendMessage {
+        let mut request = SendMessage::new(self.recipient(target), text).link_preview_options(NO_PREVIEW);
         if html {
             request = request.parse_mode(ParseMode::Html);
         }
@@ -206,7 +261,20 @@ impl TelegramSender {
         if let Some(id) = target.reply_to.and_then(|id| i32::try_from(id).ok()) {
             request = request.reply_parameters(ReplyParameters::new(MessageId(id)).allow_sending_without_reply());
         }
-        let call = wire::call(client, &self.address, &self.config.bot_token, &request);
+        request
+    }
+
+    async fn call<P: Payload + Serialize>(&self, payload: &P, html: bool) -> Delivery {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(reason) => {
+                return Delivery::Transient {
+                    words: self.secret.redact(&reason),
+                };
+            }
+        };
+        let token = &self.config.bot_token;
+        let call = wire::call(client, &self.address, token, payload, wire::LONGEST_RECEIPT);
         match tokio::time::timeout(self.config.deadline, call).await {
             Ok(Ok(answer)) => classify(&answer, html, &self.secret),
             Ok(Err(error)) => classify::without_answer(&error, &self.secret),
@@ -227,6 +295,15 @@ impl TelegramSender {
         Ok(self.client.get_or_init(|| client))
     }
 }
+
+/// Nothing named in a message is fetched by Telegram.
+const NO_PREVIEW: LinkPreviewOptions = LinkPreviewOptions {
+    is_disabled: true,
+    url: None,
+    prefer_small_media: false,
+    prefer_large_media: false,
+    show_above_text: false,
+};
 
 #[cfg(test)]
 mod tests {

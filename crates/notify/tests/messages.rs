@@ -238,6 +238,14 @@ fn automation() {
         );
     }
     shown.one(
+        "many changed at once",
+        Facts::ProviderEvent {
+            withdrawn: vec![net, prefix("198.51.100.0/24")],
+            advertised: vec![prefix("2001:db8::/32")],
+            changed: vec![],
+        },
+    );
+    shown.one(
         "attacked again",
         Facts::Reattack {
             prefix: net,

@@ -49,8 +49,8 @@ pub enum Command {
     #[command(after_help = "\
 Live states come from Cloudflare; where that fails, the last reading of the database is shown with its age and the \
 reason, and the exit code is 1.
-JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], prefixes[{prefix, state, state_text, \
-under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt, \
+JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], changed_elsewhere[{prefix, at, event, \
+text, take_back}], prefixes[{prefix, state, state_text, under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt, \
 blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
     Status {
         /// Only this prefix, in detail

@@ -1,5 +1,6 @@
 //! `status`: live states, the daemon's verdicts and holds, with sources and ages.
 
+use cli::elsewhere::{self, Elsewhere, in_place};
 use cli::life::{AUTOWITHDRAW, Service};
 use cli::picture::Picture;
 use cli::standing::{HoldView, Sight, Standing, believed_for, judge};
@@ -28,6 +29,8 @@ pub struct Status {
     pub daemon: Service,
     /// Holds and pauses in force.
     pub holds: Vec<HoldView>,
+    /// Changes that no act of ours explains and that are still in place.
+    pub changed_elsewhere: Vec<Elsewhere>,
     /// The prefixes, in network order.
     pub prefixes: Vec<Standing>,
 }
@@ -101,6 +104,10 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
         .filter(|hold| only.is_none_or(|only| hold.applies(only, now)))
         .map(HoldView::from)
         .collect();
+    let changed_elsewhere = match &picture {
+        Ok(picture) => in_place(&picture.foreign, &prefixes, now),
+        Err(_) => Vec::new(),
+    };
     let status = Status {
         schema: "cloudflare-mt/prefix-status/1",
         at: now,
@@ -108,6 +115,7 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
         problems,
         daemon,
         holds,
+        changed_elsewhere,
         prefixes,
     };
     if site.out.is_json() {
@@ -175,6 +183,7 @@ fn text(status: &Status, in_detail: bool, site: &Site) -> String {
             text.push_str(&report::foot(standings, &status.daemon, &status.holds, now));
         }
     }
+    text.push_str(&elsewhere::lines(&status.changed_elsewhere, now));
     for problem in &status.problems {
         let problem = words::outside(problem, words::LONG);
         text.push_str(&ink(Ink::Warn, &format!("NOT COMPLETE: {problem}")));

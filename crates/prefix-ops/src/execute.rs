@@ -7,18 +7,19 @@ mod outcome;
 mod read_back;
 
 use std::fmt;
+use std::time::Duration;
 
 use cf_api::CloudflareClient;
 use db::intents::{Change, Intent};
 use db::{Db, DbError};
-use domain::decision::Mode;
 use domain::ids::IntentId;
-use domain::intent::{Act, IntentState};
+use domain::intent::{BeforeMark, Gate, IntentState, before_mark, may_begin};
 use domain::time::{plus, since};
 use jiff::Timestamp;
 
 use crate::limits::{Actor, Limits};
-use last_check::{Gate, Identity, last_check};
+pub use last_check::entry_of;
+use last_check::{Identity, last_check};
 use outcome::Closing;
 
 /// The wall clock, read where an instant must be fresh.
@@ -104,11 +105,10 @@ impl PrefixOps {
         // answer must not take it for fresh when it wakes up.
         let asked_at = clock();
         let by_person = !intent.origin.is_automatic();
-        let age = since(asked_at, intent.created_at);
-        if by_person && intent.act == Act::Withdraw && age > self.limits.stale_request {
+        if entry_of(&intent).is_stale(&self.limits, asked_at) {
             let words = format!(
                 "it was asked for {} ago and could not be sent since; ask again if it is still wanted",
-                domain::duration::human(age)
+                domain::duration::human(since(asked_at, intent.created_at))
             );
             return self.refuse(intent, "recheck", "expired", &words, asked_at).await;
         }
@@ -121,11 +121,7 @@ impl PrefixOps {
             }
         };
         let read_at = clock();
-        if seen.prefix != intent.prefix {
-            let words = format!("the ids belong to {}, not to {}", seen.prefix, intent.prefix);
-            return self.refuse(intent, "recheck", "id_mismatch", &words, read_at).await;
-        }
-        if seen.state.advertised == Some(intent.act.wanted()) {
+        if seen.prefix == intent.prefix && seen.state.advertised == Some(intent.act.wanted()) {
             // A withdrawal of ours that is under way would undo what the read shows: then the
             // advertise is sent although it looks done (rule 12).
             match self
@@ -140,20 +136,13 @@ impl PrefixOps {
                 ),
             }
         }
-        if let Some(why) = seen.state.refuses_control() {
-            return self
-                .refuse(intent, "recheck", "not_controllable", why.explain(), read_at)
-                .await;
+        match before_mark(&entry_of(&intent), seen.prefix, &seen.state, actor.map(Actor::mode)) {
+            BeforeMark::GoOn => {}
+            BeforeMark::Refused(class, words) => return self.refuse(intent, "recheck", class, &words, read_at).await,
+            BeforeMark::Cancelled(because) => return self.cancel(intent, because, read_at).await,
         }
         let epoch = seen.state.epoch();
-        if intent.act == Act::Withdraw && epoch.is_none() {
-            let words = "Cloudflare does not say since when it is advertised";
-            return self.refuse(intent, "recheck", "epoch_unknown", words, read_at).await;
-        }
         let identity = match (by_person, actor) {
-            (false, Some(actor)) if actor.mode() != Mode::Act => {
-                return self.cancel(intent, "automation does not act", read_at).await;
-            }
             (false, Some(actor)) => Some(Identity {
                 lease: actor.lease_name().to_owned(),
                 owner: actor.lease_owner().to_owned(),
@@ -198,9 +187,8 @@ impl PrefixOps {
         };
         // The mark may have waited for the database; what it rests on has grown older meanwhile.
         let marked_at = clock();
-        let oldest = evidence_at.map_or(asked_at, |at| at.min(asked_at));
-        let stalled = !by_person && actor.is_none_or(|actor| actor.since_bump() > self.limits.bump_age);
-        if stalled || since(marked_at, oldest) > self.limits.evidence_age {
+        let since_bump = (!by_person).then(|| actor.map_or(Duration::MAX, Actor::since_bump));
+        if !may_begin(asked_at, evidence_at, since_bump, &self.limits, marked_at) {
             // Marked but provably not sent: we stood still, somebody else may act already.
             return self
                 .unmark(intent, "too much time passed before the call", marked_at)

@@ -23,11 +23,9 @@ pub fn binding(tx: &ReadTx<'_>, notice: Duration, now: Timestamp) -> Result<Vec<
     let mut binding = Vec::new();
     for mut hold in db::holds::in_force(tx, minus(now, RAN_OUT_WITHIN))? {
         if let Some(until) = hold.until {
-            let announced = announced_at(tx, hold.id)?.unwrap_or(now).min(now);
-            let ends = until.max(plus(announced, notice));
-            if ends <= now {
+            let Some(ends) = domain::hold::binds_until(until, announced_at(tx, hold.id)?, notice, now) else {
                 continue;
-            }
+            };
             hold.until = Some(ends);
         }
         binding.push(hold);

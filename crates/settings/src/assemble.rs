@@ -3,8 +3,8 @@
 use crate::keys::KEYS;
 use crate::legacy::Legacy;
 use crate::model::{
-    Analytics, AutoWithdraw, Cloudflare, Dashboard, Database, GeoIp, GlobalKey, MappedPrefix, Organisation, Retention,
-    Settings, Telegram, Webhook,
+    AlertWebhook, Analytics, AutoWithdraw, Cloudflare, Dashboard, Database, GeoIp, GlobalKey, Mail, MappedPrefix,
+    Organisation, Retention, Settings, Telegram, Webhook,
 };
 use crate::values::Values;
 use domain::units::{Bits, Packets};
@@ -23,6 +23,8 @@ pub(crate) fn assemble(
     Some(Settings {
         cloudflare: cloudflare(values)?,
         telegram: telegram(values)?,
+        alert_webhook: alert_webhook(values)?,
+        mail: mail(values)?,
         database: Database {
             path: values.file("database.path")?.clone(),
             retention: retention(values)?,
@@ -95,6 +97,40 @@ fn telegram(values: &Values) -> Option<Option<Telegram>> {
         message_thread_id,
         api_url: values.text("telegram.api_url")?.clone(),
         max_age: *values.duration("telegram.max_age")?,
+        operators: crate::rules::operators(values.text("telegram.operators").map_or("", String::as_str)).ok()?,
+    }))
+}
+
+/// `Some(None)` when there is none; `rules` has seen to it that what belongs together is there.
+fn alert_webhook(values: &Values) -> Option<Option<AlertWebhook>> {
+    let secret = values.secrets("alert_webhook.secret").and_then(|list| list.first());
+    let (Some(url), Some(secret)) = (values.text("alert_webhook.url"), secret) else {
+        return Some(None);
+    };
+    Some(Some(AlertWebhook {
+        url: url.clone(),
+        secret: secret.clone(),
+        send: values.systems("alert_webhook.send")?.clone(),
+    }))
+}
+
+/// `Some(None)` when there is none, as above.
+fn mail(values: &Values) -> Option<Option<Mail>> {
+    let (Some(host), Some(from), Some(to)) = (
+        values.text("mail.host"),
+        values.text("mail.from"),
+        values.text("mail.to"),
+    ) else {
+        return Some(None);
+    };
+    let password = values.secrets("mail.password").and_then(|list| list.first());
+    Some(Some(Mail {
+        host: host.clone(),
+        port: u16::try_from(*values.count("mail.port")?).ok()?,
+        login: values.text("mail.user").cloned().zip(password.cloned()),
+        from: from.clone(),
+        to: to.clone(),
+        send: values.systems("mail.send")?.clone(),
     }))
 }
 
@@ -141,6 +177,8 @@ fn autowithdraw(values: &Values) -> Option<AutoWithdraw> {
         open_alert_veto: duration("open_alert_veto")?,
         unknown_alert_after: duration("unknown_alert_after")?,
         overdue_after: duration("overdue_after")?,
+        record_inputs: *values.flag("autowithdraw.record_inputs")?,
+        record_limit_mb: *values.count("autowithdraw.record_limit_mb")?,
         direct_routes: routes.by_prefix,
         direct_route_default: routes.every_other,
     })

@@ -4,7 +4,7 @@
 //! by name, so a field that is added and forgotten here does not compile.
 
 use crate::legacy::{Legacy, LegacyAuth};
-use crate::model::{Cloudflare, GlobalKey, Settings, Telegram};
+use crate::model::{AlertWebhook, Cloudflare, GlobalKey, Mail, Settings, Telegram};
 
 impl Settings {
     /// Whether both say the same apart from the content of secrets.
@@ -12,6 +12,8 @@ impl Settings {
         let Self {
             cloudflare,
             telegram,
+            alert_webhook,
+            mail,
             database,
             webhook,
             dashboard,
@@ -28,6 +30,27 @@ impl Settings {
                 other.telegram.as_ref(),
                 Telegram::same_except_secrets,
             )
+            && both(alert_webhook.as_ref(), other.alert_webhook.as_ref(), |one, other| {
+                let AlertWebhook { url, secret: _, send } = one;
+                *url == other.url && *send == other.send
+            })
+            && both(mail.as_ref(), other.mail.as_ref(), |one, other| {
+                let Mail {
+                    host,
+                    port,
+                    login,
+                    from,
+                    to,
+                    send,
+                } = one;
+                let user = |login: &Option<(String, _)>| login.as_ref().map(|(user, _)| user.clone());
+                *host == other.host
+                    && *port == other.port
+                    && user(login) == user(&other.login)
+                    && *from == other.from
+                    && *to == other.to
+                    && *send == other.send
+            })
             && *database == other.database
             && *webhook == other.webhook
             && *dashboard == other.dashboard
@@ -68,11 +91,13 @@ impl Telegram {
             message_thread_id,
             api_url,
             max_age,
+            operators,
         } = self;
         *chat_id == other.chat_id
             && *message_thread_id == other.message_thread_id
             && *api_url == other.api_url
             && *max_age == other.max_age
+            && *operators == other.operators
     }
 }
 

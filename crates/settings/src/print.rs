@@ -98,6 +98,8 @@ fn value_of(settings: &Settings, path: &str) -> Option<Value> {
     match section {
         "cloudflare" => cloudflare(settings, name),
         "telegram" => telegram(settings, name),
+        "alert_webhook" => alert_webhook(settings, name),
+        "mail" => mail(settings, name),
         "database" => database(settings, name),
         "webhook" => webhook(settings, name),
         "dashboard" => dashboard(settings, name),
@@ -153,8 +155,48 @@ fn telegram(settings: &Settings, name: &str) -> Option<Value> {
         "message_thread_id" => json!(telegram.message_thread_id),
         "api_url" => json!(telegram.api_url),
         "max_age" => json!(format(telegram.max_age)),
+        "operators" if telegram.operators.is_empty() => Value::Null,
+        "operators" => {
+            let numbers: Vec<String> = telegram.operators.iter().map(u64::to_string).collect();
+            json!(numbers.join(","))
+        }
         _ => return None,
     })
+}
+
+fn alert_webhook(settings: &Settings, name: &str) -> Option<Value> {
+    let Some(webhook) = &settings.alert_webhook else {
+        return Some(Value::Null);
+    };
+    Some(match name {
+        "url" => json!(webhook.url),
+        "secret" => json!(MASK),
+        "send" => selection(&webhook.send),
+        _ => return None,
+    })
+}
+
+fn mail(settings: &Settings, name: &str) -> Option<Value> {
+    let Some(mail) = &settings.mail else {
+        return Some(Value::Null);
+    };
+    Some(match name {
+        "host" => json!(mail.host),
+        "port" => json!(mail.port),
+        "user" => json!(mail.login.as_ref().map(|(user, _)| user)),
+        "password" => masked(mail.login.is_some()),
+        "from" => json!(mail.from),
+        "to" => json!(mail.to),
+        "send" => selection(&mail.send),
+        _ => return None,
+    })
+}
+
+fn selection(systems: &MitigationSystems) -> Value {
+    match systems {
+        MitigationSystems::All => json!("all"),
+        MitigationSystems::Only(names) => json!(names),
+    }
 }
 
 fn database(settings: &Settings, name: &str) -> Option<Value> {
@@ -221,16 +263,15 @@ fn autowithdraw(settings: &Settings, name: &str) -> Option<Value> {
         "min_samples" => json!(automation.min_samples),
         "min_dropped_packets" => json!(automation.min_dropped_packets.0),
         "min_dropped_bits" => json!(automation.min_dropped_bits.0),
-        "mitigation_systems" => match &automation.mitigation_systems {
-            MitigationSystems::All => json!("all"),
-            MitigationSystems::Only(names) => json!(names),
-        },
+        "mitigation_systems" => selection(&automation.mitigation_systems),
         "no_traffic" => networks(&automation.no_traffic),
         "min_advertised" => json!(format(automation.min_advertised)),
         "max_withdrawals_per_hour" => json!(automation.max_withdrawals_per_hour),
         "open_alert_veto" => json!(format(automation.open_alert_veto)),
         "unknown_alert_after" => json!(format(automation.unknown_alert_after)),
         "overdue_after" => json!(format(automation.overdue_after)),
+        "record_inputs" => json!(automation.record_inputs),
+        "record_limit_mb" => json!(automation.record_limit_mb),
         "direct_route" => routes(&automation.direct_routes, automation.direct_route_default.as_ref()),
         _ => return None,
     })

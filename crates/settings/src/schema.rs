@@ -91,6 +91,8 @@ pub(crate) fn section_meaning(section: &str) -> &'static str {
         "telegram" => {
             "Where messages go. Without bot token and chat nothing is sent; events are recorded all the same."
         }
+        "alert_webhook" => "A web address that gets copies of messages as signed JSON. It needs url and secret.",
+        "mail" => "A mail server that takes copies of messages. It needs host, from and to.",
         "database" => "The SQLite file that all programs share.",
         "retention" => "How long rows are kept, per table: a duration of at least a day, or `forever`.",
         "webhook" => "The receiver of Cloudflare's notifications.",

@@ -110,7 +110,7 @@ pub(crate) fn shown_unknown(path: &str, nearest: Option<&str>, node: &Node) -> S
     };
     // Objects may hold anything under any name.
     let nested = matches!(node.data, crate::json::Data::Object(_) | crate::json::Data::List(_));
-    let among_secrets = ["cloudflare.", "telegram."]
+    let among_secrets = ["cloudflare.", "telegram.", "alert_webhook.", "mail."]
         .iter()
         .any(|section| path.starts_with(section));
     if nested || among_secrets || sounds_secret(path) || nearest.is_some_and(sounds_secret) {

@@ -154,6 +154,20 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
             words(&["https://bot.example", "http://localhost:1/"]),
         ),
         ("telegram.max_age", seconds(1..=86_400)),
+        ("telegram.operators", words(&["1,2", "4711"])),
+        (
+            "alert_webhook.url",
+            words(&["https://hook.example/a", "http://127.0.0.1:9"]),
+        ),
+        ("alert_webhook.secret", secret()),
+        ("alert_webhook.send", words(&["all"])),
+        ("mail.host", words(&["mail.example.net", "localhost"])),
+        ("mail.port", number(1..=65_535)),
+        ("mail.user", words(&["mt"])),
+        ("mail.password", secret()),
+        ("mail.from", words(&["mt@example.net"])),
+        ("mail.to", words(&["noc@example.net"])),
+        ("mail.send", Just(json!(["critical", "withdrawn"])).boxed()),
         ("database.path", path()),
         ("database.retention.attack_events", keep()),
         ("database.retention.withdrawal_history", keep()),
@@ -223,7 +237,11 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
 }
 
 /// Keys that must be there together.
-const TOGETHER: [[&str; 2]; 2] = [
+const TOGETHER: [[&str; 2]; 6] = [
+    ["mail.host", "mail.from"],
+    ["mail.from", "mail.to"],
+    ["mail.user", "mail.password"],
+    ["alert_webhook.url", "alert_webhook.secret"],
     ["cloudflare.auth_email", "cloudflare.global_api_key"],
     ["telegram.bot_token", "telegram.chat_id"],
 ];
@@ -239,6 +257,12 @@ fn valid_settings() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
         if names.iter().any(|name| name.starts_with("telegram.")) {
             // Without a chat the section's other keys mean nothing.
             names.insert("telegram.chat_id");
+        }
+        // The same holds for the other channels.
+        for (section, key) in [("mail.", "mail.host"), ("alert_webhook.", "alert_webhook.url")] {
+            if names.iter().any(|name| name.starts_with(section)) {
+                names.insert(key);
+            }
         }
         for [one, other] in TOGETHER {
             if names.contains(one) || names.contains(other) {

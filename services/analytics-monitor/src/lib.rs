@@ -1,4 +1,5 @@
-//! Attack analytics: what Cloudflare's DDoS mitigation dropped, polled, stored and announced.
+//! Attack analytics: what Cloudflare's DDoS mitigation dropped, polled, stored and announced; and what
+//! the receiver cannot do because it holds no credential: catching up with alerts, and the rule list.
 //!
 //! | Module | Holds |
 //! |---|---|
@@ -14,7 +15,8 @@
 //! | [`feed`] | how long nothing could be read, and whether people know |
 //! | [`poll`] | one poll from window to commit |
 //! | [`poll_loop`] | polls until shutdown, seen by health, metrics and log |
-//! | [`rules`] | the cache of monitoring rules |
+//! | [`catch_up`] | alerts that the receiver did not get, from Cloudflare's notification history |
+//! | [`rules`] | the cache of monitoring rules, and alerts that it ties to prefixes |
 //! | [`announce`] | messages about start and stop |
 //! | [`preview`] | what `--test` prints |
 //! | [`command`] | `--once` and `--test` |
@@ -26,6 +28,7 @@
 
 pub mod announce;
 pub mod args;
+pub mod catch_up;
 pub mod command;
 pub mod enrich;
 pub mod feed;

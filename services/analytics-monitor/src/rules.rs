@@ -1,18 +1,26 @@
 //! The cache of network monitoring rules. The receiver of notifications holds no credential for
 //! Cloudflare; a threshold alert that names only its rule is tied to prefixes through this cache.
 //!
-//! A failed read keeps what is known: rules change rarely, and an old list beats none.
+//! A failed read keeps what is known: rules change rarely, and an old list beats none. Alerts that
+//! could not be tied to prefixes veto every prefix; as soon as this list, or the discovered prefixes,
+//! say what they concern, they veto only that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::intake::resolve::{Resolved, again, is_needed};
 use cf_api::rest::mnm::MnmRule;
 use cf_api::{CfError, CloudflareClient, ErrorClass};
 use daemon::{Frame, LoopHandle, Streak, Weight};
 use db::inventory::MonitoringRule;
 use db::{Db, DbError};
+use domain::prefix::Prefix;
+use domain::time::minus;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
+
+use crate::catch_up::networks;
 
 /// How often they are read.
 const EVERY: Duration = Duration::from_secs(600);
@@ -22,6 +30,9 @@ const LOOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Pause without a sign of life.
 const STEP: Duration = Duration::from_secs(10);
+
+/// No open alert vetoes for longer, however that is configured.
+const LONGEST_VETO: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why the cache was not renewed.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +80,24 @@ fn cached(rule: &MnmRule) -> MonitoringRule {
     }
 }
 
-/// Keeps the cache fresh until shutdown.
-pub fn keep_fresh(frame: &Frame, api: CloudflareClient, db: Db) {
+/// Looks again at the open alerts that could not be tied to prefixes. Writes nothing while there is
+/// none. Returns those that could be tied now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn resolve(db: &Db, own: &Arc<Vec<Prefix>>, now: Timestamp) -> Result<Vec<Resolved>, DbError> {
+    let since = minus(now, LONGEST_VETO);
+    if !db.read("alerts.unresolved", move |tx| is_needed(tx, since)).await? {
+        return Ok(Vec::new());
+    }
+    let own = Arc::clone(own);
+    db.write("alerts.resolve", move |tx| again(tx, &networks(tx, &own)?, since, now))
+        .await
+}
+
+/// Keeps the cache fresh until shutdown. `own` are the configured prefixes.
+pub fn keep_fresh(frame: &Frame, api: CloudflareClient, db: Db, own: Vec<Prefix>) {
+    let own = Arc::new(own);
     let check = frame
         .health()
         .check("monitoring_rules", Weight::Supporting, EVERY * 2 + LOOP_LIMIT);
@@ -89,6 +116,7 @@ pub fn keep_fresh(frame: &Frame, api: CloudflareClient, db: Db) {
             turn.tick();
             let now = inner.clock().monotonic();
             if now < due {
+                look_again(&db, &own, &inner).await;
                 continue;
             }
             due = now + EVERY;
@@ -110,8 +138,26 @@ pub fn keep_fresh(frame: &Frame, api: CloudflareClient, db: Db) {
                     check.degraded(meaning(&error));
                 }
             }
+            look_again(&db, &own, &inner).await;
         }
     });
+}
+
+async fn look_again(db: &Db, own: &Arc<Vec<Prefix>>, frame: &Frame) {
+    match resolve(db, own, frame.clock().now()).await {
+        Ok(resolved) => {
+            for alert in resolved {
+                let prefixes: Vec<String> = alert.prefixes.iter().map(ToString::to_string).collect();
+                tracing::info!(
+                    event = "alerts.resolved",
+                    number = alert.event,
+                    kind = alert.kind,
+                    prefixes = prefixes.join(","),
+                );
+            }
+        }
+        Err(error) => tracing::warn!(event = "alerts.not_resolved", code = error.code(), error = %error),
+    }
 }
 
 /// What it means that the rules cannot be read.

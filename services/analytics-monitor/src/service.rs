@@ -9,6 +9,8 @@ use daemon::{Frame, HttpLimits, PreboundListener};
 use db::Db;
 use settings::Settings;
 
+use crate::catch_up::CatchUp;
+use crate::catch_up::watch::{self, Watch};
 use crate::command::geoip_of;
 use crate::policy::Policy;
 use crate::poll::{Parts, Poller};
@@ -55,7 +57,10 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     assembly::life::start(&frame, &db);
     let polls = PollLoop::new(&frame, &policy);
     frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(poller, geoip, turn));
-    rules::keep_fresh(&frame, api, db.clone());
+    let catch_up = CatchUp::new(db.clone(), api.clone(), clock, policy.settle, policy.own.clone());
+    let watch = Watch::new(&frame, policy.poll_interval);
+    frame.spawn_loop("alert_history", watch::LOOP_LIMIT, |turn| watch.run(catch_up, turn));
+    rules::keep_fresh(&frame, api, db.clone(), policy.own.clone());
     frame.status("started; the first poll runs");
     frame.ready();
     let reason = frame.shutdown().triggered().await;

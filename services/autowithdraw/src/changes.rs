@@ -1,14 +1,17 @@
 //! Changes of the live BGP state (rules 12 and 14): ours, Cloudflare's own auto-advertisement, or
-//! somebody else's. What nobody explains is announced; an advertise that a person wanted and that a
-//! read shows withdrawn is asserted again, whoever withdrew it.
+//! somebody else's. What nobody explains is recorded and announced, many at once as one event at the
+//! provider; an advertise that a person wanted and that a read shows withdrawn is asserted again,
+//! whoever withdrew it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use db::events::ForeignChange;
 use db::incidents::Line;
 use db::intents::{Intent, NewIntent};
 use db::{DbError, WriteTx};
 use domain::bgp::BgpState;
-use domain::ids::IncidentId;
+use domain::ids::{EventId, IncidentId};
 use domain::intent::{Act, IntentState};
 use domain::notice::{Facts, Notice};
 use domain::prefix::Prefix;
@@ -38,7 +41,52 @@ struct Pending {
     since: Timestamp,
 }
 
-/// Records a change of the live state in the timeline, and announces it if nothing explains it; an
+/// So many prefixes that change at once have one cause: they are told as one.
+const MANY: usize = 3;
+
+/// Within this time, that is: the list calls of a large account need more than one cycle, and whoever changes many
+/// prefixes needs a while too.
+const AT_ONCE: Duration = Duration::from_secs(120);
+
+/// Rows looked through for what changed at once.
+const AT_ONCE_MOST: u32 = 5_000;
+
+/// A change that nothing explains, recorded and to be announced.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    prefix: Prefix,
+    change: ForeignChange,
+    event: EventId,
+    incident: Option<IncidentId>,
+}
+
+/// What somebody else did, in the words of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Withdrawn,
+    Advertised,
+    Changed,
+}
+
+impl Kind {
+    fn of(change: &ForeignChange) -> Self {
+        match change.after.advertised {
+            Some(false) if change.before.advertised != Some(false) => Self::Withdrawn,
+            Some(true) if change.before.advertised != Some(true) => Self::Advertised,
+            _ => Self::Changed,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Withdrawn => "withdrawn_elsewhere",
+            Self::Advertised => "advertised_elsewhere",
+            Self::Changed => "changed_elsewhere",
+        }
+    }
+}
+
+/// Records a change of the live state in the timeline, and in `foreign` if nothing explains it; an
 /// advertisement waits for its explanation until [`settle`].
 ///
 /// # Errors
@@ -49,8 +97,9 @@ pub(crate) fn changed(
     (before, after): (&BgpState, &BgpState),
     incident: Option<IncidentId>,
     now: Timestamp,
+    foreign: &mut Vec<Foreign>,
 ) -> Result<(), DbError> {
-    settle(tx, prefix, incident, Duration::ZERO, now)?;
+    settle(tx, prefix, incident, Duration::ZERO, now, foreign)?;
     if after.advertised != before.advertised
         && let Some(incident) = incident
     {
@@ -70,10 +119,11 @@ pub(crate) fn changed(
     if after.advertised == Some(true) && only_flag(&pending) {
         return remember(tx, prefix, Some(&pending), now);
     }
-    announce(tx, prefix, pending, incident, now)
+    foreign.push(record(tx, prefix, pending, incident, now)?);
+    Ok(())
 }
 
-/// Announces an advertisement that nothing has explained for `grace`.
+/// Records an advertisement that nothing has explained for `grace`.
 ///
 /// # Errors
 /// Those of the database.
@@ -83,6 +133,7 @@ pub(crate) fn settle(
     incident: Option<IncidentId>,
     grace: Duration,
     now: Timestamp,
+    foreign: &mut Vec<Foreign>,
 ) -> Result<(), DbError> {
     let stored = db::leases::cursor(tx, &mark(prefix))?;
     let Some(pending) = stored.and_then(|text| serde_json::from_str::<Pending>(&text).ok()) else {
@@ -95,7 +146,8 @@ pub(crate) fn settle(
         return Ok(());
     }
     remember(tx, prefix, None, now)?;
-    announce(tx, prefix, pending, incident, now)
+    foreign.push(record(tx, prefix, pending, incident, now)?);
+    Ok(())
 }
 
 fn mark(prefix: Prefix) -> String {
@@ -107,30 +159,87 @@ fn remember(tx: &WriteTx<'_>, prefix: Prefix, pending: Option<&Pending>, now: Ti
     db::leases::set_cursor(tx, &mark(prefix), text.as_deref().unwrap_or_default(), now)
 }
 
-fn announce(
+/// A row of the operator's log with all that is known; the command lines and the dashboard offer from it to take the
+/// change back.
+fn record(
     tx: &WriteTx<'_>,
     prefix: Prefix,
     pending: Pending,
     incident: Option<IncidentId>,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<Foreign, DbError> {
     tracing::warn!(
         event = "prefix.foreign_change",
         prefix = %prefix,
         advertised_before = ?pending.before.advertised,
         advertised = ?pending.after.advertised,
     );
-    let notice = Notice {
-        facts: Facts::ForeignChange {
-            prefix,
-            before: pending.before,
-            after: pending.after,
-        },
-        event: None,
-        incident,
-        group: None,
+    let change = ForeignChange {
+        before: pending.before,
+        after: pending.after,
     };
-    db::outbox::enqueue(tx, &notice, now).map(drop)
+    let moved = change.after.advertised != change.before.advertised;
+    let event = db::events::NewEvent {
+        event_type: "NOTE".into(),
+        alert_type: db::events::FOREIGN_CHANGE.into(),
+        prefixes: vec![prefix],
+        action_taken: Kind::of(&change).as_str().into(),
+        raw_payload: serde_json::to_string(&change).ok(),
+        // The instant is that of the advertisement; when a lock was set Cloudflare does not say.
+        event_time: change.after.advertised_modified_at.filter(|_| moved),
+        incident,
+        ..db::events::NewEvent::default()
+    };
+    let event = db::events::append(tx, &event, now)?;
+    Ok(Foreign {
+        prefix,
+        change,
+        event,
+        incident,
+    })
+}
+
+/// Tells people of what a cycle found: each change for itself, or all of the last two minutes as one event.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn announce(tx: &WriteTx<'_>, foreign: Vec<Foreign>, now: Timestamp) -> Result<(), DbError> {
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    // Newest first: of a prefix that changed twice the last word counts.
+    let mut at_once: BTreeMap<Prefix, Kind> = BTreeMap::new();
+    for (row, change) in db::events::foreign_since(tx, minus(now, AT_ONCE), AT_ONCE_MOST)? {
+        if let Some(prefix) = row.prefix.as_deref().and_then(|text| text.parse().ok()) {
+            at_once.entry(prefix).or_insert_with(|| Kind::of(&change));
+        }
+    }
+    if at_once.len() >= MANY {
+        let of = |wanted: Kind| {
+            let those = at_once.iter().filter(|(_, kind)| **kind == wanted);
+            those.map(|(prefix, _)| *prefix).collect()
+        };
+        let facts = Facts::ProviderEvent {
+            withdrawn: of(Kind::Withdrawn),
+            advertised: of(Kind::Advertised),
+            changed: of(Kind::Changed),
+        };
+        return db::outbox::enqueue(tx, &Notice::about(facts), now).map(drop);
+    }
+    for one in foreign {
+        let notice = Notice {
+            facts: Facts::ForeignChange {
+                prefix: one.prefix,
+                before: one.change.before,
+                after: one.change.after,
+            },
+            event: Some(one.event),
+            incident: one.incident,
+            group: None,
+        };
+        db::outbox::enqueue(tx, &notice, now)?;
+    }
+    Ok(())
 }
 
 /// Nothing but the advertisement changed; a lock or a prepend is never an effect of our acts.

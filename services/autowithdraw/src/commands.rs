@@ -1,7 +1,11 @@
-//! The commands beside the daemon: `status`, `check`, `explain`. They only look.
+//! The commands beside the daemon: `status`, `check`, `test`, `explain` only look; `advertise` and `withdraw` hand over
+//! to the prefix manager.
 //!
 //! Without a command, or with `daemon`, the program is the daemon, and nothing of this runs. Must hold: `check` decides
 //! with the daemon's own code on fresh readings and stores nothing.
+
+mod by_hand;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,6 +13,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use cli::elsewhere::{self, Elsewhere, in_place};
 use cli::explain::{describe, links_table};
 use cli::life::Service;
 use cli::picture::Picture;
@@ -30,6 +35,7 @@ use crate::ledger::Spans;
 use crate::policy::mode;
 use crate::routes::RouteChecks;
 use crate::service::hold_end_notice;
+use by_hand::{Options, hand_over};
 
 /// The program's name.
 pub const PROGRAM: &str = "cloudflare-autowithdraw";
@@ -54,10 +60,11 @@ const ROUTES_WITHIN: Duration = Duration::from_secs(10);
         "  cloudflare-autowithdraw status\n",
         "  cloudflare-autowithdraw check --json\n",
         "  cloudflare-autowithdraw explain 203.0.113.0/24\n",
+        "  cloudflare-autowithdraw withdraw 203.0.113.0/24\n",
         "\n",
         "Exit codes: 0 done, 1 failed, or something is unknown or the daemon is not there, 2 wrong arguments, ",
         "78 bad configuration, 130 interrupted\n",
-        "To advertise, withdraw or hold a prefix by hand use cloudflare-prefix-manager.\n",
+        "Holds and pauses are set with cloudflare-prefix-manager.\n",
         "Configuration: --config-dir, else $CLOUDFLARE_MT_CONFIG_DIR, else /etc/cloudflare-mt",
     )
 )]
@@ -79,7 +86,7 @@ enum Task {
     Daemon,
     /// What the daemon last said about every prefix, and whether it is there
     #[command(after_help = "\
-JSON: cloudflare-mt/autowithdraw-status/1 {at, daemon{}, actor, mode, holds[], prefixes[]}; prefixes as in \
+JSON: cloudflare-mt/autowithdraw-status/1 {at, daemon{}, actor, mode, holds[], changed_elsewhere[], prefixes[]}; prefixes as in \
 cloudflare-mt/prefix-status/1")]
     Status,
     /// Evaluate once, with fresh readings, and store nothing
@@ -88,9 +95,30 @@ Shows what the daemon would decide now; it withdraws nothing and starts no clock
 JSON: cloudflare-mt/autowithdraw-check/1 {at, mode, prefixes[{prefix, managed, verdict, decision{}, inputs{}}], missing[], \
 traffic_error, discovery_error}")]
     Check,
+    /// Withdraw a prefix by hand, or all that the operator listed: as cloudflare-prefix-manager withdraw
+    Withdraw {
+        /// The prefix; all listed ones when it is left out
+        #[arg(value_name = "CIDR", value_parser = prefix)]
+        prefix: Option<Prefix>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Advertise a prefix by hand: as cloudflare-prefix-manager advertise
+    Advertise {
+        /// The prefix
+        #[arg(value_name = "CIDR", value_parser = prefix)]
+        prefix: Prefix,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Whether Cloudflare answers what the daemon needs, and what was dropped in the last hour
+    #[command(after_help = "\
+JSON: cloudflare-mt/autowithdraw-test/1 {at, works, prefixes, prefixes_error, newest_row, truncated, dropped[{subnet, \
+system, packets, bits, mean_mbps}], traffic_error}")]
+    Test,
     /// Why the next action for a prefix is what it is
     #[command(after_help = "\
-JSON: cloudflare-mt/explain-prefix/1 {at, standing{}, daemon{}, evidence[], changes[], acts[], incident{}}")]
+JSON: cloudflare-mt/explain-prefix/1 {at, standing{}, changed_elsewhere, daemon{}, evidence[], changes[], acts[], incident{}}")]
     Explain {
         /// The prefix
         #[arg(value_name = "CIDR", value_parser = prefix)]
@@ -166,8 +194,17 @@ impl Command {
     /// Runs it to its exit code.
     pub fn run(self) -> ExitCode {
         let out = Out::new(self.cli.json);
+        let (common, json) = (&self.cli.common, self.cli.json);
+        let trouble = match &self.task {
+            Task::Withdraw { prefix, options } => Some(hand_over("withdraw", *prefix, options, json, common)),
+            Task::Advertise { prefix, options } => Some(hand_over("advertise", Some(*prefix), options, json, common)),
+            _ => None,
+        };
+        if let Some(trouble) = trouble {
+            return ExitCode::from(cli::frame::conclude(PROGRAM, out, Err(trouble)));
+        }
         let needs: &[Need] = match self.task {
-            Task::Check => &[Need::CloudflareApi],
+            Task::Check | Task::Test => &[Need::CloudflareApi],
             _ => &[],
         };
         let loaded: Loaded = match cli::frame::settings(&self.cli.common, needs) {
@@ -178,7 +215,11 @@ impl Command {
         cli::frame::run(PROGRAM, &self.cli.common, out, move |_interrupts| async move {
             let (settings, clock) = (loaded.settings, SystemClock::shared());
             match task {
-                Task::Status | Task::Daemon => status(out, &settings, clock.now()).await,
+                // The daemon and the acts by hand never come here.
+                Task::Status | Task::Daemon | Task::Withdraw { .. } | Task::Advertise { .. } => {
+                    status(out, &settings, clock.now()).await
+                }
+                Task::Test => test::run(out, &gatherer(settings, clock.clone()).await?.api, clock.now()).await,
                 Task::Check => check(out, settings, clock).await,
                 Task::Explain { prefix } => explain(out, &settings, prefix, clock.now()).await,
             }
@@ -195,6 +236,7 @@ struct Status {
     actor: Option<String>,
     mode: &'static str,
     holds: Vec<HoldView>,
+    changed_elsewhere: Vec<Elsewhere>,
     prefixes: Vec<Standing>,
 }
 
@@ -226,6 +268,7 @@ async fn status(out: Out, settings: &Settings, now: Timestamp) -> Result<u8, Tro
         actor: lease.map(|lease| lease.owner),
         mode: mode(&settings.autowithdraw).as_str(),
         holds: picture.holds.iter().map(HoldView::from).collect(),
+        changed_elsewhere: in_place(&picture.foreign, &prefixes, now),
         prefixes,
         daemon,
     };
@@ -240,6 +283,7 @@ async fn status(out: Out, settings: &Settings, now: Timestamp) -> Result<u8, Tro
     }
     text.push('\n');
     text.push_str(&report::foot(&status.prefixes, &status.daemon, &status.holds, now));
+    text.push_str(&elsewhere::lines(&status.changed_elsewhere, now));
     text.push_str(&format!("mode {}\n", status.mode));
     if let Some(actor) = &status.actor {
         text.push_str(&format!("may withdraw: {}\n", words::outside(actor, 120)));

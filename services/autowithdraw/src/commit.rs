@@ -15,7 +15,7 @@ use domain::prefix::Prefix;
 use jiff::Timestamp;
 
 use crate::actor::LEASE;
-use crate::changes;
+use crate::changes::{self, Foreign};
 use crate::cycle::{Answered, Cycle, EvidenceRecord};
 use crate::ledger::is_under_way;
 use crate::reattack;
@@ -66,9 +66,11 @@ pub fn commit(tx: &WriteTx<'_>, cycle: &Cycle, terms: &Terms) -> Result<Committe
     };
     let evidence = db::decisions::store_evidence(tx, &record, cycle.evidence_at)?;
     let mut committed = Committed::default();
+    let mut foreign = Vec::new();
     for answer in &cycle.answers {
-        commit_prefix(tx, answer, evidence, terms, now, &mut committed)?;
+        commit_prefix(tx, answer, evidence, terms, now, (&mut committed, &mut foreign))?;
     }
+    changes::announce(tx, foreign, now)?;
     cancel_forgotten(tx, cycle, now)?;
     if !cycle.restarted.is_empty() {
         let facts = Facts::MassCalm {
@@ -125,7 +127,7 @@ fn commit_prefix(
     evidence: EvidenceId,
     terms: &Terms,
     now: Timestamp,
-    committed: &mut Committed,
+    (committed, foreign): (&mut Committed, &mut Vec<Foreign>),
 ) -> Result<(), DbError> {
     let prefix = answer.inputs.prefix;
     let decision = &answer.decision;
@@ -162,7 +164,7 @@ fn commit_prefix(
     if let Some(withdrawn_at) = reattack::alerted_after(&answer.inputs) {
         reattack::tell(tx, prefix, withdrawn_at, incident, now)?;
     }
-    changes::settle(tx, prefix, incident, terms.unexplained_for, now)?;
+    changes::settle(tx, prefix, incident, terms.unexplained_for, now, foreign)?;
     let context = Context {
         answer,
         version,
@@ -171,7 +173,7 @@ fn commit_prefix(
         now,
     };
     for effect in &decision.effects {
-        apply(tx, effect, &context, committed)?;
+        apply(tx, effect, &context, committed, foreign)?;
     }
     Ok(())
 }
@@ -185,7 +187,13 @@ struct Context<'a> {
     now: Timestamp,
 }
 
-fn apply(tx: &WriteTx<'_>, effect: &Effect, context: &Context<'_>, committed: &mut Committed) -> Result<(), DbError> {
+fn apply(
+    tx: &WriteTx<'_>,
+    effect: &Effect,
+    context: &Context<'_>,
+    committed: &mut Committed,
+    foreign: &mut Vec<Foreign>,
+) -> Result<(), DbError> {
     let Context {
         answer,
         version,
@@ -266,7 +274,7 @@ fn apply(tx: &WriteTx<'_>, effect: &Effect, context: &Context<'_>, committed: &m
         Effect::AnnounceReattack { withdrawn_at } => reattack::tell(tx, prefix, *withdrawn_at, incident, now),
         Effect::BgpChanged { before, after } => {
             let Some(before) = before else { return Ok(()) };
-            changes::changed(tx, prefix, (before, after), incident, now)
+            changes::changed(tx, prefix, (before, after), incident, now, foreign)
         }
     }
 }

@@ -12,7 +12,7 @@ use cf_api::graphql::traffic::{Resolution, TrafficRequest};
 use daemon::SharedClock;
 use db::decisions::StateRow;
 use db::{Db, DbError};
-use domain::bgp::BgpState;
+use domain::bgp::{BgpState, Epoch};
 use domain::brakes;
 use domain::calm::CalmTrack;
 use domain::decision::{Decision, DirectRoute, Inputs, Managed, Policy, apply_mass_calm_brake, decide};
@@ -26,6 +26,7 @@ use settings::Settings;
 use crate::inventory::{Inventory, Known};
 use crate::ledger::{Ledger, Spans, changed_by_us};
 use crate::policy::{policy, systems};
+use crate::presence::{cut_to_own, recent_from};
 use crate::routes::RouteChecks;
 
 /// Rows asked for at most; Cloudflare's own example of a node's `maxPageSize`.
@@ -42,6 +43,8 @@ pub struct Answered {
     pub known: Known,
     /// The state it started from.
     pub before: StateRow,
+    /// The rules it was decided by.
+    pub policy: Policy,
     /// What went in.
     pub inputs: Inputs,
     /// What came out.
@@ -199,9 +202,13 @@ impl Gatherer {
         };
         let prefixes: Vec<Prefix> = advertised.iter().map(|known| known.prefix.prefix).collect();
         let resolution = resolution(self.settings.autowithdraw.attack_lookback);
+        let to = ceil_to(asked_at, resolution.bucket());
+        let unseen = unseen(&advertised, ledger);
+        let recent_from = recent_from(&unseen, from, to);
         let request = TrafficRequest {
             from,
-            to: ceil_to(asked_at, resolution.bucket()),
+            recent_from,
+            to,
             resolution,
             limit: ROW_LIMIT,
         };
@@ -212,7 +219,8 @@ impl Gatherer {
             .clamp(TRAFFIC_AT_LEAST, TRAFFIC_WITHIN);
         let because = match tokio::time::timeout(within, self.api.traffic(request, asked_at)).await {
             Ok(Ok(answer)) => {
-                let shares = assign(&answer.window, &prefixes, &systems(&self.settings.autowithdraw));
+                let mut shares = assign(&answer.window, &prefixes, &systems(&self.settings.autowithdraw));
+                cut_to_own(&mut shares, &unseen, &answer, recent_from, asked_at);
                 let readings = shares
                     .into_iter()
                     .map(|(prefix, share)| (prefix, Observed::known(share, asked_at)))
@@ -268,6 +276,7 @@ fn answer(known: Known, gathered: &Gathered) -> Option<Answered> {
     Some(Answered {
         known,
         before,
+        policy: policy.clone(),
         inputs,
         decision,
     })
@@ -284,6 +293,20 @@ fn read_from(known: &Known, ledger: &Ledger, policies: &BTreeMap<Prefix, Policy>
         .unwrap_or_else(|| CalmTrack::begin(epoch, &policy.traffic));
     let calm_period = brakes::calm_period(policy.calm_period, &ledger.withdrawals_of(prefix), now);
     Some(track.read_from(&policy.traffic, calm_period, now).min(now))
+}
+
+/// Advertised prefixes of which no traffic was seen yet since they are.
+fn unseen(advertised: &[&Known], ledger: &Ledger) -> BTreeMap<Prefix, Epoch> {
+    advertised
+        .iter()
+        .filter_map(|known| {
+            let prefix = known.prefix.prefix;
+            let epoch = known.reading.value().and_then(BgpState::epoch)?;
+            let track = ledger.states.get(&prefix).and_then(|row| row.state.calm.as_ref());
+            let is_seen = track.is_some_and(|track| track.epoch == epoch && track.saw_rows);
+            (!is_seen).then_some((prefix, epoch))
+        })
+        .collect()
 }
 
 /// The resolution the decision's bucket length asks for; see [`domain::calm::TrafficPolicy::bucket`].

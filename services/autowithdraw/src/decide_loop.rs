@@ -19,6 +19,7 @@ use crate::actor::{LeaseHolder, Standing};
 use crate::commit::{Committed, Terms, commit};
 use crate::cycle::{Cycle, Gatherer};
 use crate::feeds::Feed;
+use crate::recording::Recorder;
 use crate::status;
 use crate::working::{BUMP_EVERY, Ended, Progress, WORK_LIMIT};
 
@@ -29,6 +30,9 @@ const CONCURRENT_STEPS: usize = 4;
 /// How long a step may go on once the process is to end: most calls are over by then, and what is
 /// not is found in the journal and read back.
 const LAST_STEPS: Duration = Duration::from_secs(4);
+
+/// How long the last line of a recording may take.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// Limit within which the loop promises progress.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(60);
@@ -53,6 +57,8 @@ pub struct DecideLoop {
     pub health: CheckHandle,
     /// What fails for this long is told.
     pub blind_after: Duration,
+    /// Where the inputs of every cycle are recorded.
+    pub recorder: Option<Recorder>,
 }
 
 impl std::fmt::Debug for DecideLoop {
@@ -122,6 +128,9 @@ impl DecideLoop {
             }
             self.advance(&turn, &shutdown, &mut memory).await;
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish(LAST_LINE).await;
+        }
         // A successor need not wait for our death.
         if let Err(error) = self.holder.release(&self.db).await {
             tracing::warn!(event = "lease.not_released", error = %error);
@@ -166,6 +175,10 @@ impl DecideLoop {
             Ok(committed) => {
                 if let Some(run) = memory.database.recovered(self.monotonic()) {
                     tracing::info!(event = "cycle.recovered", failures = run.failures);
+                }
+                let now = self.monotonic();
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.record(Arc::clone(&cycle), now).await;
                 }
                 tell_log(&cycle, committed);
                 self.report(&cycle, standing, memory);

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cf_api::CloudflareClient;
+use cf_api::rest::prefixes::ParentPrefix;
 use daemon::SharedClock;
 use domain::bgp::{BgpPrefix, BgpState};
 use domain::evidence::Observed;
@@ -25,8 +26,12 @@ use turns::{Turns, cycles_per_round, parents_per_cycle};
 /// Calls to Cloudflare at the same time.
 const CONCURRENT: usize = 6;
 
-/// How often the list of parent prefixes is read again, at the least.
+/// How often the list of parent prefixes is read again, at the least. Where one cycle cannot list what is below all of
+/// them it is read in every cycle: it tells which parents changed, and those are listed at once.
 const DISCOVER_EVERY: Duration = Duration::from_secs(300);
+
+/// Parents listed in one cycle besides the rotation at most, because they changed.
+const SOON_AT_MOST: usize = 40;
 
 /// How long a refresh may take in all: as long as the next one is not due, within these bounds. Its
 /// first part, the list of parents, takes half of that at most.
@@ -80,6 +85,8 @@ struct Parent {
     urgent: bool,
     /// The last complete list of parents had it.
     listed: bool,
+    /// What that list said of its state, to see that something below it changed.
+    hint: Option<ParentPrefix>,
 }
 
 impl std::fmt::Debug for Inventory {
@@ -189,15 +196,18 @@ impl Inventory {
         let within = self.check_interval.clamp(REFRESH_AT_LEAST, REFRESH_WITHIN);
         let until = Instant::now() + within;
         let now = self.clock.monotonic();
-        if self
-            .discovered_at
-            .is_none_or(|at| now.saturating_sub(at) >= DISCOVER_EVERY)
-        {
+        // The list itself is one of the calls that a cycle may make.
+        let by_hints = self.parents.len() > self.per_cycle;
+        let is_due = |at: Duration| by_hints || now.saturating_sub(at) >= DISCOVER_EVERY;
+        if self.discovered_at.is_none_or(is_due) {
             self.discover(now, within / 2).await;
         }
         let (hot, cold) = self.hot_and_cold();
         let mut turn: BTreeSet<String> = self.turns.next(&hot, &cold, self.per_cycle).into_iter().collect();
-        turn.extend(std::mem::take(&mut self.soon));
+        let changed: Vec<String> = std::mem::take(&mut self.soon).into_iter().collect();
+        let (first, rest) = changed.split_at(changed.len().min(SOON_AT_MOST));
+        turn.extend(first.iter().cloned());
+        self.soon.extend(rest.iter().cloned());
         let turn: Vec<(PrefixId, String)> = turn
             .iter()
             .filter_map(|id| self.parents.get(id))
@@ -262,7 +272,19 @@ impl Inventory {
             self.mark_unread(&parent, "Cloudflare does not list its parent prefix any more");
         }
         for parent in listed {
-            self.remember_parent(&parent.id, Some(parent.description));
+            self.remember_parent(&parent.id, Some(parent.description.clone()));
+            self.take_hint(parent);
+        }
+    }
+
+    /// A parent that looks different than in the last list is listed in this cycle.
+    fn take_hint(&mut self, listed: ParentPrefix) {
+        let Some(parent) = self.parents.get_mut(listed.id.as_str()) else {
+            return;
+        };
+        let before = parent.hint.replace(listed.clone());
+        if before.is_some_and(|before| before != listed) {
+            self.soon.insert(listed.id.as_str().to_owned());
         }
     }
 
@@ -300,6 +322,7 @@ impl Inventory {
             description: String::new(),
             urgent: false,
             listed: true,
+            hint: None,
         });
         if let Some(description) = description {
             parent.description = description;

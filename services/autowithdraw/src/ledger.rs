@@ -21,9 +21,6 @@ use jiff::Timestamp;
 /// Name under which the receiver beats.
 const RECEIVER: &str = "cloudflare-webhook";
 
-/// Cursor of the alert history, kept by the analytics monitor when it catches up.
-pub const HISTORY_CURSOR: &str = "alert_history";
-
 /// How old the receiver's sign of life, or the history cursor, may be for open alerts to be known.
 const ALERTS_KNOWN_FOR: Duration = Duration::from_secs(600);
 
@@ -156,7 +153,7 @@ fn kept_by_a_person(intent: &Intent, keep: Duration, now: Timestamp) -> Option<H
 
 fn open_alerts(tx: &ReadTx<'_>, since_when: Timestamp, now: Timestamp) -> Result<Observed<Vec<OpenAlert>>, DbError> {
     let beat = db::heartbeats::of(tx, RECEIVER)?.map(|beat| beat.beat_at);
-    let cursor = db::leases::cursor(tx, HISTORY_CURSOR)?
+    let cursor = db::leases::cursor(tx, db::alert_history::CURSOR)?
         .as_deref()
         .and_then(domain::time::from_text);
     // A sign of life from the future was made before our clock was set back; its age is not known.

@@ -7,6 +7,7 @@
 //! | [`routes`] | checks of the operator's own route |
 //! | [`ledger`] | what the database says at the begin of a cycle |
 //! | [`cycle`] | gather and decide |
+//! | `presence` | whether traffic is that of a prefix's own advertisement |
 //! | [`commit`] | a cycle's outcome in one transaction |
 //! | [`changes`] | changes of the live state: ours, Cloudflare's, somebody else's |
 //! | [`reattack`] | an attack soon after our own withdrawal |
@@ -15,6 +16,7 @@
 //! | [`working`] | waiting for work without losing the lease |
 //! | [`decide_loop`] | the loop that ties them together and takes the next step of open intents |
 //! | [`feeds`] | what fails as a whole is told |
+//! | [`recording`] | the inputs of every cycle as lines of a file, for `cloudflare-mt replay` |
 //! | [`identity`] | a database that wakes up on another host starts paused |
 //! | [`status`] | what it says about itself |
 //! | [`commands`] | the commands beside the daemon: status, check, explain |
@@ -30,7 +32,9 @@ pub mod identity;
 pub mod inventory;
 pub mod ledger;
 pub mod policy;
+mod presence;
 pub mod reattack;
+pub mod recording;
 pub mod routes;
 pub mod service;
 pub mod status;

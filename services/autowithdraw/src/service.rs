@@ -18,6 +18,7 @@ use crate::identity::{self, Home};
 use crate::inventory::Inventory;
 use crate::ledger::Spans;
 use crate::policy::mode;
+use crate::recording::Recorder;
 use crate::routes::RouteChecks;
 
 /// Runs the service until shutdown. `listener` serves health and metrics.
@@ -52,6 +53,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let limits = Limits {
         open_alert_veto: auto.open_alert_veto,
         hold_end_notice,
+        shortest: auto.min_advertised,
         ..Limits::default()
     };
     let check_interval = auto.check_interval;
@@ -86,6 +88,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
         check_interval,
         health,
         blind_after: auto.unknown_alert_after,
+        recorder: Recorder::of(&settings),
     };
 
     let pauses = db
@@ -134,6 +137,9 @@ fn start_lines(settings: &Settings, mode: Mode, home: &Home, holds: &[Hold]) -> 
             ),
         ),
     ];
+    if let Some(recorder) = Recorder::of(settings) {
+        lines.push(("Recorded in".into(), recorder.file().display().to_string()));
+    }
     let mut warn = |text: String| lines.push(("WARNING".into(), text));
     if let Home::Moved { from } = home {
         warn(format!(

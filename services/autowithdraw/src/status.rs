@@ -32,6 +32,7 @@ pub fn line(cycle: &Cycle, mode: Mode, standing: &Standing) -> String {
         Mode::DryRun => parts.push("dry run".into()),
         Mode::Paused => parts.push("paused".into()),
     }
+    parts.extend(held(cycle));
     if let Standing::StandBy { owner } = standing {
         parts.push(format!("standing by for {owner}"));
     }
@@ -50,4 +51,25 @@ pub fn line(cycle: &Cycle, mode: Mode, standing: &Standing) -> String {
         text.push_str(&format!("; next: withdraw {}{when}", answer.inputs.prefix));
     }
     text
+}
+
+/// Who holds what: a pause of everything first, then how many prefixes are held.
+fn held(cycle: &Cycle) -> Vec<String> {
+    let holds = || cycle.answers.iter().filter_map(|answer| answer.inputs.hold.as_ref());
+    let end = |until: Option<jiff::Timestamp>| {
+        until.map_or_else(String::new, |at| format!(" until {}", for_people_seconds(at)))
+    };
+    if let Some(pause) = holds().find(|hold| hold.prefix.is_none()) {
+        return vec![format!("ALL PAUSED by {}{}", pause.actor, end(pause.until))];
+    }
+    let mut held: Vec<String> = cycle
+        .answers
+        .iter()
+        .filter_map(|answer| Some((answer.inputs.prefix, answer.inputs.hold.as_ref()?)))
+        .map(|(prefix, hold)| format!("{prefix} held by {}{}", hold.actor, end(hold.until)))
+        .collect();
+    if held.len() > 1 {
+        held = vec![format!("{} prefixes held", held.len())];
+    }
+    held
 }

@@ -4,6 +4,7 @@
 //! `{"success": false, "error": TEXT, "code": WORD}` with a status that says the same.
 
 pub(crate) mod acknowledge;
+pub(crate) mod acts;
 pub(crate) mod analytics;
 pub(crate) mod attacks;
 pub(crate) mod holds;
@@ -11,6 +12,7 @@ pub(crate) mod incidents;
 pub(crate) mod overview;
 pub(crate) mod paging;
 pub(crate) mod prefixes;
+mod reason;
 pub(crate) mod services;
 pub(crate) mod stats;
 

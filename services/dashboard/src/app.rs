@@ -14,6 +14,7 @@ use settings::Settings;
 
 use crate::accounts::cookie::CookieStyle;
 use crate::accounts::password::Hasher;
+use crate::hands::Hands;
 use crate::live::Live;
 use crate::picture::Pictures;
 
@@ -31,12 +32,13 @@ struct Inner {
     hasher: Hasher,
     pictures: Pictures,
     live: Live,
+    hands: Hands,
     counters: Counters,
     situation: CheckHandle,
 }
 
 impl App {
-    pub(crate) fn new(frame: Frame, settings: Settings, db: Db, cookie: CookieStyle) -> Self {
+    pub(crate) fn new(frame: Frame, settings: Settings, db: Db, cookie: CookieStyle, hands: Hands) -> Self {
         let counters = Counters::register(&frame);
         // Reported whenever somebody looks; a quiet night is no fault.
         let situation = frame.health().check("situation", Weight::Supporting, Duration::MAX);
@@ -48,6 +50,7 @@ impl App {
             hasher: Hasher::new(),
             pictures: Pictures::new(frame.started_at()),
             live: Live::new(),
+            hands,
             counters,
             situation,
             frame,
@@ -90,6 +93,11 @@ impl App {
     /// The open streams to browsers.
     pub(crate) fn live(&self) -> &Live {
         &self.inner.live
+    }
+
+    /// What carries acts out.
+    pub(crate) fn hands(&self) -> &Hands {
+        &self.inner.hands
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -13,6 +13,7 @@
 //! | `picture` | what the database says, read once for everybody |
 //! | `overview` | that, judged: states, reasons, next actions |
 //! | `pages`, `api` | the same for people and for programs |
+//! | `hands` | carrying out what people filed here |
 //! | `live` | changes while pages are open |
 //! | `assets`, `html`, `words` | static files, small markup, formats |
 
@@ -22,6 +23,7 @@ mod api;
 mod app;
 mod assets;
 mod client;
+mod hands;
 mod headers;
 mod html;
 mod live;

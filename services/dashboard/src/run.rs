@@ -10,8 +10,9 @@ use settings::Settings;
 use crate::accounts::cookie::CookieStyle;
 use crate::accounts::first;
 use crate::app::App;
+use crate::hands::Hands;
 use crate::router::router;
-use crate::{live, vital};
+use crate::{hands, live, vital};
 
 /// Serves the dashboard on `listener` until the frame is told to stop.
 ///
@@ -26,12 +27,19 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let db = assembly::parts::database(&settings).await?;
     let transport = assembly::parts::transport();
     let owner = assembly::parts::owner(&frame);
-    let app = App::new(frame.clone(), settings, db.clone(), cookie);
+    let (hands, wishes) = Hands::new(&settings);
+    let app = App::new(frame.clone(), settings, db.clone(), cookie, hands);
     let legacy = app.settings().legacy.auth.clone();
     first::prepare(&db, app.hasher(), legacy, app.now()).await?;
     announce_start(&db, &frame).await?;
     let following = app.clone();
     frame.spawn_loop("live", live::LOOP_LIMIT, |turn| live::follow(following, turn));
+    if let Some(wishes) = wishes {
+        let (acting, transport, owner) = (app.clone(), transport.clone(), owner.clone());
+        frame.spawn_loop("acts", hands::LOOP_LIMIT, |turn| {
+            hands::carry_out(acting, wishes, transport, owner, turn)
+        });
+    }
     http::serve(&frame, "dashboard", listener, router(&app), HttpLimits::default());
     vital::start(&app);
     assembly::outbox::start(&frame, &db, app.settings(), &transport, &owner)?;

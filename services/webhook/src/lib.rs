@@ -3,7 +3,6 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`gate`] | who may post: source networks, secret, proxies |
-//! | [`intake`] | one delivery to one transaction: raw body, event, incident, ledger, notices |
 //! | [`networks`] | our prefixes, kept at hand for longest match |
 //! | [`routes`] | the HTTP surface and its answers |
 //! | [`service`] | parts from settings, loops, READY |
@@ -12,7 +11,6 @@
 //! DNS nor Cloudflare nor the file system; an authenticated body is never lost because it is odd.
 
 pub mod gate;
-pub mod intake;
 pub mod networks;
 pub mod routes;
 pub mod service;

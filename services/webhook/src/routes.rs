@@ -6,12 +6,18 @@
 //! | 400 | authenticated and not JSON: stored and announced all the same |
 //! | 401 / 403 | secret missing / wrong, or the source may not post: counted, nothing stored |
 //! | 413 | larger than `webhook.max_body`: a stub is stored and announced |
-//! | 503 | could not be stored; Cloudflare's history has it, and we said so |
+//! | 408 | the body did not arrive in time |
+//! | 503 | could not be stored, or no room for the body; Cloudflare's history has it, and we said so |
+//!
+//! Memory is bounded by the connections (512), their heads (16 KiB each) and [`BODY_ROOM`] for all bodies together. Each
+//! connection waits for one write at a time, so requests can never fill the writer's queue (4,096) against the writes of
+//! this process itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use assembly::intake::{Arrival, Intake, Way};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -22,13 +28,22 @@ use daemon::{PeerAddr, SharedClock};
 use db::Db;
 use http_body_util::BodyExt;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::gate::{Gate, Refusal, SECRET_HEADER};
-use crate::intake::{Arrival, Intake};
 use crate::networks::Networks;
 
 /// How long a body may take to arrive whole.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bytes of bodies that may be in memory at the same time, from their first byte to their answer.
+pub const BODY_ROOM: usize = 16 * 1024 * 1024;
+
+/// How long a body waits for room before the sender is asked to come again.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+
+/// What a sender that is asked to come again is told to wait, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// What a too large body's stub keeps.
 const STUB_BYTES: usize = 4_096;
@@ -73,6 +88,8 @@ pub struct Receiver {
     pub networks: Networks,
     /// Largest body read.
     pub max_body: usize,
+    /// Room for bodies: one permit a byte, [`BODY_ROOM`] in all or as much as the largest body needs.
+    pub room: Arc<Semaphore>,
     /// Numbers.
     pub counts: Counts,
 }
@@ -102,9 +119,14 @@ async fn receive(
     if let Err(refusal) = gate.admit(client, secret) {
         return refuse(&receiver, refusal, client);
     }
-    let (body, oversized) = match tokio::time::timeout(BODY_DEADLINE, read_body(body, receiver.max_body)).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(broken)) => return answer(StatusCode::BAD_REQUEST, "body_broken", &broken),
+    let reading = read_body(body, receiver.max_body, &receiver.room);
+    let (body, oversized, _room) = match tokio::time::timeout(BODY_DEADLINE, reading).await {
+        Ok(Ok(read)) => (read.bytes, read.oversized, read.room),
+        Ok(Err(Unread::Broken(why))) => return answer(StatusCode::BAD_REQUEST, "body_broken", &why),
+        Ok(Err(Unread::NoRoom)) => {
+            let why = "bodies fill the memory that is allowed for them";
+            return not_stored(&receiver, "no_room", why, client);
+        }
         Err(_) => {
             return answer(
                 StatusCode::REQUEST_TIMEOUT,
@@ -120,7 +142,7 @@ async fn receive(
         source: client.to_string(),
         headers: kept_headers(&head.headers),
     };
-    let intake = Intake::read(arrival);
+    let intake = Intake::read(arrival, Way::Received);
     let (networks, now) = (receiver.networks.current(), receiver.clock.now());
     match receiver
         .db
@@ -156,16 +178,17 @@ async fn receive(
                 (StatusCode::OK, axum::Json(body)).into_response()
             }
         }
-        Err(error) => {
-            receiver.counts.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(event = "webhook.not_stored", code = error.code(), error = %error, source = %client);
-            let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, error.code(), "it could not be stored");
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            response
-        }
+        Err(error) => not_stored(&receiver, error.code(), &error.to_string(), client),
     }
+}
+
+/// The sender keeps it and is asked to come again; what it does not repeat is found in Cloudflare's history.
+fn not_stored(receiver: &Receiver, code: &str, why: &str, client: std::net::IpAddr) -> Response {
+    receiver.counts.failed.fetch_add(1, Ordering::Relaxed);
+    tracing::error!(event = "webhook.not_stored", code, error = why, source = %client);
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, code, "it could not be stored");
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
 }
 
 fn refuse(receiver: &Receiver, refusal: Refusal, client: std::net::IpAddr) -> Response {
@@ -189,24 +212,54 @@ fn answer(status: StatusCode, code: &str, error: &str) -> Response {
         .into_response()
 }
 
-/// Reads up to `limit` bytes; of a larger body its beginning and its size as far as announced.
-async fn read_body(mut body: Body, limit: usize) -> Result<(Vec<u8>, Option<u64>), String> {
+/// A body as far as it is kept.
+struct Read {
+    bytes: Vec<u8>,
+    /// Size of one that is larger than allowed, as far as announced.
+    oversized: Option<u64>,
+    /// Its share of the memory for bodies.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+enum Unread {
+    Broken(String),
+    NoRoom,
+}
+
+/// Reads up to `limit` bytes; of a larger body its beginning. Room is taken for what has arrived, so a slow sender holds
+/// no more than it sent.
+async fn read_body(mut body: Body, limit: usize, room: &Arc<Semaphore>) -> Result<Read, Unread> {
     use axum::body::HttpBody as _;
     let announced = body.size_hint().exact();
-    let mut bytes = Vec::new();
+    let mut read = Read {
+        bytes: Vec::new(),
+        oversized: None,
+        room: None,
+    };
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("the body broke off: {error}"))?;
+        let frame = frame.map_err(|error| Unread::Broken(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > limit {
-            let size = announced.unwrap_or((bytes.len() + data.len()) as u64);
-            let room = STUB_BYTES.saturating_sub(bytes.len()).min(data.len());
-            bytes.extend_from_slice(&data[..room]);
-            bytes.truncate(STUB_BYTES);
-            return Ok((bytes, Some(size)));
+        let so_far = read.bytes.len();
+        if so_far + data.len() > limit {
+            let size = announced.unwrap_or((so_far + data.len()) as u64);
+            let kept = STUB_BYTES.saturating_sub(so_far).min(data.len());
+            read.bytes.extend_from_slice(&data[..kept]);
+            read.bytes.truncate(STUB_BYTES);
+            read.oversized = Some(size);
+            return Ok(read);
         }
-        bytes.extend_from_slice(&data);
+        let wanted = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let taking = Arc::clone(room).acquire_many_owned(wanted);
+        let Ok(Ok(taken)) = tokio::time::timeout(ROOM_WAIT, taking).await else {
+            return Err(Unread::NoRoom);
+        };
+        match &mut read.room {
+            Some(room) => room.merge(taken),
+            none => *none = Some(taken),
+        }
+        read.bytes.extend_from_slice(&data);
     }
-    Ok((bytes, None))
+    Ok(read)
 }
 
 fn kept_headers(headers: &HeaderMap) -> String {

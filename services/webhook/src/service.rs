@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use daemon::{Frame, HttpLimits, PreboundListener, Weight};
 use settings::{ConfigReport, Settings};
+use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use crate::gate::Gate;
 use crate::networks::Networks;
-use crate::routes::{Counts, Receiver, router};
+use crate::routes::{BODY_ROOM, Counts, Receiver, router};
 
 /// How often health looks at the writer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -53,6 +54,7 @@ pub async fn run(
         gate: RwLock::new(Arc::new(gate(&settings))),
         networks: networks.clone(),
         max_body: settings.webhook.max_body,
+        room: Arc::new(Semaphore::new(BODY_ROOM.max(settings.webhook.max_body))),
         counts: Counts::default(),
     });
     assembly::life::announce_start(&frame, &db, Vec::new()).await?;

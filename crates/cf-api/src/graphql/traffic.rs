@@ -47,6 +47,9 @@ impl Resolution {
 pub struct TrafficRequest {
     /// Start of the window (inclusive), cut to the second.
     pub from: Timestamp,
+    /// Start of the second look at what passed, cut to the second: from here on its rows prove
+    /// traffic of every advertisement that began before. Never earlier than `from`.
+    pub recent_from: Timestamp,
     /// End of the window (exclusive), cut to the second.
     pub to: Timestamp,
     /// Grouping of the dropped rows.
@@ -60,6 +63,9 @@ pub struct TrafficRequest {
 pub struct TrafficAnswer {
     /// The rows, and whether each list was cut.
     pub window: TrafficWindow,
+    /// What passed since [`TrafficRequest::recent_from`]. May be cut at the row limit: what is not
+    /// in it is not known to be absent.
+    pub recent: Vec<PassedRow>,
     /// What the query cost.
     pub cost: QueryCost,
 }
@@ -99,6 +105,7 @@ macro_rules! traffic_query {
                 $module::Variables {
                     account: account.to_owned(),
                     from: rfc3339_seconds(request.from),
+                    recent_from: rfc3339_seconds(request.recent_from),
                     to: rfc3339_seconds(request.to),
                     newest_to: rfc3339_seconds(plus(now, NEWEST_AHEAD)),
                     limit: u64::from(request.limit),
@@ -142,6 +149,18 @@ macro_rules! traffic_query {
                         })
                     })
                     .collect::<Result<Vec<_>, CfError>>()?;
+                let recent = account
+                    .recent
+                    .into_iter()
+                    .map(|row| {
+                        Ok(PassedRow {
+                            subnet: incoming.row_subnet(&row.dimensions.ip_destination_subnet)?,
+                            sample_interval: u64::from(row.dimensions.sample_interval),
+                            packets: Packets(row.sum.packets),
+                            bits: Bits(row.sum.bits),
+                        })
+                    })
+                    .collect::<Result<Vec<_>, CfError>>()?;
                 let newest_row = account
                     .newest
                     .iter()
@@ -160,6 +179,7 @@ macro_rules! traffic_query {
                         passed,
                         passed_truncated,
                     },
+                    recent,
                     cost: QueryCost {
                         cost: data.cost,
                         budget: viewer.budget,
@@ -196,6 +216,7 @@ impl CloudflareClient {
         let second = Duration::from_secs(1);
         let request = TrafficRequest {
             from: floor_to(request.from, second),
+            recent_from: floor_to(request.recent_from.max(request.from), second),
             to: floor_to(request.to, second),
             ..request
         };

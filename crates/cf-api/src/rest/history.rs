@@ -33,6 +33,8 @@ pub struct HistoryItem {
     /// The body: JSON when it is (the API sends it as text or as an object), else a JSON string,
     /// null when absent.
     pub body: Value,
+    /// The body exactly as it was sent, when the API gave it as text.
+    pub body_text: Option<String>,
 }
 
 /// One page of the history, newest first as Cloudflare orders it.
@@ -79,10 +81,13 @@ struct Wire {
     alert_body: Value,
 }
 
-fn body(value: Value) -> Value {
+fn body(value: Value) -> (Value, Option<String>) {
     match value {
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        other => other,
+        Value::String(text) => match serde_json::from_str(&text) {
+            Ok(read) => (read, Some(text)),
+            Err(_) => (Value::String(text.clone()), Some(text)),
+        },
+        other => (other, None),
     }
 }
 
@@ -115,6 +120,7 @@ impl CloudflareClient {
                     let detail = format!("sent is no instant: {}", item.sent);
                     incoming.error(ErrorClass::Malformed, detail)
                 })?;
+                let (body, body_text) = body(item.alert_body);
                 Ok(HistoryItem {
                     id: item.id,
                     sent_at,
@@ -124,7 +130,8 @@ impl CloudflareClient {
                     policy_id: item.policy_id,
                     mechanism_type: item.mechanism_type,
                     mechanism: item.mechanism,
-                    body: body(item.alert_body),
+                    body,
+                    body_text,
                 })
             })
             .collect::<Result<Vec<_>, CfError>>()?;
@@ -148,9 +155,11 @@ mod tests {
     #[test]
     fn bodies_as_object_text_and_prose() {
         let object = serde_json::json!({"data": {"attack_id": "a1"}});
-        assert_eq!(body(object.clone()), object);
-        assert_eq!(body(Value::String(object.to_string())), object);
-        assert_eq!(body("An attack".into()), Value::from("An attack"));
-        assert_eq!(body(Value::Null), Value::Null);
+        let text = object.to_string();
+        assert_eq!(body(object.clone()), (object.clone(), None));
+        assert_eq!(body(Value::String(text.clone())), (object, Some(text)));
+        let prose = body("An attack".into());
+        assert_eq!(prose, (Value::from("An attack"), Some("An attack".to_owned())));
+        assert_eq!(body(Value::Null), (Value::Null, None));
     }
 }

@@ -30,6 +30,11 @@ pub struct ParentPrefix {
     pub on_demand_enabled: Option<bool>,
     /// Whether Cloudflare locked the advertisement.
     pub on_demand_locked: Option<bool>,
+    /// Whether it is advertised, as the parent says. A hint only.
+    pub advertised: Option<bool>,
+    /// When that changed, and when anything of it changed, in Cloudflare's own texts: hints that
+    /// something below it changed, never compared with a clock.
+    pub modified: (Option<String>, Option<String>),
 }
 
 /// Allows one call of [`CloudflareClient::set_advertised`].
@@ -63,6 +68,12 @@ struct WireParent {
     on_demand_enabled: Option<bool>,
     #[serde(default)]
     on_demand_locked: Option<bool>,
+    #[serde(default)]
+    advertised: Option<bool>,
+    #[serde(default)]
+    advertised_modified_at: Option<String>,
+    #[serde(default)]
+    modified_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +166,8 @@ impl CloudflareClient {
                 approved: parent.approved,
                 on_demand_enabled: parent.on_demand_enabled,
                 on_demand_locked: parent.on_demand_locked,
+                advertised: parent.advertised,
+                modified: (parent.advertised_modified_at, parent.modified_at),
             })
             .collect())
     }

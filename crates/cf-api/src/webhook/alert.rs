@@ -118,7 +118,7 @@ impl<'a> Reading<'a> {
             "prefix_hijacked",
             "prefix_configured",
         ]);
-        alert.hostname = self.text(&["target_hostname"]);
+        alert.hostname = self.text(&["target_hostname", "target_zone_name", "zone_name"]);
         alert.target_port = self.port("target_port");
         alert.protocol = self.text(&["protocol"]);
         alert.vector = self.text(&["attack_vector", "attack_type"]);

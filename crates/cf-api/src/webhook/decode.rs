@@ -155,30 +155,46 @@ fn notification(body: Value, problems: Vec<String>) -> Notification {
     read
 }
 
-/// A dispatched notification of the history, as if it had been delivered.
-pub fn from_history(item: &HistoryItem) -> Notification {
-    let mut read = match &item.body {
+/// A dispatched notification of the history as the body that was, or would have been, delivered, and
+/// whether that body carries an instant of its own.
+///
+/// The text of the history is taken as it is when it is such a body; its hash is then the
+/// delivery's. Otherwise the entry's columns fill what the body lacks: type, policy, and as `ts`
+/// when it was dispatched.
+pub fn from_history(item: &HistoryItem) -> (Vec<u8>, bool) {
+    let (mut body, is_envelope) = match &item.body {
         // Its own envelope, or the documented example {"data":..,"metadata":..}.
-        Value::Object(body) if body.contains_key("data") || body.contains_key("alert_type") => {
-            notification(item.body.clone(), Vec::new())
+        Value::Object(body) if body.contains_key("data") || body.contains_key("alert_type") => (body.clone(), true),
+        Value::Object(data) => (Map::from_iter([("data".to_owned(), data.clone().into())]), false),
+        other => {
+            let text = field::shown(other).or_else(|| item.description.clone());
+            (Map::from_iter([("text".to_owned(), text.into())]), false)
         }
-        Value::Object(body) => Notification {
-            data: body.clone(),
-            ..Notification::default()
-        },
-        other => Notification {
-            text: field::shown(other),
-            ..Notification::default()
-        },
     };
-    read.is_verification = false;
-    let text = |text: &Option<String>| text.as_deref().map(|text| bounded(text, field::MAX_FIELD));
-    read.alert_type = read.alert_type.or_else(|| text(&item.alert_type));
-    read.policy_name = read.policy_name.or_else(|| text(&item.name));
-    read.policy_id = read.policy_id.or_else(|| item.policy_id.as_deref().and_then(field::id));
-    read.sent_at = read.sent_at.or(Some(item.sent_at));
-    read.text = read.text.or_else(|| text(&item.description));
-    read
+    let is_dated = body.get("ts").and_then(field::instant).is_some();
+    if let Some(text) = &item.body_text
+        && is_envelope
+        && is_dated
+        && body.contains_key("alert_type")
+    {
+        return (text.clone().into_bytes(), true);
+    }
+    let mut fill = |key: &str, value: Option<Value>| {
+        if let Some(value) = value
+            && body.get(key).is_none_or(Value::is_null)
+        {
+            body.insert(key.to_owned(), value);
+        }
+    };
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty()).map(Value::from);
+    fill("alert_type", text(&item.alert_type));
+    fill("policy_id", text(&item.policy_id));
+    fill("name", text(&item.name));
+    fill("text", text(&item.description));
+    if !is_dated {
+        body.insert("ts".to_owned(), item.sent_at.as_second().into());
+    }
+    (Value::Object(body).to_string().into_bytes(), is_dated)
 }
 
 fn brief(value: &Value) -> String {

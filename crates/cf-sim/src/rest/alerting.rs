@@ -100,7 +100,8 @@ fn history(request: &Request, state: &State) -> Reply {
             .unwrap_or_default()
     };
     let fits = |e: &&Value| since.is_none_or(|s| sent(e) >= s) && before.is_none_or(|b| sent(e) < b);
-    let all: Vec<&Value> = state.history.iter().rev().filter(fits).collect();
+    let mut all: Vec<&Value> = state.history.iter().rev().filter(fits).collect();
+    all.sort_by_key(|entry| std::cmp::Reverse(sent(entry)));
     let items: Vec<&&Value> = all.iter().skip((page - 1) * per_page).take(per_page).collect();
     let info = json!({"page": page, "per_page": per_page, "count": items.len(), "total_count": all.len()});
     Reply::json(

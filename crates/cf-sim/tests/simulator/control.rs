@@ -154,6 +154,52 @@ async fn alerts_carry_the_secret_and_enter_the_history() {
 }
 
 #[tokio::test]
+async fn the_history_has_every_form_of_body_and_every_mechanism() {
+    use cf_sim::{HistoryBody, SimConfig};
+    for form in [HistoryBody::Object, HistoryBody::Alternating, HistoryBody::Example] {
+        let desk = Desk::with(SimConfig {
+            history_body: form,
+            history_has_mail: form == HistoryBody::Object,
+            ..SimConfig::default()
+        })
+        .await;
+        for template in ["l4_start", "l4_end"] {
+            desk.control("POST", "webhook", Some(json!({"template": template})))
+                .await;
+        }
+        let answer = desk.rest("GET", "/alerting/v3/history", None).await;
+        let entries = answer.body["result"].as_array().unwrap();
+        match form {
+            HistoryBody::Object => {
+                let by: Vec<&Value> = entries.iter().map(|entry| &entry["mechanism_type"]).collect();
+                assert_eq!(by, ["email", "webhook", "email", "webhook"]);
+                assert!(entries.iter().all(|entry| entry["alert_body"]["ts"].is_i64()));
+            }
+            HistoryBody::Alternating => {
+                assert!(entries[1]["alert_body"].is_string() && entries[0]["alert_body"].is_object());
+            }
+            _ => {
+                let body = entries[0]["alert_body"].as_object().unwrap();
+                assert_eq!(body.keys().collect::<Vec<_>>(), ["data", "metadata"]);
+            }
+        }
+    }
+    // Entries may be written by hand; the order is that of dispatch.
+    let desk = Desk::new().await;
+    for (id, sent) in [("late", "2026-03-27T02:00:00Z"), ("early", "2026-03-27T01:00:00Z")] {
+        let entry = json!({"id": id, "sent": sent, "alert_body": null, "mechanism_type": null});
+        assert_eq!(desk.control("POST", "history", Some(entry)).await.status, 200);
+    }
+    let path = "/alerting/v3/history?since=2026-03-27T01:00:00Z&before=2026-03-27T03:00:00Z";
+    let answer = desk.rest("GET", path, None).await;
+    assert_eq!(
+        (&answer.body["result"][0]["id"], &answer.body["result"][1]["id"]),
+        (&json!("late"), &json!("early"))
+    );
+    assert_eq!(desk.control("POST", "history", Some(json!([]))).await.status, 400);
+}
+
+#[tokio::test]
 async fn alerts_get_lost_doubled_and_broken() {
     let desk = Desk::new().await;
     let (url, mut requests) = receiver().await;

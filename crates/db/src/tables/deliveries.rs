@@ -89,11 +89,7 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
         })
         .optional()?;
     if let Some(id) = known {
-        tx.conn()
-            .prepare_cached(
-                "UPDATE webhook_events SET duplicates = duplicates + 1, last_duplicate_at = ?2 WHERE id = ?1",
-            )?
-            .execute(params![id, at(new.received_at)])?;
+        count_again(tx, DeliveryId(id), new.received_at)?;
         return Ok(Stored::Duplicate(DeliveryId(id)));
     }
     tx.conn()
@@ -125,6 +121,35 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
             new.is_test,
         ])?;
     Ok(Stored::New(DeliveryId(tx.conn().last_insert_rowid())))
+}
+
+/// The same notification came once more.
+///
+/// # Errors
+/// Those of the database.
+pub fn count_again(tx: &WriteTx<'_>, id: DeliveryId, received_at: Timestamp) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached("UPDATE webhook_events SET duplicates = duplicates + 1, last_duplicate_at = ?2 WHERE id = ?1")?
+        .execute(params![id.0, at(received_at)])?;
+    Ok(())
+}
+
+/// A delivery that could not be tied to prefixes now can.
+///
+/// # Errors
+/// Those of the database.
+pub fn resolve(tx: &WriteTx<'_>, id: DeliveryId, prefixes: &[Prefix]) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached(
+            "UPDATE webhook_events SET prefixes = ?2, target_prefix = COALESCE(target_prefix, ?3), unresolved = 0
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id.0,
+            json(prefixes)?,
+            prefixes.first().map(ToString::to_string)
+        ])?;
+    Ok(())
 }
 
 /// When the newest delivery came in.

@@ -1,10 +1,11 @@
 //! The operator's log (`attack_events`): every alert and every act, one row each.
 
+use domain::bgp::BgpState;
 use domain::ids::{DeliveryId, EventId, IncidentId, IntentId};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::column::{at, json, opt_at};
 use crate::error::DbError;
@@ -98,6 +99,21 @@ pub fn append(tx: &WriteTx<'_>, new: &NewEvent, now: Timestamp) -> Result<EventI
             new.is_test,
         ])?;
     Ok(EventId(tx.conn().last_insert_rowid()))
+}
+
+/// An alert that could not be tied to prefixes now can.
+///
+/// # Errors
+/// Those of the database.
+pub fn resolve(tx: &WriteTx<'_>, id: EventId, prefixes: &[Prefix]) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached("UPDATE attack_events SET prefixes = ?2, prefix = COALESCE(prefix, ?3) WHERE id = ?1")?
+        .execute(params![
+            id.0,
+            json(prefixes)?,
+            prefixes.first().map(ToString::to_string)
+        ])?;
+    Ok(())
 }
 
 /// A row as pages and command lines show it. Old rows of the predecessor have gaps and words of
@@ -242,6 +258,41 @@ pub fn advertised_since(tx: &ReadTx<'_>, prefix: Prefix, since: Timestamp) -> Re
                WHERE event_type = 'ADVERTISE' AND prefix = ?1 AND created_at >= ?2 AND is_test = 0)",
         )?
         .query_row(params![prefix.to_string(), at(since)], |row| row.get(0))?)
+}
+
+/// `alert_type` of a row that records a change of a prefix which no intent of ours explains. Its payload is
+/// [`ForeignChange`].
+pub const FOREIGN_CHANGE: &str = "foreign_change";
+
+/// What is known of a change that no intent of ours explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignChange {
+    /// The state that was read before.
+    pub before: BgpState,
+    /// The state that was read then.
+    pub after: BgpState,
+}
+
+/// Changes since `since` that no intent of ours explains, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn foreign_since(tx: &ReadTx<'_>, since: Timestamp, limit: u32) -> Result<Vec<(Event, ForeignChange)>, DbError> {
+    let rows: Vec<Event> = tx
+        .conn()
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM attack_events
+             WHERE event_type = 'NOTE' AND alert_type = ?1 AND created_at >= ?2 ORDER BY created_at DESC, id DESC LIMIT ?3"
+        ))?
+        .query_and_then(params![FOREIGN_CHANGE, at(since), limit], read)?
+        .collect::<Result<_, _>>()?;
+    let change = |event: &Event| {
+        let payload = event.raw_payload.as_deref().unwrap_or_default();
+        serde_json::from_str(payload).map_err(|error| DbError::bad_row("attack_events", event.id, error))
+    };
+    rows.into_iter()
+        .map(|event| change(&event).map(|change| (event, change)))
+        .collect()
 }
 
 /// Totals for the statistics card; self-tests are not counted.

@@ -1,6 +1,8 @@
 //! Incidents (`incidents` and what hangs on them): one attack from its first sign to the
 //! withdrawal, joined by the rules of [`domain::incident`].
 
+mod parts;
+
 use domain::alert::Alert;
 use domain::ids::IncidentId;
 use domain::incident::{Candidate, JOIN_WITHIN, Span, extend, join_by_prefix, keys_of};
@@ -9,6 +11,8 @@ use domain::time::{minus, plus};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
+
+pub use parts::{Parts, Source, parts};
 
 use super::column::{at, opt_at, read_at, read_opt_at};
 use crate::error::DbError;
@@ -44,11 +48,7 @@ pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp
             .prepare_cached("INSERT OR IGNORE INTO incident_keys (kind, key, incident_id) VALUES (?1, ?2, ?3)")?
             .execute(params![key.kind, key.key, id.0])?;
     }
-    for prefix in affected {
-        tx.conn()
-            .prepare_cached("INSERT OR IGNORE INTO incident_prefixes (incident_id, prefix) VALUES (?1, ?2)")?
-            .execute(params![id.0, prefix.to_string()])?;
-    }
+    add_prefixes(tx, id, affected)?;
     let span = extend(span_of(tx, id)?, alert);
     tx.conn()
         .prepare_cached(
@@ -70,6 +70,19 @@ pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp
             alert.bits_per_second,
         ])?;
     Ok(id)
+}
+
+/// Adds prefixes of ours to an incident.
+///
+/// # Errors
+/// Those of the database.
+pub fn add_prefixes(tx: &WriteTx<'_>, incident: IncidentId, prefixes: &[Prefix]) -> Result<(), DbError> {
+    for prefix in prefixes {
+        tx.conn()
+            .prepare_cached("INSERT OR IGNORE INTO incident_prefixes (incident_id, prefix) VALUES (?1, ?2)")?
+            .execute(params![incident.0, prefix.to_string()])?;
+    }
+    Ok(())
 }
 
 fn open(tx: &WriteTx<'_>, alert: &Alert, now: Timestamp) -> Result<IncidentId, DbError> {

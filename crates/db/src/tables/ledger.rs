@@ -2,7 +2,8 @@
 //! whatever the order in which START and END arrive.
 
 use domain::alert::{Affected, Alert, OpenAlert, Phase};
-use domain::ids::EventId;
+use domain::ids::{DeliveryId, EventId, IncidentId};
+use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rusqlite::params;
 
@@ -63,6 +64,75 @@ pub fn enter(tx: &WriteTx<'_>, alert: &Alert, affected: &Affected, event: EventI
             affected.unresolved,
             alert.is_test,
         ])?;
+    Ok(())
+}
+
+/// An open alert that vetoes every prefix because it could not be tied to any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Its key in the ledger.
+    pub key: String,
+    /// Its row in the operator's log.
+    pub event: EventId,
+    /// Its incident.
+    pub incident: Option<IncidentId>,
+    /// Its delivery.
+    pub delivery: DeliveryId,
+    /// When that came.
+    pub received_at: Timestamp,
+    /// What came.
+    pub body: Vec<u8>,
+}
+
+/// Unresolved open alerts since `since`.
+///
+/// # Errors
+/// Those of the database.
+pub fn unresolved(tx: &ReadTx<'_>, since: Timestamp) -> Result<Vec<Unresolved>, DbError> {
+    tx.conn()
+        .prepare_cached(
+            "SELECT l.key AS key, l.event_id AS event_id, e.incident_id AS incident_id, w.id AS id,
+               w.received_at AS received_at, CAST(COALESCE(w.raw_body, w.payload) AS BLOB) AS body
+             FROM alert_ledger l JOIN attack_events e ON e.id = l.event_id
+             JOIN webhook_events w ON w.id = e.webhook_event_id
+             WHERE l.since >= ?1 AND l.unresolved = 1 AND (l.ended_at IS NULL OR l.since > l.ended_at)
+             ORDER BY l.since LIMIT 1000",
+        )?
+        .query_and_then(params![at(since)], |row| {
+            Ok(Unresolved {
+                key: row.get("key")?,
+                event: EventId(row.get("event_id")?),
+                incident: row.get::<_, Option<i64>>("incident_id")?.map(IncidentId),
+                delivery: DeliveryId(row.get("id")?),
+                received_at: read_at(row, "webhook_events", "received_at")?,
+                body: row.get::<_, Option<Vec<u8>>>("body")?.unwrap_or_default(),
+            })
+        })?
+        .collect()
+}
+
+/// Ties an alert to prefixes. The key of an alert without ids names its prefixes: under the new one
+/// it meets its END.
+///
+/// # Errors
+/// Those of the database.
+pub fn resolve(tx: &WriteTx<'_>, key: &str, new_key: &str, prefixes: &[Prefix]) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached(
+            "INSERT INTO alert_ledger (key, kind, event_id, since, ended_at, prefixes, unresolved, is_test)
+             SELECT ?2, kind, event_id, since, ended_at, ?3, 0, is_test FROM alert_ledger WHERE key = ?1
+             ON CONFLICT (key) DO UPDATE SET
+               event_id = CASE WHEN excluded.since > COALESCE(since, '') THEN excluded.event_id ELSE event_id END,
+               since = NULLIF(max(COALESCE(since, ''), COALESCE(excluded.since, '')), ''),
+               ended_at = NULLIF(max(COALESCE(ended_at, ''), COALESCE(excluded.ended_at, '')), ''),
+               prefixes = excluded.prefixes, unresolved = 0",
+        )?
+        .execute(params![key, new_key, json(prefixes)?])?;
+    if key != new_key {
+        tx.conn()
+            .prepare_cached("DELETE FROM alert_ledger WHERE key = ?1")?
+            .execute([key])?;
+    }
     Ok(())
 }
 

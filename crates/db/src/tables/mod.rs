@@ -1,6 +1,7 @@
 //! One module per table family. Functions that read take `&ReadTx`, functions that write take
 //! `&WriteTx`; callers compose them into one transaction. Instants are always parameters.
 
+pub mod alert_history;
 pub mod analytics;
 pub mod audit;
 pub mod budget;

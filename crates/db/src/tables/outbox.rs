@@ -2,13 +2,20 @@
 //! lives, attempts as rows. Rendering and sending are `notify`'s; this module only keeps truth.
 //!
 //! Here: entering, reading, counting, muting. `claim` takes rows under a lease and records what became of them,
-//! `channel` keeps what all processes must know about a chat, `expiry` ends what nobody could send in time.
+//! `turn` and `pace` say
+//! which and when, `merge` what goes together, `channel` keeps what all processes must know about a chat, `expiry` ends
+//! what nobody could send in time.
 
 mod channel;
 mod claim;
+mod copies;
 mod expiry;
+mod merge;
+mod pace;
+mod stuck;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use domain::ids::{EventId, IncidentId, NotificationId};
 use domain::notice::{FACTS_VERSION, Facts, Mute, Notice, Plan, Priority, plan};
@@ -17,10 +24,15 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 pub use channel::{Channel, channel, set_channel};
-pub use claim::{
-    Claim, Grouping, LONGEST_WAIT, Look, Outcome, Pace, Slot, Step, Terms, claim, look, note, record, take_slot,
+pub use claim::{Claim, LONGEST_WAIT, Look, Outcome, Slot, Step, Terms, claim, look, note, record, take_slot};
+pub use copies::{
+    Copy, CopyOutcome, CopyTerms, claim_copies, copies, expire_copies, has_due_copy, has_new, oldest_copy,
+    record_copies, retry_copies, take_up,
 };
 pub use expiry::{Summary, expire, has_expired, has_older, summarise_expired, suppress_unsendable};
+pub use merge::{EDIT_WITHIN, Grouping, Told, told};
+pub use pace::Pace;
+pub use stuck::{Stuck, announce_stuck, announce_unstuck, stuck, stuck_since};
 
 use super::column::{at, json, read_at, read_json, read_opt_at};
 use crate::error::DbError;
@@ -28,15 +40,24 @@ use crate::tx::{ReadTx, WriteTx};
 
 const TABLE: &str = "notifications";
 
+/// Group of answers to questions asked in the chat: somebody waits for them, and they are never merged.
+pub const ANSWER_GROUP: &str = "chat.answer";
+
 /// Enters a notice; what is suppressed is kept with its reason.
 ///
 /// # Errors
 /// Those of the database.
 pub fn enqueue(tx: &WriteTx<'_>, notice: &Notice, now: Timestamp) -> Result<NotificationId, DbError> {
-    let (state, reason) = match plan(notice, &mutes(tx)?, now) {
+    // Somebody waits for an answer, also to having muted its kind.
+    let mutes = match notice.group.as_deref() {
+        Some(ANSWER_GROUP) => Vec::new(),
+        _ => mutes(tx)?,
+    };
+    let (state, reason) = match plan(notice, &mutes, now) {
         Plan::Send => ("queued", None),
         Plan::Suppress { reason } => ("suppressed", Some(reason)),
     };
+    let priority = notice.facts.priority();
     let is_test = match &notice.facts {
         Facts::Alert { alert, .. } => alert.is_test,
         Facts::SelfTest { .. } => true,
@@ -45,13 +66,13 @@ pub fn enqueue(tx: &WriteTx<'_>, notice: &Notice, now: Timestamp) -> Result<Noti
     tx.conn()
         .prepare_cached(
             "INSERT INTO notifications (created_at, kind, priority, facts_version, facts, event_id, incident_id,
-               group_key, is_test, state, reason, not_before)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1)",
+               group_key, is_test, state, reason, not_before, turn)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12)",
         )?
         .execute(params![
             at(now),
             notice.facts.kind(),
-            notice.facts.priority().rank(),
+            priority.rank(),
             FACTS_VERSION,
             json(&notice.facts)?,
             notice.event.map(|id| id.0),
@@ -60,6 +81,7 @@ pub fn enqueue(tx: &WriteTx<'_>, notice: &Notice, now: Timestamp) -> Result<Noti
             is_test,
             state,
             reason,
+            turn::turn_of(tx, priority, notice, now)?,
         ])?;
     Ok(NotificationId(tx.conn().last_insert_rowid()))
 }
@@ -282,6 +304,17 @@ pub fn mutes(tx: &ReadTx<'_>) -> Result<Vec<Mute>, DbError> {
             })
         })?
         .collect()
+}
+
+/// Whether a notification of this kind was ever entered.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_known_kind(tx: &ReadTx<'_>, kind: &str) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM notifications WHERE kind = ?1)")?
+        .query_row([kind], |row| row.get(0))?)
 }
 
 /// Silences a kind for a while.

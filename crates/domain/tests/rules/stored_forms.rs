@@ -176,6 +176,11 @@ fn every_kind_of_notice_reads_back() {
             before: advertised(0),
             after: withdrawn(5),
         },
+        Facts::ProviderEvent {
+            withdrawn: vec![prefix],
+            advertised: vec![],
+            changed: vec![prefix],
+        },
         Facts::Reattack {
             prefix,
             withdrawn_at: when,

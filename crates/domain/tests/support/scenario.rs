@@ -73,14 +73,14 @@ pub enum Fault {
 }
 
 /// Seconds of `HH:MM` or `HH:MM:SS`.
-fn clock_time(text: &str) -> i64 {
+pub fn clock_time(text: &str) -> i64 {
     text.split(':')
         .zip([3_600, 60, 1])
         .map(|(part, unit)| part.parse::<i64>().unwrap() * unit)
         .sum()
 }
 
-fn seconds(text: &str) -> i64 {
+pub fn seconds(text: &str) -> i64 {
     domain::duration::parse(text).unwrap().as_secs() as i64
 }
 
@@ -99,7 +99,7 @@ fn fault(words: &[&str], begin: i64) -> Fault {
     }
 }
 
-fn set(policy: &mut Policy, key: &str, value: &str) {
+pub fn set(policy: &mut Policy, key: &str, value: &str) {
     let duration = || domain::duration::parse(value).unwrap();
     match key {
         "calm_period" => policy.calm_period = duration(),
@@ -110,6 +110,8 @@ fn set(policy: &mut Policy, key: &str, value: &str) {
         "open_alert_veto" => policy.open_alert_veto = duration(),
         "unknown_alert_after" => policy.unknown_alert_after = duration(),
         "overdue_after" => policy.overdue_after = duration(),
+        "min_packets" => policy.traffic.min_packets.0 = value.parse().unwrap(),
+        "max_reading_age" => policy.max_reading_age = duration(),
         "min_samples" => policy.traffic.min_samples = value.parse().unwrap(),
         "max_withdrawals_per_hour" => policy.max_withdrawals_per_hour = value.parse().unwrap(),
         "carries_no_traffic" => policy.traffic.carries_no_traffic = value.parse().unwrap(),

@@ -8,6 +8,7 @@ mod accounts;
 mod chain;
 mod explaining;
 mod file;
+mod importing;
 mod messages;
 mod words;
 mod world;

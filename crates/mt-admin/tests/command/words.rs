@@ -27,6 +27,7 @@ async fn help_of_every_command() {
         &["explain"],
         &["test-alert"],
         &["notice", "raise"],
+        &["import", "webhooks"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help-{}", command.join("-")), help(&arguments));

@@ -24,6 +24,9 @@ use crate::telegram::{Delivery, Target};
 /// A flood wait longer than this keeps alarms from people.
 const LONG_FLOOD: Duration = Duration::from_secs(120);
 
+/// Notices read whole of those that a message holds already.
+const TOLD_WHOLE: u32 = 40;
+
 struct Hand {
     rows: Vec<Notification>,
     pieces: VecDeque<Document>,
@@ -31,6 +34,8 @@ struct Hand {
     first_message: Option<i64>,
     plain: bool,
     target: Target,
+    /// The message to send in place of an edit that cannot be made.
+    instead: Vec<Document>,
 }
 
 impl Hand {
@@ -55,13 +60,16 @@ enum Next {
 
 impl Worker {
     /// Sends what was claimed. Ends with everything recorded, or kept to be recorded as soon as the database answers.
-    pub(super) async fn deliver(&mut self, rows: Vec<Notification>, progress: &impl Fn()) {
+    /// `edit` is the message of the chat that they are written into.
+    pub(super) async fn deliver(&mut self, rows: Vec<Notification>, edit: Option<i64>, progress: &impl Fn()) {
         let Some(sender) = self.sender.clone() else { return };
-        let mut hand = self.take_in_hand(rows).await;
+        let mut hand = self.take_in_hand(rows, edit).await;
         while let Some(piece) = hand.pieces.front() {
             progress();
             let text = if hand.plain { piece.plain() } else { piece.html() };
+            self.set_busy(true);
             let delivery = sender.send(text, !hand.plain, &hand.target).await;
+            self.set_busy(false);
             progress();
             match self.judge(&mut hand, delivery) {
                 Next::End { outcome, change } => {
@@ -83,19 +91,20 @@ impl Worker {
         }
     }
 
-    async fn take_in_hand(&mut self, rows: Vec<Notification>) -> Hand {
+    async fn take_in_hand(&mut self, rows: Vec<Notification>, edit: Option<i64>) -> Hand {
         let now = self.now();
         let (given, terms) = (rows.clone(), Arc::clone(&self.terms));
         let looked_up = self
             .db
             .read("notify.look_up", move |tx| {
-                Ok((
-                    gather(tx, &given, &terms.chat_id, now),
-                    outbox::channel(tx, &terms.chat_id)?,
-                ))
+                let mut context = gather(tx, &given, &terms.chat_id, now);
+                if let Some(message) = edit {
+                    context.told = outbox::told(tx, &terms.chat_id, message, TOLD_WHOLE)?;
+                }
+                Ok((context, outbox::channel(tx, &terms.chat_id)?))
             })
             .await;
-        let (context, channel) = match looked_up {
+        let (mut context, channel) = match looked_up {
             Ok(found) => found,
             Err(error) => {
                 self.db_failed(&error);
@@ -103,14 +112,25 @@ impl Worker {
             }
         };
         let plain = rows.iter().any(|row| row.plain);
-        let target = Target {
+        let mut target = Target {
             moved_to: channel.migrated_chat_id.as_deref().and_then(|id| id.parse().ok()),
             without_thread: channel.without_thread,
             // In its barest form a message answers nothing: that may be what was refused.
             reply_to: context.answers.filter(|_| !plain),
             silent: rows.iter().all(|row| row.priority == Priority::Info),
+            edit: edit.filter(|_| context.told.is_some()),
         };
-        let pieces = self.renderer.message(&rows, &context, now).pieces(Room::default());
+        let written = |context: &Context| self.renderer.message(&rows, context, now).pieces(Room::default());
+        let mut pieces = written(&context);
+        let mut instead = Vec::new();
+        if context.told.take().is_some() {
+            instead = written(&context);
+            // A message is edited as a whole, so it must stay one.
+            if pieces.len() != 1 {
+                target.edit = None;
+                pieces = std::mem::take(&mut instead);
+            }
+        }
         Hand {
             rows,
             pieces: pieces.into(),
@@ -118,6 +138,7 @@ impl Worker {
             first_message: None,
             plain,
             target,
+            instead,
         }
     }
 
@@ -132,7 +153,23 @@ impl Worker {
         };
         match delivery {
             Delivery::Sent { message_id } => self.arrived(hand, message_id),
-            Delivery::NotModified => self.arrived(hand, None),
+            Delivery::NotModified => self.arrived(hand, hand.target.edit),
+            Delivery::EditGone { words } | Delivery::TooLong { words } if hand.target.edit.is_some() => {
+                let message_id = hand.target.edit.take().unwrap_or_default();
+                tracing::info!(
+                    event = "notify.message.uneditable",
+                    notification = id,
+                    message_id,
+                    words
+                );
+                hand.pieces = std::mem::take(&mut hand.instead).into();
+                Next::Again {
+                    step: Step::Uneditable { message_id, words },
+                    change: Change::Keep,
+                }
+            }
+            // Nothing was to be edited: an answer to something that was not asked.
+            Delivery::EditGone { words } => end(Outcome::Failed { words }, Change::Keep),
             Delivery::MarkupRefused { words } if !hand.plain => {
                 tracing::warn!(event = "notify.markup.refused", notification = id, words);
                 hand.plain = true;
@@ -249,9 +286,13 @@ impl Worker {
             .map(|row| since(now, row.created_at))
             .max()
             .unwrap_or_default();
-        let words = match hand.rows.len() {
-            1 => String::new(),
-            count => format!("in a digest of {count}"),
+        if let Some(edited) = hand.target.edit {
+            hand.first_message = Some(edited);
+        }
+        let words = match (hand.target.edit, hand.rows.len()) {
+            (Some(message), count) => format!("{count} written into message {message}"),
+            (None, 1) => String::new(),
+            (None, count) => format!("in a digest of {count}"),
         };
         tracing::info!(
             event = "notify.message.sent",
@@ -262,6 +303,7 @@ impl Worker {
             attempt = hand.attempt(),
             delay_s = delay.as_secs(),
             message_id = hand.first_message,
+            edited = hand.target.edit.is_some(),
         );
         Next::End {
             outcome: Outcome::Sent {
@@ -322,7 +364,7 @@ impl Worker {
                 Ok(Slot::Yield) if !self.stopping() => match self.claim(Some(Priority::Critical)).await {
                     Ok(Claim::Send(row)) => {
                         // Depth ends here: a critical notice yields to nothing.
-                        Box::pin(self.deliver(vec![*row], progress)).await;
+                        Box::pin(self.deliver(vec![*row], None, progress)).await;
                         continue;
                     }
                     Ok(Claim::Wait(until)) => Some(until),

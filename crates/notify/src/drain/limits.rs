@@ -27,6 +27,8 @@ pub struct Limits {
     pub broken_pause: Duration,
     /// Smallest distance of two summaries of what was too old.
     pub summary_gap: Duration,
+    /// Nothing has reached the chat for this long although something waits: other channels are told, and the journal.
+    pub stuck_after: Duration,
     /// How often old rows are looked for.
     pub upkeep_every: Duration,
     /// Without a chat: how long a row waits for another process that has one.
@@ -54,6 +56,7 @@ impl Default for Limits {
             pause_most: Duration::from_secs(30),
             broken_pause: Duration::from_secs(300),
             summary_gap: Duration::from_secs(600),
+            stuck_after: Duration::from_secs(300),
             upkeep_every: Duration::from_secs(30),
             no_chat_grace: Duration::from_secs(600),
             db_pause: Duration::from_millis(250),
@@ -76,13 +79,13 @@ pub(super) fn pace_of(is_group: bool) -> Pace {
 }
 
 /// `first` doubled with every failure after the first, at most `most`.
-pub(super) fn doubling(first: Duration, failures: u32, most: Duration) -> Duration {
+pub(crate) fn doubling(first: Duration, failures: u32, most: Duration) -> Duration {
     let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     first.saturating_mul(factor).min(most)
 }
 
 /// A waiting time between half of it and all of it, so that processes do not move in step. `draw` is from 0 to 1.
-pub(super) fn spread(wait: Duration, draw: f64) -> Duration {
+pub(crate) fn spread(wait: Duration, draw: f64) -> Duration {
     let draw = if draw.is_finite() { draw.clamp(0.0, 1.0) } else { 0.5 };
     wait.mul_f64(0.5 + draw / 2.0)
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use db::{DbError, outbox};
+use domain::time::since;
 
-use super::Worker;
+use super::{Condition, Worker};
 
 /// Stored with rows that nobody could send.
 const NO_CHANNEL: &str = "no channel configured";
@@ -15,6 +16,7 @@ impl Worker {
         if self.sender.is_none() {
             return self.suppress().await;
         }
+        self.watch_arrivals().await?;
         let (max_age, gap) = (self.config.max_age, self.config.limits.summary_gap);
         let clock = Arc::clone(&self.config.now);
         let due = self
@@ -49,6 +51,62 @@ impl Worker {
                 notices = summary.expired
             );
         }
+        Ok(())
+    }
+
+    /// Whether messages reach the chat at all: told to the service's health, and once per outage to the other channels.
+    async fn watch_arrivals(&mut self) -> Result<(), DbError> {
+        let (terms, clock) = (Arc::clone(&self.terms), Arc::clone(&self.config.now));
+        let after = self.config.limits.stuck_after;
+        let (stuck, announced) = self
+            .db
+            .read("notify.stuck.look", move |tx| {
+                Ok((
+                    outbox::stuck(tx, &terms.chat_id, after, clock())?,
+                    outbox::stuck_since(tx)?,
+                ))
+            })
+            .await?;
+        let clock = Arc::clone(&self.config.now);
+        let condition = match stuck {
+            Some(stuck) => {
+                let (given, told) = (stuck.clone(), stuck.announced);
+                if !told {
+                    self.db
+                        .write("notify.stuck", move |tx| outbox::announce_stuck(tx, &given, clock()))
+                        .await?;
+                }
+                if self.condition == Condition::Works {
+                    tracing::error!(
+                        event = "notify.stuck",
+                        chat = self.terms.chat_id,
+                        waiting = stuck.waiting,
+                        waiting_s = since(self.now(), stuck.since).as_secs(),
+                        reason = stuck.because.as_deref().unwrap_or("unknown"),
+                        effect = "people are told nothing by the chat",
+                    );
+                }
+                Condition::Stuck(stuck)
+            }
+            None => {
+                if announced.is_some() {
+                    let lasted = self
+                        .db
+                        .write("notify.unstuck", move |tx| outbox::announce_unstuck(tx, clock()))
+                        .await?;
+                    if let Some(lasted) = lasted {
+                        tracing::info!(
+                            event = "notify.unstuck",
+                            chat = self.terms.chat_id,
+                            failed_s = lasted.as_secs()
+                        );
+                    }
+                }
+                Condition::Works
+            }
+        };
+        (self.config.report)(&condition);
+        self.condition = condition;
         Ok(())
     }
 

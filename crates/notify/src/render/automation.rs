@@ -55,13 +55,24 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.push(
                 "Several prefixes looked calm at once right after analytics could not be read. That is more likely wrong than right, so nothing is withdrawn and calm is proven again.",
             );
-            let listed = prefixes.iter().take(12).copied();
-            document.entry("Prefixes", Line::new().codes(listed));
-            if prefixes.len() > 12 {
-                document.push(format!("and {} more", prefixes.len() - 12));
+            list(document, "Prefixes", prefixes);
+        }
+        Facts::ForeignChange { before, after, prefix } => foreign_change(document, *prefix, before, after),
+        Facts::ProviderEvent {
+            withdrawn,
+            advertised,
+            changed,
+        } => {
+            list(document, "Withdrawn", withdrawn);
+            list(document, "Advertised", advertised);
+            list(document, "Changed", changed);
+            document.push("No act of ours explains it. So many at once point to one cause at the provider or to another tool: find it before anything is changed back.");
+            if !withdrawn.is_empty() {
+                document.push(
+                    Line::from("How they stand, and how to advertise again: ").code("cloudflare-prefix-manager status"),
+                );
             }
         }
-        Facts::ForeignChange { before, after, .. } => foreign_change(document, before, after),
         Facts::Reattack { withdrawn_at, prefix } => {
             document.field("Withdrawn", *withdrawn_at);
             document.push("Protection was taken off shortly before. If it is not back by itself, advertise now:");
@@ -78,6 +89,18 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
             document.maybe("Reason", Words::present(Some(why), limit::VALUE));
         }
         _ => {}
+    }
+}
+
+/// Up to a dozen prefixes under a label, nothing when there are none.
+fn list(document: &mut Document, label: &'static str, prefixes: &[Prefix]) {
+    const SHOWN: usize = 12;
+    if prefixes.is_empty() {
+        return;
+    }
+    document.entry(label, Line::new().codes(prefixes.iter().take(SHOWN).copied()));
+    if prefixes.len() > SHOWN {
+        document.push(format!("and {} more", prefixes.len() - SHOWN));
     }
 }
 
@@ -98,7 +121,7 @@ fn explain(document: &mut Document, prefix: Prefix) {
     document.push(Line::from("Evidence: ").code(format!("cloudflare-autowithdraw explain {prefix}")));
 }
 
-fn foreign_change(document: &mut Document, before: &BgpState, after: &BgpState) {
+fn foreign_change(document: &mut Document, prefix: Prefix, before: &BgpState, after: &BgpState) {
     let yes = |value: bool| if value { "yes" } else { "no" };
     let maybe = |value: Option<bool>| value.map_or("unknown", yes);
     let prepend = |value: Option<u8>| value.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
@@ -131,6 +154,10 @@ fn foreign_change(document: &mut Document, before: &BgpState, after: &BgpState) 
     }
     document.maybe("Changed", after.advertised_modified_at);
     document.push("No act of ours explains it. Find out who did it before anything is changed back.");
+    if after.advertised == Some(false) && before.advertised != Some(false) {
+        let again = format!("cloudflare-prefix-manager advertise {prefix}");
+        document.push(Line::from("To advertise again: ").code(again));
+    }
 }
 
 fn hold_ending(document: &mut Document, prefix: Option<Prefix>, until: Timestamp, context: &Context, now: Timestamp) {

@@ -1,10 +1,12 @@
-//! Many notices in one message: a storm must not push what matters out of sight, and still every event is counted.
+//! Many notices in one message, new or written into one that is there: a storm must not push what matters out of sight,
+//! and still every event is counted.
 
-use db::outbox::Notification;
+use db::outbox::{Notification, Told};
 use domain::notice::Facts;
 use domain::time::since;
 use jiff::Timestamp;
 
+use super::tally::{MOST_LINES, Tally};
 use super::{LATE, Renderer, headline, limit, minutes, reference, state};
 use crate::context::Context;
 use crate::document::{Document, Line};
@@ -13,13 +15,52 @@ use crate::words::Words;
 /// Longer ago than this, an hour alone is ambiguous.
 const TODAY: std::time::Duration = std::time::Duration::from_secs(12 * 3_600);
 
+/// Lines about what followed a notice, at the end of its own message.
+const MOST_FOLLOWED: usize = 8;
+
 impl Renderer {
-    /// One line per notice, most urgent first, after a count by kind.
-    pub(super) fn digest(&self, rows: &[Notification], context: &Context, now: Timestamp) -> Document {
-        let Some(first) = rows.first() else {
+    /// The message as it is after `rows` were written into it.
+    pub(super) fn edited(&self, told: &Told, rows: &[Notification], context: &Context, now: Timestamp) -> Document {
+        if told.began_as_digest {
+            return self.digest(rows, Some(told), context, now);
+        }
+        let tally = Tally::of(rows).and_told(told);
+        let total = tally.total();
+        let more = if total == 1 {
+            "1 notice"
+        } else {
+            &format!("{total} notices")
+        };
+        let mut followed = vec![
+            Line::new()
+                .bold("Since then")
+                .text(format!(": {more}, last written {}", domain::time::for_people(now))),
+            tally.line(),
+        ];
+        let newest = newest(rows, Some(told), MOST_FOLLOWED);
+        followed.extend(left_out(total, newest.len()));
+        followed.extend(newest.into_iter().map(|row| short(row, context, now)));
+        self.single(&told.first, &followed, context, now)
+    }
+
+    /// One line per notice, most urgent first, after a count by kind. With `told` it is the message that holds those
+    /// already, and the newest come last.
+    pub(super) fn digest(
+        &self,
+        rows: &[Notification],
+        told: Option<&Told>,
+        context: &Context,
+        now: Timestamp,
+    ) -> Document {
+        let Some(first) = told.map(|told| &told.first).or(rows.first()) else {
             return self.without_facts(rows);
         };
-        let mut title = Line::from(format!("{} notices", rows.len()));
+        let mut tally = Tally::of(rows);
+        if let Some(told) = told {
+            tally = tally.and_told(told).and(&told.first);
+        }
+        let total = tally.total();
+        let mut title = Line::from(format!("{total} notices"));
         if let Some(incident) = &context.incident {
             title = title
                 .text(" of one incident: ")
@@ -36,20 +77,31 @@ impl Renderer {
         head.incident = first
             .incident
             .filter(|id| rows.iter().all(|row| row.incident == Some(*id)));
-        head.is_test = rows.iter().all(|row| row.is_test);
+        head.is_test = first.is_test && rows.iter().all(|row| row.is_test);
         let mut document = self.begin(&head, title);
         if let Some(oldest) = rows.iter().map(|row| row.created_at).min()
             && since(now, oldest) > LATE
         {
             document.push(Line::new().bold(format!("The oldest waited for {}", minutes(since(now, oldest)))));
         }
-        if rows.iter().any(|row| row.attempts > 1) {
+        if told.is_none() && rows.iter().any(|row| row.attempts > 1) {
             document.push("Some may be a repeat: an earlier try was not confirmed.");
         }
-        document.push(counts(rows));
+        document.push(tally.line());
         document.gap();
-        for row in rows {
+        let lines: Vec<&Notification> = match told {
+            Some(_) => newest(rows, told, MOST_LINES),
+            None => rows.iter().take(MOST_LINES).collect(),
+        };
+        let left = left_out(total, lines.len());
+        if told.is_some() {
+            left.iter().cloned().for_each(|line| document.push(line));
+        }
+        for row in lines {
             document.push(short(row, context, now));
+        }
+        if told.is_none() {
+            left.into_iter().for_each(|line| document.push(line));
         }
         state::write_short(&mut document, context, now);
         if let Some(url) = context
@@ -65,20 +117,17 @@ impl Renderer {
     }
 }
 
-/// `4 alert, 2 mitigation`
-fn counts(rows: &[Notification]) -> Line {
-    let mut kinds: Vec<(&str, usize)> = Vec::new();
-    for row in rows {
-        match kinds.iter_mut().find(|(kind, _)| *kind == row.kind) {
-            Some((_, count)) => *count += 1,
-            None => kinds.push((&row.kind, 1)),
-        }
-    }
-    let list: Vec<String> = kinds
-        .iter()
-        .map(|(kind, count)| format!("{count} x {}", kind.replace('_', " ")))
-        .collect();
-    Line::from(list.join(", "))
+/// The newest notices, oldest of them first: those in hand, and if there are few the ones told before them.
+fn newest<'a>(rows: &'a [Notification], told: Option<&'a Told>, most: usize) -> Vec<&'a Notification> {
+    let told = told.map(|told| told.newest.as_slice()).unwrap_or_default();
+    let mut all: Vec<&Notification> = told.iter().chain(rows).collect();
+    all.sort_by_key(|row| row.id);
+    all.split_off(all.len().saturating_sub(most))
+}
+
+fn left_out(total: u64, shown: usize) -> Option<Line> {
+    let left = total.saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
+    (left > 0).then(|| format!("… and {left} more, counted above; each is in the dashboard's log").into())
 }
 
 /// `03:11 #123 UDP flood on 203.0.113.0/24: attack began`

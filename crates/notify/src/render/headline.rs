@@ -53,6 +53,19 @@ pub(super) fn of(facts: &Facts, context: &Context, written: Timestamp) -> Line {
                 _ => " was changed at Cloudflare, not by us",
             })
         }
+        Facts::ProviderEvent {
+            withdrawn,
+            advertised,
+            changed,
+        } => {
+            let all = withdrawn.len() + advertised.len() + changed.len();
+            let what = match (withdrawn.len(), advertised.len()) {
+                (gone, _) if gone == all => "withdrawn",
+                (_, come) if come == all => "advertised",
+                _ => "changed",
+            };
+            format!("{all} prefixes were {what} at once, not by us").into()
+        }
         Facts::Reattack { prefix, withdrawn_at } => {
             after("Attack on ", *prefix).text(format!(" {} after our withdrawal", lasted(withdrawn_at)))
         }

@@ -77,6 +77,15 @@ pub(super) fn write_short(document: &mut Document, context: &Context, now: Times
     }
 }
 
+/// How one prefix stands and what comes next, as plain lines.
+pub(crate) fn prefix_lines(prefix: &PrefixNow, now: Timestamp) -> Vec<String> {
+    let mut document = Document::new(advertised(prefix, now), "");
+    if let Some(next) = next(prefix, now) {
+        document.push(Line::from("  ").then(next));
+    }
+    document.plain().lines().map(str::to_owned).collect()
+}
+
 fn is_about_prefixes(facts: &Facts) -> bool {
     match facts {
         Facts::Alert { alert, .. } => alert.kind.is_attack() || alert.kind == AlertKind::AutoAdvertisement,
@@ -216,7 +225,11 @@ fn verdict(answer: &Now) -> String {
         Verdict::Unknown { since, .. } => format!("unknown since {}", for_people(*since)),
         Verdict::Propagating { until } => format!("propagating until {}", for_people(*until)),
         Verdict::Attack => "under attack".into(),
-        Verdict::Calm { .. } => "calm".into(),
+        Verdict::Calm { since, due } => format!(
+            "calm since {}, proven {} at the earliest",
+            for_people(*since),
+            for_people(*due)
+        ),
         Verdict::Blocked { .. } => "calm proven, withdrawal blocked".into(),
         Verdict::Withdraw => "calm proven".into(),
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::wire::WireError;
+use super::Updates;
+use super::wire::{Answer, WireError};
 use crate::words::Words;
 
 /// Longest text kept of an error.
@@ -55,6 +56,11 @@ pub enum Delivery {
     MigrateTo {
         /// The new id.
         chat_id: i64,
+    },
+    /// The message that was to be edited is gone, or too old for it.
+    EditGone {
+        /// Telegram's words.
+        words: String,
     },
     /// The topic is gone or closed.
     ThreadGone {
@@ -128,12 +134,9 @@ fn wait(seconds: u64) -> Delivery {
 }
 
 /// Reads an answer, which may be a proxy's page. `html` says in which form the message was sent.
-pub(super) fn classify(raw: &str, html: bool, secret: &Secret) -> Delivery {
-    let Ok(body) = serde_json::from_str::<Value>(raw) else {
-        let head: String = raw.chars().take(80).collect();
-        return Delivery::Transient {
-            words: secret.redact(&format!("the answer is not from Telegram: {head}")),
-        };
+pub(super) fn classify(answer: &Answer, html: bool, secret: &Secret) -> Delivery {
+    let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
+        return of_page(answer, secret);
     };
     match (body["ok"].as_bool(), body["description"].as_str()) {
         // Sending it again because we cannot read the receipt would repeat it for ever.
@@ -145,14 +148,51 @@ pub(super) fn classify(raw: &str, html: bool, secret: &Secret) -> Delivery {
             if let Some(chat_id) = parameters["migrate_to_chat_id"].as_i64() {
                 return Delivery::MigrateTo { chat_id };
             }
-            match parameters["retry_after"].as_u64() {
+            // Parameter and header: whichever asks for more.
+            match parameters["retry_after"].as_u64().max(answer.retry_after) {
                 Some(seconds) => wait(seconds),
+                None if answer.status >= 500 => Delivery::Transient {
+                    words: secret.redact(description),
+                },
                 None => of_text(description, html, secret),
             }
         }
         _ => Delivery::Transient {
             words: "the answer is JSON, but not Telegram's".into(),
         },
+    }
+}
+
+/// Reads an answer to a question for updates. They stay as they are: one that a library could not read would stop all.
+pub(super) fn updates(answer: &Answer, secret: &Secret) -> Updates {
+    let body = serde_json::from_str::<Value>(&answer.text).unwrap_or_default();
+    if let (Some(true), Some(list)) = (body["ok"].as_bool(), body["result"].as_array()) {
+        return Updates::Some(list.clone());
+    }
+    match classify(answer, false, secret) {
+        Delivery::RetryAfter { wait } => Updates::Wait(wait),
+        Delivery::Transient { words }
+        | Delivery::Permanent { words }
+        | Delivery::ThreadGone { words }
+        | Delivery::ChannelBroken { reason: words } => Updates::Failed { words },
+        _ => Updates::Failed {
+            words: "the answer is none to this question".into(),
+        },
+    }
+}
+
+/// An answer that is not JSON: a proxy's page, or half of something.
+fn of_page(answer: &Answer, secret: &Secret) -> Delivery {
+    let head: String = answer.text.chars().take(80).collect();
+    let words = secret.redact(&format!(
+        "HTTP {}, the answer is not from Telegram: {head}",
+        answer.status
+    ));
+    match (answer.status, answer.retry_after) {
+        (429, Some(seconds)) => wait(seconds),
+        (429, None) => Delivery::RetryAfter { wait: FLOOD_DEFAULT },
+        (413, _) => Delivery::TooLong { words },
+        _ => Delivery::Transient { words },
     }
 }
 
@@ -212,6 +252,12 @@ const TOO_LONG: [&str; 4] = [
     "message_too_long",
     "entity too large",
 ];
+const EDIT: [&str; 4] = [
+    "message to edit not found",
+    "message can't be edited",
+    "message_id_invalid",
+    "message identifier is not specified",
+];
 const THREAD: [&str; 4] = ["thread not found", "topic_deleted", "topic_closed", "topic_id_invalid"];
 
 fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
@@ -223,6 +269,9 @@ fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
     }
     if text.starts_with("too many requests") || text.contains("retry after") {
         return told_wait(&text);
+    }
+    if any(&EDIT) {
+        return Delivery::EditGone { words };
     }
     if any(&THREAD) {
         return Delivery::ThreadGone { words };
@@ -289,7 +338,16 @@ mod tests {
     }
 
     fn answer(body: &str, html: bool) -> Delivery {
-        classify(body, html, &secret())
+        with_status(400, None, body, html)
+    }
+
+    fn with_status(status: u16, retry_after: Option<u64>, body: &str, html: bool) -> Delivery {
+        let answer = Answer {
+            status,
+            retry_after,
+            text: body.to_owned(),
+        };
+        classify(&answer, html, &secret())
     }
 
     fn class(delivery: &Delivery) -> &'static str {
@@ -302,6 +360,7 @@ mod tests {
             Delivery::TooLong { .. } => "too long",
             Delivery::MigrateTo { .. } => "migrate",
             Delivery::ThreadGone { .. } => "thread",
+            Delivery::EditGone { .. } => "edit gone",
             Delivery::ChannelBroken { .. } => "broken",
             Delivery::Permanent { .. } => "permanent",
         }
@@ -334,6 +393,9 @@ mod tests {
             ("Bad Request: chat not found", "broken", "broken"),
             ("Bad Request: message thread not found", "thread", "thread"),
             ("Bad Request: TOPIC_CLOSED", "thread", "thread"),
+            ("Bad Request: message to edit not found", "edit gone", "edit gone"),
+            ("Bad Request: message can't be edited", "edit gone", "edit gone"),
+            ("Bad Request: MESSAGE_ID_INVALID", "edit gone", "edit gone"),
             (
                 "Bad Request: group chat was upgraded to a supergroup chat",
                 "broken",
@@ -408,6 +470,22 @@ mod tests {
                 wait: Duration::from_secs(1)
             }
         );
+        let waits = |seconds| Delivery::RetryAfter {
+            wait: Duration::from_secs(seconds),
+        };
+        let flood = r#"{"ok":false,"error_code":429,"description":"x","parameters":{"retry_after":3}}"#;
+        assert_eq!(
+            with_status(429, Some(9), flood, true),
+            waits(9),
+            "the longer one counts"
+        );
+        assert_eq!(with_status(429, Some(7), "<html>", true), waits(7));
+        assert_eq!(with_status(429, None, "<html>", true), waits(FLOOD_DEFAULT.as_secs()));
+        assert_eq!(class(&with_status(413, None, "<html>", true)), "too long");
+        for status in [500, 502, 503] {
+            let body = r#"{"ok":false,"error_code":500,"description":"Bad Request: inside"}"#;
+            assert_eq!(class(&with_status(status, None, body, true)), "transient", "{status}");
+        }
         assert_eq!(
             told_wait("too many requests"),
             Delivery::RetryAfter { wait: FLOOD_DEFAULT }

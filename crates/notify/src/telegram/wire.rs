@@ -4,16 +4,27 @@
 //! class 5xx, reads answers of any length, and decodes each receipt as a whole message with all its kinds (a megabyte of
 //! program for the one number that is needed).
 //!
-//! What must hold: an answer is read up to [`LONGEST_ANSWER`] and no further; nothing is tried twice here. The deadline is
+//! What must hold: an answer is read up to a given length and no further; nothing is tried twice here. The deadline is
 //! the caller's.
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use teloxide::requests::Payload;
 
-/// Longest answer that is read, in bytes. A receipt repeats the message, which has up to 4,096 characters.
-const LONGEST_ANSWER: usize = 256 * 1024;
+/// Longest receipt that is read, in bytes. A receipt repeats the message, which has up to 4,096 characters.
+pub(super) const LONGEST_RECEIPT: usize = 256 * 1024;
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// Seconds of the header `Retry-After`, where it is a number.
+    pub(super) retry_after: Option<u64>,
+    /// The text of the body.
+    pub(super) text: String,
+}
 
 /// Why there is no answer to read.
 #[derive(Debug)]
@@ -28,7 +39,7 @@ pub(super) enum WireError {
     TooLong,
 }
 
-/// Calls the payload's method and gives the answer's text, whatever its status.
+/// Calls the payload's method and gives the answer, whatever its status. At most `longest` bytes of it are read.
 ///
 /// # Errors
 /// [`WireError`].
@@ -37,7 +48,8 @@ pub(super) async fn call<P>(
     api: &reqwest::Url,
     token: &SecretString,
     payload: &P,
-) -> Result<String, WireError>
+    longest: usize,
+) -> Result<Answer, WireError>
 where
     P: Payload + Serialize,
 {
@@ -56,12 +68,22 @@ where
         .send()
         .await
         .map_err(WireError::Http)?;
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok());
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(WireError::Http)? {
-        if answer.len() + chunk.len() > LONGEST_ANSWER {
+        if answer.len() + chunk.len() > longest {
             return Err(WireError::TooLong);
         }
         answer.extend_from_slice(&chunk);
     }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(Answer {
+        status,
+        retry_after,
+        text: String::from_utf8_lossy(&answer).into_owned(),
+    })
 }

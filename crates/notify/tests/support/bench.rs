@@ -27,6 +27,7 @@ pub struct Bench {
     pub max_age: Duration,
     pub deadline: Duration,
     pub thread: Option<i32>,
+    pub report: notify::drain::Report,
     events: AtomicU64,
 }
 
@@ -100,6 +101,7 @@ impl Bench {
             max_age: Duration::from_secs(86_400),
             deadline: Duration::from_millis(600),
             thread: None,
+            report: Arc::new(|_| {}),
             events: AtomicU64::new(100),
         }
     }
@@ -136,6 +138,7 @@ impl Bench {
             limits: self.limits.clone(),
             now: Arc::new(Timestamp::now),
             draw: Arc::new(|| 0.5),
+            report: self.report.clone(),
         };
         let drain = Drain::new(db, sender, config);
         let poke = drain.poke();

@@ -106,8 +106,10 @@ async fn read(
         _ => Resolution::Second,
     };
     let bucket = resolution.bucket();
+    let from = floor_to(minus(now, settings.settle * 3 + settings.attack_lookback * 2), bucket);
     let request = TrafficRequest {
-        from: floor_to(minus(now, settings.settle * 3 + settings.attack_lookback * 2), bucket),
+        from,
+        recent_from: from,
         to: ceil_to(now, bucket),
         resolution,
         limit: ROW_LIMIT,

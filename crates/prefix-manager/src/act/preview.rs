@@ -77,6 +77,13 @@ pub fn of(
     match &read.live {
         Ok((found, _)) => {
             preview.say("at Cloudflare", flag(found, now));
+            let changed = found.state.advertised_modified_at;
+            let elapsed = changed.map(|changed| domain::time::since(now, changed));
+            if found.state.advertised != Some(act.wanted())
+                && let Some(advice) = elapsed.and_then(|elapsed| picture.cool_downs.of(act).advice(elapsed))
+            {
+                preview.say("as seen before", ink(Ink::Warn, &advice));
+            }
             match act {
                 Act::Advertise => advertise(&mut preview, found, picture, site, now),
                 Act::Withdraw => withdraw(&mut preview, found, picture, site, force, now),

@@ -9,8 +9,7 @@ use cf_api::rest::prefixes::AdvertisePermit;
 use db::DbError;
 use db::intents::{Change, Intent};
 use domain::bgp::BgpPrefix;
-use domain::intent::IntentState;
-use domain::time::since;
+use domain::intent::{IntentState, is_too_late};
 
 use super::{Clock, PrefixOps, Step};
 use crate::limits::Actor;
@@ -60,8 +59,7 @@ impl PrefixOps {
         clock: Clock<'_>,
     ) -> Option<Result<BgpPrefix, CfError>> {
         let begun = clock();
-        let limit = self.limits.call_within;
-        let too_late = || since(clock(), begun) > limit || actor.is_some_and(|actor| actor.since_bump() > limit);
+        let too_late = || is_too_late(begun, actor.map(Actor::since_bump), &self.limits, clock());
         let sending = self.api.set_advertised(
             AdvertisePermit::issued_by_prefix_ops(),
             &intent.prefix_id,

@@ -1,18 +1,14 @@
 //! How a step ends: closed with its record, put back, or left open for later.
 
-use std::time::Duration;
-
 use cf_api::CfError;
 use db::intents::{Change, Intent};
 use db::{DbError, WriteTx};
 use domain::bgp::BgpPrefix;
-use domain::intent::{Act, IntentState};
-use domain::prefix::Prefix;
+use domain::intent::{Act, Entry, IntentState, pause, withdrawal_may_arrive};
 use domain::time::plus;
 use jiff::Timestamp;
 
-use super::{PrefixOps, Step};
-use crate::limits::Limits;
+use super::{PrefixOps, Step, entry_of};
 use crate::record;
 
 /// What a read showed that closes an intent as done.
@@ -42,8 +38,11 @@ impl PrefixOps {
                     Closing::Already => Timestamp::MIN,
                     Closing::ReadBack { overtaken_since } => overtaken_since,
                 };
-                if intent.act == Act::Advertise && withdrawal_under_way(tx, intent.prefix, since)? {
-                    return Ok(false);
+                if intent.act == Act::Advertise {
+                    let open: Vec<Entry> = db::intents::open(tx)?.iter().map(entry_of).collect();
+                    if withdrawal_may_arrive(&open, intent.prefix, since) {
+                        return Ok(false);
+                    }
                 }
                 let was_there = matches!(closing, Closing::Already);
                 record::done(tx, &intent, &owner, &seen, was_there, now)?;
@@ -195,30 +194,6 @@ impl PrefixOps {
             at,
             because: because.to_owned(),
         })
-    }
-}
-
-/// Whether a withdrawal of ours that was marked since `since` may still reach Cloudflare.
-fn withdrawal_under_way(tx: &WriteTx<'_>, prefix: Prefix, since: Timestamp) -> Result<bool, DbError> {
-    Ok(db::intents::open(tx)?.iter().any(|other| {
-        other.prefix == prefix
-            && other.act == Act::Withdraw
-            && matches!(other.state, IntentState::Sending | IntentState::Verifying)
-            && other.sending_at.is_none_or(|sent| sent >= since)
-    }))
-}
-
-/// How long to wait after the `failures`-th failure. What Cloudflare told counts, but an advertise
-/// never waits long by itself: somebody is under attack.
-fn pause(act: Act, failures: usize, told: Option<Duration>, limits: &Limits) -> Duration {
-    let most = match act {
-        Act::Advertise => 1,
-        Act::Withdraw => 4,
-    };
-    let doublings = u32::try_from(failures).unwrap_or(u32::MAX).min(most);
-    match told {
-        Some(told) => told.max(limits.retry_after),
-        None => limits.retry_after.saturating_mul(2u32.pow(doublings)),
     }
 }
 

@@ -3,13 +3,12 @@
 
 use db::DbError;
 use db::intents::{Change, Intent};
-use domain::bgp::BgpPrefix;
-use domain::intent::{Act, IntentState};
-use domain::time::{minus, plus, since};
+use domain::intent::{Act, IntentState, gives_up, may_assert_again, shows};
+use domain::time::{minus, plus};
 use jiff::Timestamp;
 
 use super::outcome::Closing;
-use super::{Clock, PrefixOps, Step};
+use super::{Clock, PrefixOps, Step, entry_of};
 use crate::record;
 
 impl PrefixOps {
@@ -17,7 +16,7 @@ impl PrefixOps {
         let read = self.api.get_bgp_prefix(&intent.prefix_id, &intent.bgp_prefix_id).await;
         let now = clock();
         let shown = match read {
-            Ok(seen) if shows(&seen, &intent) => {
+            Ok(seen) if seen.prefix == intent.prefix && shows(&seen.state, &entry_of(&intent)) => {
                 let closing = Closing::ReadBack {
                     overtaken_since: minus(now, self.limits.overtaken_for),
                 };
@@ -41,8 +40,7 @@ impl PrefixOps {
             },
             Err(error) => format!("it could not be read: {error}"),
         };
-        let sent_at = intent.sending_at.unwrap_or(intent.created_at);
-        if since(now, sent_at) < self.limits.unresolved_after {
+        if !gives_up(&entry_of(&intent), &self.limits, now) {
             return self.rest(&intent, plus(now, self.limits.read_back_every), &shown).await;
         }
         self.give_up(intent, shown, now).await
@@ -51,13 +49,8 @@ impl PrefixOps {
     /// Sends an advertise once more, when the last time is long enough ago and it is still wanted.
     async fn assert_again(&self, intent: &Intent, clock: Clock<'_>) -> Result<(), DbError> {
         let (owner, id, prefix, now) = (self.owner.clone(), intent.id, intent.prefix, clock());
-        let (pause, lease, until) = (
-            self.limits.assert_every,
-            self.limits.lease,
-            self.limits.unresolved_after,
-        );
-        let sent_at = intent.sending_at.unwrap_or(intent.created_at);
-        if since(now, sent_at) >= until {
+        let (entry, limits) = (entry_of(intent), self.limits);
+        if gives_up(&entry, &limits, now) {
             return Ok(());
         }
         let due = self
@@ -65,13 +58,13 @@ impl PrefixOps {
             .write("intent.assert", move |tx| {
                 let attempts = db::intents::attempts(tx, id)?;
                 let last = attempts.iter().rev().find(|attempt| attempt.step == "patch");
-                let rested = last.is_none_or(|last| since(now, last.at) >= pause);
                 // Whoever asked for something after it wants that.
                 let newest = db::intents::newest(tx, Some(prefix), 1)?;
-                if !rested || newest.first().is_none_or(|newest| newest.id != id) {
+                let newest = newest.first().map(|newest| newest.id);
+                if !may_assert_again(&entry, newest, last.map(|last| last.at), &limits, now) {
                     return Ok(false);
                 }
-                db::intents::extend_lease(tx, id, &owner, lease, now)?;
+                db::intents::extend_lease(tx, id, &owner, limits.lease, now)?;
                 db::intents::attempt(tx, id, &owner, "patch", ("asserting_again", ""), now)?;
                 Ok(true)
             })
@@ -115,22 +108,5 @@ impl PrefixOps {
             })
             .await?;
         Ok(Step::Closed(IntentState::Unresolved))
-    }
-}
-
-/// Whether a re-read shows the wanted state. A withdrawal is shown by the flag alone: a new epoch
-/// that began after our call would show as advertised and is a new advertisement.
-fn shows(seen: &BgpPrefix, intent: &Intent) -> bool {
-    if seen.prefix != intent.prefix {
-        return false;
-    }
-    match (intent.act, seen.state.advertised) {
-        (Act::Advertise, Some(true)) | (Act::Withdraw, Some(false)) => true,
-        // Withdrawn by us and advertised anew by somebody since: the withdrawal did happen.
-        (Act::Withdraw, Some(true)) => matches!(
-            (seen.state.epoch(), intent.epoch, intent.sending_at),
-            (Some(now), Some(meant), Some(sent)) if now != meant && now.0 > sent
-        ),
-        _ => false,
     }
 }

@@ -49,6 +49,10 @@ pub struct AutoWithdraw {
     pub unknown_alert_after: Duration,
     /// Advertised for this long without a withdrawal raises "overdue".
     pub overdue_after: Duration,
+    /// Whether the inputs of every cycle are recorded.
+    pub record_inputs: bool,
+    /// Size of all recordings together, megabytes.
+    pub record_limit_mb: u64,
     /// How each prefix is known to be reachable without Cloudflare; read through
     /// [`AutoWithdraw::direct_route`].
     pub direct_routes: BTreeMap<Prefix, DirectRoute>,

@@ -5,6 +5,7 @@
 //! `Debug` and are compared nowhere.
 
 mod automation;
+mod channels;
 mod services;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use domain::prefix::Prefix;
 use secrecy::SecretString;
 
 pub use automation::{AutoWithdraw, DirectRoute, MitigationSystems, Mode};
+pub use channels::{AlertWebhook, Mail, Selection};
 pub use services::{Analytics, Dashboard, Database, Keep, Retention, Webhook};
 
 use crate::legacy::Legacy;
@@ -27,6 +29,10 @@ pub struct Settings {
     pub cloudflare: Cloudflare,
     /// Where messages go; `None` when no chat is configured (nothing is sent, rows are kept).
     pub telegram: Option<Telegram>,
+    /// Where copies of messages go as JSON.
+    pub alert_webhook: Option<AlertWebhook>,
+    /// Where copies of messages go by mail.
+    pub mail: Option<Mail>,
     /// The SQLite file and how long its rows are kept.
     pub database: Database,
     /// The receiver of Cloudflare's notifications.
@@ -84,6 +90,8 @@ pub struct Telegram {
     pub api_url: String,
     /// A message older than this is no longer sent singly; a summary says how many there were.
     pub max_age: Duration,
+    /// Numbers of the users whom the bot answers; empty: it listens to nobody.
+    pub operators: Vec<u64>,
 }
 
 /// A Telegram chat: `chat_id` is a number, or the public name of a channel or group.

@@ -33,6 +33,7 @@ impl Rules<'_> {
         self.account();
         self.credentials();
         self.telegram();
+        self.channels();
         self.webhook_secret();
         self.listeners();
         self.proxies();
@@ -131,6 +132,51 @@ impl Rules<'_> {
         let site = self.site(path);
         self.problems
             .error(Code::MissingKey, &site, what, "write both, or remove both");
+    }
+
+    fn channels(&mut self) {
+        for needed in [
+            ["alert_webhook.url", "alert_webhook.secret"].as_slice(),
+            &["mail.host", "mail.from", "mail.to"],
+        ] {
+            let missing: Vec<&str> = needed.iter().copied().filter(|path| !self.given(path)).collect();
+            if let Some(first) = missing.first().filter(|_| missing.len() < needed.len()) {
+                let site = self.site(first);
+                let what = format!("{} belong together", needed.join(", "));
+                self.problems.error(
+                    Code::MissingKey,
+                    &site,
+                    what,
+                    "write all of them, or remove all of them",
+                );
+            }
+        }
+        match (self.given("mail.user"), self.given("mail.password")) {
+            (true, false) | (false, true) => self.contradiction(
+                "mail.user",
+                "a login at the mail server needs both user and password".to_owned(),
+                "write both, or remove both",
+            ),
+            _ => {}
+        }
+        if let Some(text) = self.values.text("telegram.operators")
+            && let Err(wrong) = operators(text)
+        {
+            let what = format!("{wrong:?} is not the number of a Telegram user");
+            self.contradiction("telegram.operators", what, "write numbers with commas between them");
+        }
+        let words = |path| match self.values.systems(path) {
+            Some(crate::model::MitigationSystems::Only(names)) => names.clone(),
+            _ => Vec::new(),
+        };
+        for path in ["alert_webhook.send", "mail.send"] {
+            let known = |name: &&String| name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !name.is_empty();
+            if let Some(wrong) = words(path).iter().find(|name| !known(name)) {
+                let what = format!("{wrong:?} is neither an urgency nor a kind of message");
+                self.contradiction(path, what, "write such as [\"critical\", \"high\", \"withdrawn\"]");
+                return;
+            }
+        }
     }
 
     fn webhook_secret(&mut self) {
@@ -263,4 +309,16 @@ impl Rules<'_> {
             );
         }
     }
+}
+
+/// Numbers of users, separated by commas.
+///
+/// # Errors
+/// The first part that is none.
+pub(crate) fn operators(text: &str) -> Result<Vec<u64>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse::<u64>().map_err(|_| part.to_owned()))
+        .collect()
 }

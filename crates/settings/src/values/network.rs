@@ -10,6 +10,26 @@ use crate::keys::{Key, Kind};
 use crate::report::Code;
 use crate::site::{Problems, Site, cut};
 
+/// What the word `cloudflare` stands for where senders of notifications are listed: the addresses Cloudflare publishes
+/// (<https://www.cloudflare.com/ips-v4>). They change rarely; a network that is missing is listed beside the word.
+const CLOUDFLARE: [&str; 15] = [
+    "173.245.48.0/20",
+    "103.21.244.0/22",
+    "103.22.200.0/22",
+    "103.31.4.0/22",
+    "141.101.64.0/18",
+    "108.162.192.0/18",
+    "190.93.240.0/20",
+    "188.114.96.0/20",
+    "197.234.240.0/22",
+    "198.41.128.0/17",
+    "162.158.0.0/15",
+    "104.16.0.0/13",
+    "104.24.0.0/14",
+    "172.64.0.0/13",
+    "131.0.72.0/22",
+];
+
 /// `address:port`, the address as number: a name could mean another interface tomorrow.
 pub(super) fn listen(key: &Key, node: &Node, site: &Site, problems: &mut Problems) -> Option<SocketAddr> {
     let text = text(key, node, site, problems)?.trim();
@@ -47,6 +67,10 @@ pub(super) fn list(key: &Key, node: &Node, site: &Site, problems: &mut Problems)
     for (position, item) in items.iter().enumerate() {
         let site = site.part(&format!("[{position}]"), item, cut(&item.compact()));
         match &item.data {
+            Data::Text(text) if key.path == "webhook.allowed_sources" && text.trim() == "cloudflare" => {
+                let ranges = CLOUDFLARE.iter().filter_map(|text| text.parse().ok());
+                found.extend(ranges.map(|range| (range, site.clone())));
+            }
             Data::Text(text) => match read_prefix(key.kind, text, &site, problems) {
                 Some(prefix) => found.push((prefix, site)),
                 None => good = false,

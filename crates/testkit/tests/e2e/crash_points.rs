@@ -15,7 +15,7 @@ use crate::slice::{end, told_as_recorded};
 /// Path of one BGP prefix: read right before the call and after it.
 const ONE_PREFIX: &str = "/bgp/prefixes/[^/]+$";
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Until the claim of the dead one is over, and the rest of the work.
 const TAKEN_OVER: Duration = Duration::from_secs(70);
@@ -51,7 +51,7 @@ async fn restart(site: &Site, automation: &mut RealService) {
     *automation = site.start(Program::AutoWithdraw).await;
 }
 
-/// The withdrawal happened once, is recorded once, and was told.
+/// The withdrawal happened once, is recorded once with true instants, and was told.
 async fn done_once(site: &Site, services: &mut [RealService]) {
     site.until("it is withdrawn and recorded", TAKEN_OVER, |record| {
         record.history.len() == 1
@@ -61,6 +61,18 @@ async fn done_once(site: &Site, services: &mut [RealService]) {
     assert!(!site.is_advertised());
     let record = site.until_told().await;
     assert_eq!(record.events_of("WITHDRAW").count(), 1);
+    let row = &record.history[0];
+    let (since, until) = (row.advertised_at.unwrap(), row.withdrawn_at.unwrap());
+    let changed = site.sim.prefix(PREFIX).unwrap().advertised_modified_at.unwrap();
+    assert_eq!(
+        until.as_microsecond(),
+        changed.as_microsecond(),
+        "when Cloudflare says, not when we noticed"
+    );
+    let read = &record.intents[0].0.epoch.unwrap();
+    assert_eq!(since, read.0, "the advertisement that was decided on");
+    let protected = i64::try_from(domain::time::since(until, since).as_secs()).unwrap();
+    assert_eq!(row.protection_duration_seconds, Some(protected), "{row:?}");
     assert_eq!(
         record.messages_of("foreign_change").count(),
         0,
@@ -133,6 +145,36 @@ async fn after_a_call_that_never_arrived() {
     assert!(site.is_advertised());
     // When it is withdrawn after all (the call was only slow), that is taken for ours, once.
     assert!(site.sim.set_advertised(PREFIX, false));
+    done_once(&site, &mut [webhook, automation]).await;
+}
+
+/// An attack with its true end: killed after the call took effect, the successor records what was, not what it saw.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_attack_the_record_tells_its_true_end() {
+    let site = Site::new(Pace::fast()).await;
+    site.sim.set_fault(hang().method("PATCH").after_apply().times(1));
+    let webhook = site.start(Program::Webhook).await;
+    let mut automation = site.start(Program::AutoWithdraw).await;
+    let started = jiff::Timestamp::now();
+    site.sim.run_scenario_toml(&stories::attack()).unwrap();
+    wait::until("it is advertised", SOON, || site.is_advertised().then_some(())).await;
+    let advertised = site.sim.prefix(PREFIX).unwrap().advertised_modified_at.unwrap();
+    held_back(&site, "PATCH", is_one_prefix).await;
+    restart(&site, &mut automation).await;
+    site.until("it is withdrawn and recorded", TAKEN_OVER, |record| {
+        record.history.len() == 1
+    })
+    .await;
+    let row = site.record().history[0].clone();
+    assert_eq!(row.advertised_at.unwrap().as_microsecond(), advertised.as_microsecond());
+    // The flood ends 10 s after the start; its last look-back window ends at most 4 s and a bucket later.
+    let ended = domain::time::since(row.attack_ended_at.unwrap(), started);
+    let window = site.pace.lookback + Duration::from_secs(2);
+    let flood = Duration::from_secs(9);
+    assert!(
+        ended >= flood && ended <= flood + window + Duration::from_secs(2),
+        "{ended:?}"
+    );
     done_once(&site, &mut [webhook, automation]).await;
 }
 

@@ -4,9 +4,14 @@
 //! [`testkit::Pace::fast`]; no code path of the product knows that it is tested.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acts;
 mod bad_input;
 mod blindness;
+mod catch_up;
 mod crash;
 mod crash_points;
+mod killed;
+mod recorded;
 mod slice;
+mod standby;
 mod start;

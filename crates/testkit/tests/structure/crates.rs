@@ -49,7 +49,7 @@ const ONE_COPY: [&str; 17] = [
     "tracing-subscriber",
     "jiff",
     "serde",
-    "teloxide",
+    "teloxide-core",
     "clap",
 ];
 

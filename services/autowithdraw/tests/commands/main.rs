@@ -134,6 +134,78 @@ async fn what_cannot_be_read_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn acts_by_hand_are_handed_over_word_by_word() {
+    let site = Site::new(Pace::fast()).await;
+    // Installed beside it: something that says what it was told.
+    let bin = site.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let own = bin.join("cloudflare-autowithdraw");
+    std::fs::copy(env!("CARGO_BIN_EXE_cloudflare-autowithdraw"), &own).unwrap();
+    let other = bin.join("cloudflare-prefix-manager");
+    std::fs::write(&other, "#!/bin/sh\nprintf '%s|' \"$@\"; exit 4\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&other, mode).unwrap();
+    let run = |arguments: &[&str]| {
+        let own = own.to_str().unwrap().to_owned();
+        support::run(support::program(&own, &site.config_dir(), arguments))
+    };
+    let config = site.config_dir().display().to_string();
+    for (asked, told) in [
+        (&["withdraw"][..], "withdraw|--all|"),
+        (&["withdraw", PREFIX, "--yes"], "withdraw|203.0.113.0/24|--yes|"),
+        (
+            &["advertise", PREFIX, "--reason", "attack on 17", "--json"],
+            "advertise|203.0.113.0/24|--reason|attack on 17|--json|",
+        ),
+    ] {
+        let handed = run(asked);
+        assert_eq!(handed.code, 4, "{}", handed.shown());
+        assert_eq!(handed.stdout, format!("{told}--config-dir|{config}|"));
+    }
+    std::fs::remove_file(&other).unwrap();
+    let mut alone = support::program(own.to_str().unwrap(), &site.config_dir(), &["advertise", PREFIX]);
+    alone.env("PATH", "/nonexistent");
+    let alone = support::run(alone);
+    assert!(
+        alone.code == 1 && alone.stderr.contains("nothing was done"),
+        "{}",
+        alone.shown()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_shows_what_answers_and_what_was_dropped() {
+    let site = advertised().await;
+    database(&site);
+    let now = Timestamp::now();
+    let dropped = RowSpec::dropped("203.0.113.10", 90_000, 720_000_000).dim("mitigationSystem", "dosd");
+    site.sim
+        .add_rows([dropped.at(minus(now, Duration::from_secs(600))).visible()]);
+    let tested = run(&site, &["test", "--json"]);
+    assert_eq!(tested.code, 0, "{}", tested.shown());
+    let document = tested.json();
+    assert_eq!(document["dropped"][0]["subnet"], PREFIX);
+    assert_eq!(document["dropped"][0]["packets"], 90_000);
+    assert_eq!(document["prefixes"], 4);
+    let text = run(&site, &["test"]);
+    assert!(
+        text.stdout.contains("203.0.113.0/24") && text.stdout.contains("dosd"),
+        "{}",
+        text.shown()
+    );
+    site.sim.set_fault(FaultSpec::new(
+        Target::Graphql,
+        FaultKind::Status {
+            status: 503,
+            body: None,
+        },
+    ));
+    let broken = run(&site, &["test"]);
+    assert_eq!(broken.code, 1, "{}", broken.shown());
+    assert!(broken.stdout.contains("analytics: FAILED"), "{}", broken.shown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_and_explanation_of_a_real_daemon() {
     let site = advertised().await;
     let daemon = Terminal::start(command(&site, &["daemon"]), 100);

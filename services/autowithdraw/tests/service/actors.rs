@@ -69,7 +69,7 @@ async fn an_orderly_end_hands_over_at_once() {
     let second = house.start().await;
     first.stop().await;
     house
-        .until("the second is the actor", Duration::from_secs(5), |record| {
+        .until("the second is the actor", Duration::from_secs(15), |record| {
             record.actor.as_ref().is_some_and(|lease| lease.owner != acting)
         })
         .await;

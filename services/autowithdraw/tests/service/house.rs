@@ -15,7 +15,7 @@ use testkit::site::PREFIX;
 use testkit::{Pace, Record, Site, wait};
 
 /// Longer than calm period, look-back, settling and a few cycles on a busy machine.
-pub(crate) const WITHDRAWN_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const WITHDRAWN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Ordinary traffic to the prefix, which is advertised since long, and to another one, so that the
 /// dataset is never empty.

@@ -136,7 +136,7 @@ async fn a_route_check_that_hangs_keeps_nobody_from_deciding() {
         let at = is.now.iter().find(|now| now.prefix.to_string() == PREFIX)?.at;
         (domain::time::since(at, first) > Duration::from_secs(1)).then_some(())
     };
-    wait::until("cycles go on", Duration::from_secs(5), cycles_go_on).await;
+    wait::until("cycles go on", WITHDRAWN_WITHIN, cycles_go_on).await;
     house
         .nothing_happens(Duration::from_secs(1), "blocked:no_direct_route")
         .await;

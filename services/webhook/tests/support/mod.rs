@@ -1,6 +1,8 @@
 //! A receiver in process with a database of its own.
 #![allow(dead_code)] // each test binary uses its part
 
+pub(crate) mod types;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,14 +25,20 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// [`Receiver::start`] with changed settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Value)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mt.db");
-        let config = json!({
+        let mut config = json!({
             "cloudflare": {"account_id": "c0ffee00c0ffee00c0ffee00c0ffee00", "api_token": "0123456789012345678901234567890123456789",
                            "webhook_secret": ["an-old-secret-still-valid", SECRET]},
             "database": {"path": path},
             "webhook": {"max_body": 20_000},
         });
+        change(&mut config);
         std::fs::write(dir.path().join("settings.json"), config.to_string()).unwrap();
         let mapping = json!({"prefixes": {"203.0.113.0/24": {}, "2001:db8:1::/48": {}}});
         std::fs::write(dir.path().join("prefix_mapping.json"), mapping.to_string()).unwrap();

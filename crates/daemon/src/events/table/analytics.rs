@@ -4,6 +4,53 @@ use super::EventDef;
 
 pub(super) const EVENTS: &[EventDef] = &[
     EventDef::warn(
+        "alert_history.alert.recovered",
+        "An alert that the receiver did not get was taken from Cloudflare's notification history. `number` is its event.",
+        "Nothing for this alert: it is in the record, its incident and the vetoes. See alert_history.recovered.",
+    ),
+    EventDef::debug(
+        "alert_history.compared",
+        "A turn of catching up is complete: how many alerts were delivered, and how many had to be recovered.",
+    ),
+    EventDef::warn(
+        "alert_history.cursor.ahead",
+        "The moment up to which alerts are known lies in the future: a clock was wrong. One day is compared again.",
+        "Check the time of this host.",
+    ),
+    EventDef::error(
+        "alert_history.gap",
+        "Alerts were not compared since `since`, and Cloudflare may no longer have the history of that time. People are told.",
+        "Nothing brings it back. Find out why the monitor did not run.",
+    ),
+    EventDef::info(
+        "alert_history.read_again",
+        "The notification history can be read again; nothing was skipped.",
+    ),
+    EventDef::warn(
+        "alert_history.recovered",
+        "Alerts that the receiver did not get were recovered; people get one summary.",
+        "Find out why the receiver did not get them: its log and health, the proxy in front of it, the destination's last failure at Cloudflare.",
+    ),
+    EventDef::error(
+        "alert_history.truncated",
+        "More alerts were dispatched within one second than Cloudflare gives out; some of them may be missing.",
+        "Look at the notification history in Cloudflare's dashboard for the second before `before`.",
+    ),
+    EventDef::warn(
+        "alert_history.unread",
+        "Cloudflare's notification history cannot be read or stored: alerts that the receiver does not get are not recovered. The cursor stays.",
+        "Read `error`; grant the token Notifications: Read.",
+    ),
+    EventDef::warn(
+        "alerts.not_resolved",
+        "Open alerts without a known prefix could not be looked at again; they go on vetoing every prefix.",
+        "Check the database if it repeats.",
+    ),
+    EventDef::info(
+        "alerts.resolved",
+        "An open alert that could not be tied to prefixes now can, by the rule list or the discovered prefixes; it vetoes only `prefixes`.",
+    ),
+    EventDef::warn(
         "geoip.database.gone",
         "The file of a GeoIP database is no longer there. The copy in memory stays in use until the next start.",
         "Put the file named by `path` back, or remove it from the configuration.",

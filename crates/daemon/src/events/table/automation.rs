@@ -80,6 +80,15 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The advertisement, lock or binding of a prefix changed and no intent of ours explains it; people are told.",
         "Find out who did it; `cloudflare-prefix-manager advertise` takes it back.",
     ),
+    EventDef::warn(
+        "recording.failed",
+        "What the last cycle looked at could not be recorded (`file`, `because`); decisions go on without it.",
+        "Check free space and permissions of the folder, or switch `autowithdraw.record_inputs` off.",
+    ),
+    EventDef::info(
+        "recording.recovered",
+        "Cycles are recorded again; `failures` says how many are missing.",
+    ),
     EventDef::info(
         "withdraw.intent.created",
         "Calm is proven and nothing forbids acting: an intent to withdraw was filed.",

@@ -12,6 +12,29 @@ pub(super) const EVENTS: &[EventDef] = &[
         "dashboard.account.imported",
         "The account of the previous system was taken over.",
     ),
+    EventDef::info(
+        "dashboard.act.closed",
+        "An act that a person filed here is finished, with what came of it.",
+    ),
+    EventDef::error(
+        "dashboard.act.failed",
+        "An act that a person filed here cannot be followed any further; whoever claims it next goes on.",
+        "`cloudflare-prefix-manager history PREFIX` shows what became of it.",
+    ),
+    EventDef::info(
+        "dashboard.act.filed",
+        "A person asked for an advertisement or a withdrawal; it is in the journal.",
+    ),
+    EventDef::error(
+        "dashboard.act.impossible",
+        "An act that a person filed here cannot be carried out here: there is no usable client for Cloudflare.",
+        "See that cloudflare-autowithdraw runs, which carries it out; check the credential.",
+    ),
+    EventDef::warn(
+        "dashboard.act.left_to_daemon",
+        "An act that a person filed here is no longer followed here; cloudflare-autowithdraw goes on with it.",
+        "See that cloudflare-autowithdraw runs; `cloudflare-prefix-manager history PREFIX` shows what became of it.",
+    ),
     EventDef::warn(
         "dashboard.change.refused",
         "A request to change something did not come from our own pages, or without the session's secret; nothing was changed.",

@@ -3,6 +3,24 @@
 use super::EventDef;
 
 pub(super) const EVENTS: &[EventDef] = &[
+    EventDef::info(
+        "notify.ask.asked",
+        "Somebody who may asked the bot something; the answer is on its way.",
+    ),
+    EventDef::info(
+        "notify.ask.elsewhere",
+        "Somebody who may asked the bot in another chat than the configured one, and was not answered.",
+    ),
+    EventDef::warn(
+        "notify.ask.failed",
+        "Questions to the bot cannot be fetched; messages are not concerned.",
+        "Read `words`; a conflict means that another program polls with the same bot or that a webhook is set for it.",
+    ),
+    EventDef::warn(
+        "notify.ask.stranger",
+        "Somebody who is not listed gave the bot a command, and was not answered.",
+        "Add the number `user` to telegram.operators if this person may ask.",
+    ),
     EventDef::error(
         "notify.channel.broken",
         "No message can reach the chat until a person changes something; `reason` says what. Other services go on trying with their own settings.",
@@ -17,6 +35,26 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The group became a supergroup; messages go to its new number, which is remembered.",
         "Put the number in `moved_to` into telegram.chat_id.",
     ),
+    EventDef::error(
+        "notify.copy.expired",
+        "Copies could not be delivered to `channel` for so long that they were given up.",
+        "Find out why the channel could not be reached; `cloudflare-mt notifications retry` delivers one all the same.",
+    ),
+    EventDef::warn(
+        "notify.copy.failed",
+        "A copy could not be delivered to `channel`; it is tried again. The chat is not concerned.",
+        "Nothing, if it recovers; otherwise check the address, the server and the credentials.",
+    ),
+    EventDef::info(
+        "notify.copy.recovered",
+        "Copies reach `channel` again after `failed_s` seconds.",
+    ),
+    EventDef::error(
+        "notify.copy.refused",
+        "The receiver at `channel` will never take this message; it is kept and shown as failed.",
+        "Read `words`; the receiver must take every message in the documented form.",
+    ),
+    EventDef::info("notify.copy.sent", "Copies were delivered to `channel`."),
     EventDef::warn(
         "notify.db.failed",
         "The outbox could not be read or written; messages wait and are not lost.",
@@ -56,6 +94,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "notify.message.sent",
         "A message is in the chat; `delay_s` is the time since it was entered.",
     ),
+    EventDef::info(
+        "notify.message.uneditable",
+        "A message that was to be written anew is gone or too old; a new one is sent instead.",
+    ),
     EventDef::warn(
         "notify.no_channel",
         "No chat is configured: messages are kept as suppressed and nobody is told anything.",
@@ -70,6 +112,11 @@ pub(super) const EVENTS: &[EventDef] = &[
         "notify.send.failed",
         "A try to send a message failed; it is tried again until it is too old.",
         "Nothing, if it recovers; otherwise check the way to the Telegram API (DNS, firewall, proxy).",
+    ),
+    EventDef::error(
+        "notify.stuck",
+        "Nothing has reached the chat for minutes although messages wait; the other channels are told, if there are any.",
+        "Tell people by other means; read `reason` and correct the chat, or the way to the Telegram API.",
     ),
     EventDef::warn(
         "notify.suppressed",
@@ -90,5 +137,9 @@ pub(super) const EVENTS: &[EventDef] = &[
         "notify.told_to_wait_long",
         "Telegram's flood control keeps all messages back for minutes; alarms are late.",
         "Look at the dashboard meanwhile; find out what else writes to the chat with the same bot.",
+    ),
+    EventDef::info(
+        "notify.unstuck",
+        "Messages reach the chat again after `failed_s` seconds.",
     ),
 ];

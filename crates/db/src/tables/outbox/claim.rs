@@ -8,49 +8,26 @@ use std::time::Duration;
 
 use domain::ids::NotificationId;
 use domain::notice::Priority;
-use domain::time::{minus, plus};
+use domain::time::plus;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
-use super::channel::channel;
+use super::merge::{Grouping, Together, together};
+use super::pace::{Pace, held_back};
 use super::{Notification, get};
 use crate::error::DbError;
-use crate::tables::column::{at, opt_at, read_at};
+use crate::tables::column::{at, opt_at};
 use crate::tx::{ReadTx, WriteTx};
 
 /// Nothing is ever put off for longer than this at once. An instant further ahead was written by a clock that has been
 /// stepped back since, and is taken as past.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
-/// How far ahead of ours an attempt of another process may lie and still count for the pace.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// How soon to look again at what somebody else's work keeps back.
+const HELD_ELSEWHERE: Duration = Duration::from_millis(500);
 
 /// Rows that cannot be read are set aside at most this many at a time.
 const MOST_UNREADABLE: usize = 100;
-
-/// How fast a chat may be written to. Source: Telegram's published limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Sends within `window`.
-    pub per_window: u32,
-    /// Of these, how many only critical notices may use, so that a storm of others never makes them wait.
-    pub reserve: u32,
-    /// The time over which sends are counted.
-    pub window: Duration,
-    /// Shortest distance of two sends to one chat.
-    pub gap: Duration,
-}
-
-/// When several notifications become one message. Critical ones never do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grouping {
-    /// As many due with the same group key are sent as one.
-    pub same_group: u32,
-    /// As many due at all are sent as one, whatever their group.
-    pub storm: u32,
-    /// Most in one message.
-    pub most: u32,
-}
 
 /// Under which terms a process takes rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,19 +67,21 @@ pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timesta
     let due = tx
         .conn()
         .prepare_cached(&format!(
-            "SELECT id, priority FROM notifications WHERE {DUE} ORDER BY priority, id LIMIT 1"
+            "SELECT id, turn FROM notifications AS n WHERE {DUE} AND {FREE} ORDER BY turn, id LIMIT 1"
         ))?
         .query_row(
             params![at(now), most_rank, at(plus(now, LONGEST_WAIT)), terms.owner],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
         )
         .optional()?;
-    let Some((id, rank)) = due else {
+    let Some((id, turn)) = due else {
+        // What is due and not free becomes so with a commit of its holder.
+        let soon = plus(now, HELD_ELSEWHERE);
         return Ok(Look::Idle {
-            next: next_due(tx, most_rank)?,
+            next: next_due(tx, most_rank)?.map(|next| next.max(soon)),
         });
     };
-    match held_back(tx, terms, rank, now)? {
+    match held_back(tx, terms, turn, now)? {
         Some(until) => Ok(Look::Wait(until)),
         None => Ok(Look::Due(NotificationId(id))),
     }
@@ -111,9 +90,15 @@ pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timesta
 /// Condition for a row that may be sent now: `?1` now, `?2` least urgent rank, `?3` too far ahead to be true, `?4` owner.
 /// A row never tried has no reason to wait and is due at once, whatever clock entered it. A lease of our own is left over from an answer that
 /// was lost, because a process works on one row at a time.
-const DUE: &str = "state = 'queued' AND priority <= ?2
+pub(super) const DUE: &str = "state = 'queued' AND priority <= ?2
   AND (reason IS NULL OR not_before <= ?1 OR not_before > ?3)
   AND (lease_until IS NULL OR lease_until <= ?1 OR lease_until > ?3 OR lease_owner = ?4)";
+
+/// Condition for a row whose incident is in nobody else's hands: one that follows others may be written into the same
+/// message, and each edit replaces the whole text.
+const FREE: &str = "(turn < 4 OR incident_id IS NULL OR NOT EXISTS (SELECT 1 FROM notifications h
+  WHERE h.lease_owner IS NOT NULL AND h.incident_id = n.incident_id AND h.state = 'queued' AND h.turn > 0
+    AND h.lease_until > ?1 AND h.lease_until <= ?3 AND h.lease_owner <> ?4))";
 
 fn next_due(tx: &ReadTx<'_>, most_rank: i64) -> Result<Option<Timestamp>, DbError> {
     let text: Option<String> = tx
@@ -126,46 +111,6 @@ fn next_due(tx: &ReadTx<'_>, most_rank: i64) -> Result<Option<Timestamp>, DbErro
     Ok(text.as_deref().and_then(domain::time::from_text))
 }
 
-/// Until when pace or channel forbid a send of this rank.
-fn held_back(tx: &ReadTx<'_>, terms: &Terms, rank: i64, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
-    let far = plus(now, LONGEST_WAIT);
-    let blocked = channel(tx, &terms.chat_id)?.blocked_until;
-    if let Some(until) = blocked.filter(|until| *until > now && *until <= far) {
-        return Ok(Some(until));
-    }
-    pace_frees(tx, terms, rank, now)
-}
-
-fn pace_frees(tx: &ReadTx<'_>, terms: &Terms, rank: i64, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
-    let pace = terms.pace;
-    let reserve = if rank == Priority::Critical.rank() {
-        0
-    } else {
-        pace.reserve
-    };
-    let budget = pace.per_window.saturating_sub(reserve).max(1);
-    let starts: Vec<Timestamp> = tx
-        .conn()
-        .prepare_cached(
-            "SELECT id, at FROM notification_attempts
-             WHERE chat_id = ?1 AND at > ?2 AND at <= ?3 AND outcome = 'started' ORDER BY at DESC LIMIT ?4",
-        )?
-        .query_and_then(
-            params![
-                terms.chat_id,
-                at(minus(now, pace.window)),
-                at(plus(now, CLOCK_TOLERANCE)),
-                budget
-            ],
-            |row| read_at(row, "notification_attempts", "at"),
-        )?
-        .collect::<Result<_, DbError>>()?;
-    let gap_ends = starts.first().map(|last| plus(*last, pace.gap));
-    let full = u32::try_from(starts.len()).is_ok_and(|count| count >= budget);
-    let window_frees = starts.last().filter(|_| full).map(|oldest| plus(*oldest, pace.window));
-    Ok(gap_ends.max(window_frees).filter(|free_at| *free_at > now))
-}
-
 /// The answer to a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claim {
@@ -173,6 +118,13 @@ pub enum Claim {
     Send(Box<Notification>),
     /// Send these as one message, most urgent first; the leases and one started attempt are recorded.
     Digest(Vec<Notification>),
+    /// Write these into a message of their incident that is in the chat already; recorded as a digest is.
+    Edit {
+        /// Oldest first within their urgency.
+        rows: Vec<Notification>,
+        /// The message.
+        message_id: i64,
+    },
     /// Something is due, but not before this instant (pace or a blocked channel).
     Wait(Timestamp),
     /// Nothing is due; when something will be.
@@ -195,11 +147,16 @@ pub fn claim(tx: &WriteTx<'_>, terms: &Terms, only: Option<Priority>, now: Times
             Look::Idle { next } => return Ok(Claim::Idle { next }),
         };
         let Some(head) = readable(tx, head)? else { continue };
+        let (ids, message_id) = match together(tx, terms, &head, turn_of_row(tx, head.id)?, now)? {
+            Together::Alone => (Vec::new(), None),
+            Together::Digest(ids) => (ids, None),
+            Together::Edit { ids, message_id } => (ids, Some(message_id)),
+        };
         let mut rows = Vec::new();
-        for id in merged(tx, terms, &head, now)? {
+        for id in ids {
             rows.extend(readable(tx, id)?);
         }
-        if rows.len() < 2 {
+        if rows.is_empty() || (rows.len() < 2 && message_id.is_none()) {
             rows = vec![head];
         }
         let mut outcome = "started";
@@ -209,6 +166,9 @@ pub fn claim(tx: &WriteTx<'_>, terms: &Terms, only: Option<Priority>, now: Times
             log(tx, terms, row.id, outcome, "", None, now)?;
             // One request is made for all of them, so one start counts.
             outcome = "merged";
+        }
+        if let Some(message_id) = message_id {
+            return Ok(Claim::Edit { rows, message_id });
         }
         return Ok(match <[Notification; 1]>::try_from(rows) {
             Ok([row]) => Claim::Send(Box::new(row)),
@@ -231,44 +191,11 @@ fn readable(tx: &WriteTx<'_>, id: NotificationId) -> Result<Option<Notification>
     }
 }
 
-/// What is sent together with `head`, itself included; empty when it goes alone.
-fn merged(tx: &ReadTx<'_>, terms: &Terms, head: &Notification, now: Timestamp) -> Result<Vec<NotificationId>, DbError> {
-    if head.priority == Priority::Critical {
-        return Ok(Vec::new());
-    }
-    let due = |condition: &str, group: Option<&str>| -> Result<Vec<NotificationId>, DbError> {
-        let most = terms.grouping.most.max(2);
-        tx.conn()
-            .prepare_cached(&format!(
-                "SELECT id FROM notifications WHERE {DUE} AND priority > ?5 AND {condition} ORDER BY priority, id LIMIT ?7"
-            ))?
-            .query_and_then(
-                params![
-                    at(now),
-                    i64::MAX,
-                    at(plus(now, LONGEST_WAIT)),
-                    terms.owner,
-                    Priority::Critical.rank(),
-                    group,
-                    most
-                ],
-                |row| Ok(NotificationId(row.get(0)?)),
-            )?
-            .collect()
-    };
-    let enough = |ids: &[NotificationId], least: u32| ids.len() >= usize::try_from(least.max(2)).unwrap_or(usize::MAX);
-    if let Some(group) = &head.group {
-        let same = due("group_key = ?6", Some(group))?;
-        if enough(&same, terms.grouping.same_group) {
-            return Ok(same);
-        }
-    }
-    let all = due("?6 IS NULL", None)?;
-    Ok(if enough(&all, terms.grouping.storm) {
-        all
-    } else {
-        Vec::new()
-    })
+fn turn_of_row(tx: &ReadTx<'_>, id: NotificationId) -> Result<i64, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT turn FROM notifications WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))?)
 }
 
 fn lease(tx: &WriteTx<'_>, terms: &Terms, id: NotificationId, now: Timestamp) -> Result<(), DbError> {
@@ -349,7 +276,7 @@ pub fn take_slot(
     if priority != Priority::Critical && !matches!(look(tx, terms, Some(Priority::Critical), now)?, Look::Idle { .. }) {
         return Ok(Slot::Yield);
     }
-    if let Some(until) = held_back(tx, terms, priority.rank(), now)? {
+    if let Some(until) = held_back(tx, terms, turn_of_row(tx, first)?, now)? {
         return Ok(Slot::Wait(until));
     }
     log(tx, terms, first, "started", "", None, now)?;
@@ -367,6 +294,13 @@ pub enum Step {
     /// A part of a long message arrived.
     Part {
         /// `1 of 3`, with the message's id.
+        words: String,
+    },
+    /// The message that was to be edited cannot be: a new one is sent, and no edit of the old one is tried again.
+    Uneditable {
+        /// The message.
+        message_id: i64,
+        /// What was said.
         words: String,
     },
     /// The chat moved, its topic is gone, or it asked to wait between two parts.
@@ -391,6 +325,10 @@ pub fn note(
         Step::Plain { words } => ("plain", words),
         Step::Part { words } => ("part", words),
         Step::Moved { words } => ("moved", words),
+        Step::Uneditable { message_id, words } => {
+            close_message(tx, terms, *message_id, words, now)?;
+            ("moved", words)
+        }
     };
     for id in ids {
         if matches!(step, Step::Plain { .. }) {
@@ -401,6 +339,18 @@ pub fn note(
         log(tx, terms, *id, word, words, None, now)?;
     }
     Ok(())
+}
+
+/// Remembers at the notice that the message began with that it is not edited any more.
+fn close_message(tx: &WriteTx<'_>, terms: &Terms, message_id: i64, words: &str, now: Timestamp) -> Result<(), DbError> {
+    let first: Option<i64> = tx
+        .conn()
+        .prepare_cached("SELECT min(id) FROM notifications WHERE chat_id = ?1 AND message_id = ?2")?
+        .query_row(params![terms.chat_id, message_id], |row| row.get(0))?;
+    match first {
+        Some(id) => log(tx, terms, NotificationId(id), "uneditable", words, None, now),
+        None => Ok(()),
+    }
 }
 
 /// What became of rows that were in hand.

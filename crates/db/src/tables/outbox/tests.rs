@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::ids::NotificationId;
+use domain::ids::{IncidentId, NotificationId};
 use domain::notice::{Facts, Notice, Priority};
 use domain::time::{minus, plus};
 use jiff::Timestamp;
@@ -340,4 +340,193 @@ fn old_rows_expire_unless_somebody_holds_them() {
         0,
         "a person wants it sent"
     );
+}
+
+/// Enters a notice of an incident.
+fn of(outbox: &Outbox, incident: i64, priority: Priority, now: Timestamp) -> NotificationId {
+    let facts = Facts::Raised {
+        title: "x".into(),
+        text: String::new(),
+        priority,
+    };
+    let notice = Notice {
+        incident: Some(IncidentId(incident)),
+        ..Notice::about(facts)
+    };
+    outbox.write(move |tx| enqueue(tx, &notice, now))
+}
+
+fn told_of(outbox: &Outbox, ids: Vec<NotificationId>, message: i64, now: Timestamp) {
+    let terms = terms("a");
+    let outcome = Outcome::Sent {
+        message_id: Some(message),
+        words: String::new(),
+    };
+    outbox.write(move |tx| record(tx, &terms, &ids, &outcome, now));
+}
+
+fn edited(outbox: &Outbox, owner: &str, now: Timestamp) -> (Vec<NotificationId>, i64) {
+    match outbox.claim(owner, now) {
+        Claim::Edit { rows, message_id } => (rows.iter().map(|row| row.id).collect(), message_id),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_first_notice_of_an_incident_goes_before_all_followers_and_critical_ones_before_it() {
+    let outbox = Outbox::new();
+    let first = of(&outbox, 1, Priority::High, at(0));
+    let follower = of(&outbox, 1, Priority::High, at(0));
+    let other = of(&outbox, 2, Priority::Medium, at(0));
+    let urgent = of(&outbox, 1, Priority::Critical, at(0));
+    for (second, id) in [(0, urgent), (2, first), (4, other)] {
+        assert_eq!(outbox.claimed("a", at(second)), id);
+        outbox.sent("a", id, at(second));
+    }
+    assert_eq!(outbox.claimed("a", at(100)), follower);
+    outbox.sent("a", follower, at(100));
+    // More urgent than anything told so far of its incident, or after a long silence: people are woken anew.
+    let turn = |id: NotificationId| -> i64 {
+        outbox.write(move |tx| {
+            Ok(tx
+                .conn()
+                .query_row("SELECT turn FROM notifications WHERE id = ?1", [id.0], |row| row.get(0))?)
+        })
+    };
+    assert_eq!(turn(of(&outbox, 2, Priority::High, at(200))), 1);
+    assert_eq!(turn(of(&outbox, 2, Priority::High, at(300))), 4);
+    assert_eq!(turn(of(&outbox, 2, Priority::High, at(300 + 3_601))), 1);
+}
+
+#[test]
+fn followers_are_written_into_the_message_of_their_incident_while_it_is_in_sight() {
+    let outbox = Outbox::new();
+    let first = of(&outbox, 1, Priority::High, at(0));
+    assert_eq!(outbox.claimed("a", at(0)), first);
+    outbox.sent("a", first, at(0));
+    let followers: Vec<NotificationId> = (0..5).map(|_| of(&outbox, 1, Priority::Medium, at(1))).collect();
+    let (ids, message) = edited(&outbox, "a", at(2));
+    assert_eq!(
+        (ids, message),
+        (followers.clone(), 1),
+        "the medium ones: a high one was told before them"
+    );
+    // Nobody else touches this incident meanwhile; another one does not wait for it.
+    let late = of(&outbox, 1, Priority::Medium, at(3));
+    assert!(matches!(outbox.claim("b", at(4)), Claim::Idle { next: Some(next) } if next > at(4)));
+    let alone = of(&outbox, 2, Priority::High, at(4));
+    assert_eq!(outbox.claimed("b", at(4)), alone);
+    outbox.sent("b", alone, at(4));
+    told_of(&outbox, followers.clone(), 1, at(5));
+    let told = outbox
+        .db
+        .read_blocking("test", |tx| told(tx, CHAT, 1, 2))
+        .unwrap()
+        .unwrap();
+    // Message 1 is also that of incident 2 in this test, so it is closed from now on.
+    assert_eq!(told.first.id, first);
+    assert_eq!(told.kinds, [("raised".to_owned(), 6)]);
+    assert_eq!(told.newest.len(), 2);
+    let more: Vec<NotificationId> = (0..3).map(|_| of(&outbox, 1, Priority::Medium, at(100))).collect();
+    assert!(matches!(outbox.claim("a", at(100)), Claim::Digest(rows) if rows.len() == 4 && rows[0].id == late));
+    told_of(&outbox, [vec![late], more].concat(), 7, at(101));
+    // The digest is a message of the incident alone, so the next followers go there, until it is out of sight.
+    for _ in 0..3 {
+        of(&outbox, 1, Priority::Medium, at(102));
+    }
+    let (ids, message) = edited(&outbox, "a", at(200));
+    assert_eq!((ids.len(), message), (3, 7));
+    told_of(&outbox, ids, 7, at(201));
+    for _ in 0..3 {
+        of(&outbox, 1, Priority::Medium, at(300));
+    }
+    assert!(matches!(outbox.claim("a", at(102 + 900)), Claim::Digest(rows) if rows.len() == 3));
+}
+
+#[test]
+fn a_message_that_cannot_be_edited_is_left_alone_from_then_on() {
+    let outbox = Outbox::new();
+    let first = of(&outbox, 1, Priority::High, at(0));
+    assert_eq!(outbox.claimed("a", at(0)), first);
+    outbox.sent("a", first, at(0));
+    for _ in 0..3 {
+        of(&outbox, 1, Priority::High, at(1));
+    }
+    let (ids, message) = edited(&outbox, "a", at(2));
+    let step = Step::Uneditable {
+        message_id: message,
+        words: "gone".into(),
+    };
+    let (mine, terms) = (ids.clone(), terms("a"));
+    outbox.write(move |tx| note(tx, &terms, &mine, &step, at(2)));
+    assert!(matches!(outbox.claim("a", at(4)), Claim::Digest(rows) if rows.len() == ids.len()));
+}
+
+#[test]
+fn in_a_storm_most_of_the_pace_is_kept_for_incidents_that_begin() {
+    let outbox = Outbox::new();
+    let pace = Pace {
+        per_window: 20,
+        reserve: 4,
+        window: Duration::from_secs(61),
+        gap: Duration::from_secs(1),
+    };
+    let terms = Terms { pace, ..terms("a") };
+    let terms = Terms {
+        grouping: Grouping {
+            same_group: 3,
+            storm: 15,
+            most: 40,
+        },
+        ..terms
+    };
+    let now = at(0);
+    outbox.write(move |tx| {
+        for _ in 0..100 {
+            let facts = Facts::Acted {
+                act: domain::intent::Act::Withdraw,
+                prefix: "203.0.113.0/24".parse().unwrap(),
+                description: String::new(),
+                origin: domain::intent::Origin::Automatic,
+                reason: String::new(),
+                advertised_at: None,
+                changed_at: now,
+                calm_s: None,
+                peak: None,
+                systems: Vec::new(),
+            };
+            enqueue(tx, &Notice::about(facts), now)?;
+        }
+        Ok(())
+    });
+    let mut second = 0;
+    let mut sent = (0, 0);
+    while second < 60 {
+        // From the twentieth second on an incident begins every third one.
+        if second >= 20 && second % 3 == 0 {
+            of(&outbox, 1_000 + second as i64, Priority::High, at(second));
+        }
+        let given = terms.clone();
+        if let Claim::Send(row) = outbox.write(move |tx| claim(tx, &given, None, at(second))) {
+            if row.incident.is_some() {
+                sent.1 += 1;
+                assert_eq!(row.created_at, at(second), "at once");
+            } else {
+                sent.0 += 1;
+            }
+            let given = terms.clone();
+            outbox.write(move |tx| {
+                let outcome = Outcome::Sent {
+                    message_id: Some(second as i64),
+                    words: String::new(),
+                };
+                record(tx, &given, &[row.id], &outcome, at(second))
+            });
+        }
+        second += 1;
+        if sent.1 == 10 {
+            break;
+        }
+    }
+    assert_eq!(sent, (6, 10));
 }

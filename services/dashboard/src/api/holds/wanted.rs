@@ -9,12 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::Failure;
+use crate::api::reason;
 use crate::words;
 
-/// Fewest characters of a reason: `ok` explains nothing at 3 a.m.
-const SHORTEST_REASON: usize = 3;
-/// Most characters of a reason.
-const LONGEST_REASON: usize = 300;
 /// A shorter hold ends before anybody has read it.
 const SHORTEST: Duration = Duration::from_secs(60);
 /// Longer ones are set without an end, which says so.
@@ -46,7 +43,7 @@ impl Wanted {
 
     /// Why.
     pub(super) fn reason(&self) -> Result<String, Failure> {
-        reason(self.reason.as_deref())
+        reason::of(self.reason.as_deref())
     }
 
     /// Until when; `None` is until released, which must be said as well.
@@ -101,17 +98,6 @@ pub(super) fn scope(prefix: Option<&str>, everywhere: Option<&Value>) -> Result<
             "Give either prefix or everywhere: true.",
         )),
     }
-}
-
-fn reason(text: Option<&str>) -> Result<String, Failure> {
-    let reason = words::outside_up_to(text.unwrap_or_default(), LONGEST_REASON);
-    if reason.chars().count() < SHORTEST_REASON {
-        return Err(Failure::bad_request(
-            "reason_required",
-            "Say why, in a few words: others will read it at night.",
-        ));
-    }
-    Ok(reason)
 }
 
 fn until(lasting: Option<&str>, until: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
@@ -206,10 +192,10 @@ mod tests {
 
     #[test]
     fn a_reason_has_words() {
-        assert!(reason(None).is_err());
-        assert!(reason(Some("  ok ")).is_err());
+        assert!(reason::of(None).is_err());
+        assert!(reason::of(Some("  ok ")).is_err());
         assert_eq!(
-            reason(Some(" carrier\nmaintenance ")).ok().as_deref(),
+            reason::of(Some(" carrier\nmaintenance ")).ok().as_deref(),
             Some("carrier maintenance")
         );
     }

@@ -1,0 +1,60 @@
+//! Whose turn it is. Worked out once, when a notification is entered, so that choosing the next one is a step in an index
+//! however long the queue is.
+//!
+//! What must hold: critical notices come before everything; the first notice of an incident comes before every follower
+//! of any incident, because it is what wakes people; within each class the more urgent come first.
+
+use std::time::Duration;
+
+use domain::notice::{Notice, Priority};
+use domain::time::{minus, plus};
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::ANSWER_GROUP;
+use super::claim::LONGEST_WAIT;
+use crate::error::DbError;
+use crate::tables::column::at;
+use crate::tx::ReadTx;
+
+/// Turn of critical notices.
+pub(super) const CRITICAL: i64 = 0;
+
+/// From this turn on a notice follows others and may be merged with them.
+pub(super) const FOLLOWERS: i64 = 4;
+
+/// After a silence of this length an incident's next notice wakes people anew.
+const SILENCE: Duration = Duration::from_secs(3_600);
+
+/// The turn of a notice about to be entered.
+pub(super) fn turn_of(tx: &ReadTx<'_>, priority: Priority, notice: &Notice, now: Timestamp) -> Result<i64, DbError> {
+    if priority == Priority::Critical {
+        return Ok(CRITICAL);
+    }
+    if notice.group.as_deref() == Some(ANSWER_GROUP) {
+        return Ok(CRITICAL + 1);
+    }
+    let Some(incident) = notice.incident else {
+        return Ok(FOLLOWERS - 1 + priority.rank());
+    };
+    let told: bool = tx
+        .conn()
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM notifications WHERE incident_id = ?1 AND priority <= ?2
+               AND state IN ('queued', 'sent') AND created_at > ?3 AND created_at <= ?4)",
+        )?
+        .query_row(
+            params![
+                incident.0,
+                priority.rank(),
+                at(minus(now, SILENCE)),
+                at(plus(now, LONGEST_WAIT))
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(if told {
+        FOLLOWERS - 1 + priority.rank()
+    } else {
+        priority.rank()
+    })
+}
