@@ -326,6 +326,7 @@ fn account(at: &str, subnet: Value, interval: Value, packets: Value) -> Value {
                    "mitigationSystem": "dosd", "sampleInterval": interval},
                    "sum": {"packets": packets, "bits": 1}}],
         "passed": [],
+        "recent": [],
         "newest": [{"dimensions": {"datetime": at}}]
     })
 }
@@ -373,6 +374,7 @@ async fn one_unreadable_row_spoils_the_answer() {
         ),
         ("no drops", answered(without("drops"))),
         ("no passed", answered(without("passed"))),
+        ("no recent", answered(without("recent"))),
         ("no newest", answered(without("newest"))),
         ("null account", answered(json!(null))),
         (

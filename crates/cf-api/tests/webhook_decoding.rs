@@ -305,6 +305,13 @@ fn wrong_types_are_problems_not_losses() {
 }
 
 #[test]
+fn a_rate_beyond_all_numbers_is_a_problem_and_not_infinite() {
+    let alert = alert(&json!({"alert_type": "dos_attack_l4", "data": {"megabits_per_second": "1e308"}}));
+    assert_eq!(alert.bits_per_second, None);
+    assert_eq!(alert.problems, ["megabits_per_second is no rate"]);
+}
+
+#[test]
 fn data_as_null_text_or_list() {
     for data in [json!(null), json!(""), json!([]), json!({})] {
         let read = read(&json!({"alert_type": "dos_attack_l4", "data": data}));

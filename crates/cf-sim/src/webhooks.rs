@@ -77,10 +77,11 @@ fn record_history(world: &World, body: &Value) {
         return;
     }
     let mut state = world.lock();
+    let each = if world.config.history_has_mail { 2 } else { 1 };
     let as_text = match world.config.history_body {
         HistoryBody::Text => true,
         HistoryBody::Object | HistoryBody::Example => false,
-        HistoryBody::Alternating => state.history.len() % 2 == 0,
+        HistoryBody::Alternating => (state.history.len() / each).is_multiple_of(2),
     };
     let alert_body = match world.config.history_body {
         HistoryBody::Example => json!({"data": body["data"], "metadata": {"version": 1}}),

@@ -95,7 +95,7 @@ fn an_incident_lists_targets_vectors_and_sources_of_the_rows_that_joined_it() {
         source_port: Some(port.try_into().unwrap()),
         source_country: Some("DE".into()),
         destination_ip: Some("203.0.113.9".into()),
-        packets: packets.try_into().unwrap(),
+        packets,
         raw_data: "{}".into(),
         incident: Some(IncidentId(incident)),
         ..db::analytics::NewRow::default()

@@ -326,7 +326,10 @@ impl Alert {
 
     /// A detail by its key, as text.
     pub fn detail(&self, key: &str) -> Option<&str> {
-        self.details.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
+        self.details
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, text)| text.as_str())
     }
 
     /// First target address that is a single host, for the record.

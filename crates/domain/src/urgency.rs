@@ -128,7 +128,11 @@ mod tests {
             assert_eq!(of_tunnel(before, Unknown), Priority::High, "unknown is never calm");
             assert_eq!(of_tunnel(before, Degraded), Priority::Medium);
         }
-        assert_eq!(of_tunnel(Down, Healthy), Priority::Medium, "whoever was woken hears of the end");
+        assert_eq!(
+            of_tunnel(Down, Healthy),
+            Priority::Medium,
+            "whoever was woken hears of the end"
+        );
         assert_eq!(of_tunnel(Degraded, Healthy), Priority::Info);
     }
 }

@@ -22,7 +22,10 @@ use sim::shrink::shrink;
 use sim::stage::play;
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// What a failure says: the broken rule, the seed, and a file that breaks it again.
@@ -32,7 +35,10 @@ fn report(seed: u64, schedule: &Schedule) -> String {
     };
     let small = shrink(schedule, found.name);
     let again = play(&small, true);
-    let meaning = INVARIANTS.iter().find(|known| known.0 == found.name).map_or("", |known| known.1);
+    let meaning = INVARIANTS
+        .iter()
+        .find(|known| known.0 == found.name)
+        .map_or("", |known| known.1);
     let last: Vec<&str> = again.transcript.lines().rev().take(40).collect();
     let last: Vec<&str> = last.into_iter().rev().collect();
     format!(
@@ -84,8 +90,14 @@ fn whatever_happens_decision_and_journal_keep_the_rules() {
         met.attack_minutes / 60
     );
     if hours >= 100 {
-        assert!(met.withdrawals > 100 && met.records > 50 && met.by_people > 50, "{met:?}");
-        assert!(met.unknown > 100 && met.interruptions > 20 && met.unresolved > 0, "{met:?}");
+        assert!(
+            met.withdrawals > 100 && met.records > 50 && met.by_people > 50,
+            "{met:?}"
+        );
+        assert!(
+            met.unknown > 100 && met.interruptions > 20 && met.unresolved > 0,
+            "{met:?}"
+        );
         assert!(met.overdue > 10 && met.blind > 5, "{met:?}");
     }
 }
@@ -95,8 +107,12 @@ const PAGE: &str = "../../docs/82-decision-simulation.md";
 /// A table of the page: everything between its two marks.
 fn replaced(page: &str, name: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: generated -->\n"), format!("<!-- {name}: end -->"));
-    let (head, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("the page has no mark {begin}"));
-    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("the page has no mark {end}"));
+    let (head, rest) = page
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("the page has no mark {begin}"));
+    let (_, tail) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("the page has no mark {end}"));
     format!("{head}{begin}{table}{end}{tail}")
 }
 
@@ -114,7 +130,10 @@ fn the_page_lists_every_fault_and_every_invariant() {
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::write(&path, fresh).unwrap();
     } else {
-        assert!(page == fresh, "{PAGE} is out of date: UPDATE_GENERATED=1 cargo test -p domain --test journal_simulation");
+        assert!(
+            page == fresh,
+            "{PAGE} is out of date: UPDATE_GENERATED=1 cargo test -p domain --test journal_simulation"
+        );
     }
 }
 
@@ -125,7 +144,10 @@ fn a_schedule_survives_being_written_as_a_file() {
         let schedule = draw(seed);
         let again = Schedule::read(&schedule.write());
         assert_eq!(again.items, schedule.items);
-        assert_eq!((again.policy.clone(), again.prefixes.clone()), (schedule.policy.clone(), schedule.prefixes.clone()));
+        assert_eq!(
+            (again.policy.clone(), again.prefixes.clone()),
+            (schedule.policy.clone(), schedule.prefixes.clone())
+        );
         kinds.extend(schedule.items.iter().map(|item| item.kind));
         if seed < 4 {
             assert_eq!(play(&again, true).transcript, play(&schedule, true).transcript);

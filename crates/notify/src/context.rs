@@ -47,6 +47,8 @@ pub struct Context {
     pub holds: Option<Vec<Hold>>,
     /// The incident's first message in the chat.
     pub answers: Option<i64>,
+    /// Since when what it calls well again was not.
+    pub restored: Option<jiff::Timestamp>,
     /// What the message holds already that these are written into.
     pub told: Option<Told>,
     /// Why nothing could be looked up.
@@ -97,6 +99,7 @@ pub fn gather(tx: &ReadTx<'_>, rows: &[Notification], chat_id: &str, now: jiff::
         .map(|prefix| prefix_now(tx, prefix))
         .collect();
     if let [row] = rows {
+        context.restored = crate::restored::since(tx, row).ok().flatten();
         match &row.facts {
             Some(Facts::ServiceSilent { service, .. }) => context.service = heartbeats::of(tx, service).ok().flatten(),
             Some(Facts::HoldEnding { .. }) => context.holds = holds::in_force(tx, now).ok(),

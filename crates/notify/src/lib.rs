@@ -22,6 +22,7 @@ pub mod document;
 pub mod drain;
 pub mod links;
 pub mod render;
+mod restored;
 pub mod telegram;
 pub mod words;
 

@@ -27,6 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use db::outbox::Notification;
+use domain::alert::Alert;
 use domain::duration::human;
 use domain::notice::{Facts, Priority};
 use domain::time::since;
@@ -35,6 +36,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::document::{Document, Line};
 use crate::links::Links;
+use crate::restored;
 use crate::words::Words;
 
 /// A notice that is sent later than this after it was entered says so.
@@ -112,6 +114,9 @@ impl Renderer {
         }
         document.gap();
         self.body(&mut document, facts, row, context, now);
+        if let Facts::Alert { alert, .. } = facts {
+            lasted(&mut document, alert, context);
+        }
         document.gap();
         for line in followed {
             document.push(line.clone());
@@ -258,6 +263,19 @@ fn long_text(document: &mut Document, text: &str) {
     }
     if text.chars().count() > limit::TEXT {
         document.push("The text is longer; all of it is in the dashboard's log.");
+    }
+}
+
+/// For how long it was not well, where that is over and its beginning is known.
+fn lasted(document: &mut Document, alert: &Alert, context: &Context) {
+    if let Some(from) = context.restored {
+        document.push(
+            Line::new()
+                .bold(format!("Restored after {}", minutes(since(alert.at(), from))))
+                .text(format!(": not well since {}", domain::time::for_people(from))),
+        );
+    } else if let Some(from) = restored::attack_began(alert) {
+        document.push(Line::from("Lasted ").bold(minutes(since(alert.at(), from))));
     }
 }
 

@@ -337,6 +337,45 @@ async fn how_things_stand_is_looked_up_when_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_is_well_again_says_for_how_long_it_was_not() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let enter = |tunnel: &str, status: &str, minutes_ago: u64| {
+        let received = minus(now, Duration::from_secs(minutes_ago * 60));
+        let mut alert = support::bare(domain::alert::AlertKind::TunnelHealth, domain::alert::Phase::Start);
+        alert.received_at = received;
+        alert.details = support::details(&[("tunnel_id", tunnel), ("tunnel_name", "t"), ("new_status", status)]);
+        let (notice, _) = bench.notice(support::alert_facts(alert, &[]));
+        bench.enter_at(notice, received)
+    };
+    for (tunnel, status, minutes_ago) in [
+        ("a", "MAGIC_TUNNEL_STATUS_DOWN", 300),
+        ("a", "MAGIC_TUNNEL_STATUS_HEALTHY", 200),
+        ("a", "MAGIC_TUNNEL_STATUS_DOWN", 90),
+        ("b", "MAGIC_TUNNEL_STATUS_DOWN", 70),
+        ("a", "MAGIC_TUNNEL_STATUS_DEGRADED", 60),
+    ] {
+        enter(tunnel, status, minutes_ago).await;
+    }
+    let again = enter("a", "MAGIC_TUNNEL_STATUS_HEALTHY", 1).await;
+    let never = enter("c", "MAGIC_TUNNEL_STATUS_HEALTHY", 1).await;
+    let context = |id| {
+        bench.db.read("test", move |tx| {
+            let row = outbox::get(tx, id)?.unwrap();
+            Ok(notify::context::gather(tx, &[row], "", Timestamp::now()))
+        })
+    };
+    let restored = context(again).await.unwrap();
+    assert_eq!(restored.restored, Some(minus(now, Duration::from_secs(90 * 60))));
+    assert_eq!(context(never).await.unwrap().restored, None);
+    let row = bench.row(again).await;
+    let text = notify::Renderer::new(&support::frame())
+        .message(&[row], &restored, now)
+        .plain();
+    assert!(text.contains("Restored after 1 h 29 min: not well since"), "{text}");
+}
+
+#[tokio::test]
 async fn what_is_too_old_expires_and_one_summary_tells_of_it() {
     let mut bench = Bench::new().await;
     bench.max_age = Duration::from_secs(3_600);

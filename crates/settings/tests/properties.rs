@@ -227,6 +227,11 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("autowithdraw.open_alert_veto", seconds(0..=86_400)),
         ("autowithdraw.unknown_alert_after", seconds(300..=86_400)),
         ("autowithdraw.overdue_after", seconds(1..=2_592_000)),
+        (
+            "autowithdraw.record_inputs",
+            any::<bool>().prop_map(Value::from).boxed(),
+        ),
+        ("autowithdraw.record_limit_mb", number(8..=1_000_000)),
         ("autowithdraw.direct_route", direct_route()),
         ("geoip.city_db", path()),
         ("geoip.asn_db", path()),

@@ -54,7 +54,9 @@ fn main() {
     for (prefixes, parents) in SIZES {
         measure(prefixes, parents);
     }
-    println!("of 1,200 REST calls and 300 GraphQL queries in 5 minutes, a cycle a minute, {MEASURED} cycles; own time and wall in ms");
+    println!(
+        "of 1,200 REST calls and 300 GraphQL queries in 5 minutes, a cycle a minute, {MEASURED} cycles; own time and wall in ms"
+    );
 }
 
 fn measure(prefixes: u32, parents: u32) {
@@ -64,7 +66,9 @@ fn measure(prefixes: u32, parents: u32) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let site = outside.block_on(outside.spawn(site(prefixes, parents))).expect("a site");
+    let site = outside
+        .block_on(outside.spawn(site(prefixes, parents)))
+        .expect("a site");
     let ours = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,7 +89,10 @@ async fn site(prefixes: u32, parents: u32) -> Site {
         config.graphql_quota = 0;
     })
     .await;
-    site.set("/autowithdraw", json!({"mode": "act", "direct_route": {"*": "always_announced"}}));
+    site.set(
+        "/autowithdraw",
+        json!({"mode": "act", "direct_route": {"*": "always_announced"}}),
+    );
     let mapping: serde_json::Map<String, serde_json::Value> =
         networks.iter().map(|network| (network.clone(), json!({}))).collect();
     site.write("prefix_mapping.json", &serde_json::Value::Object(mapping).to_string());
@@ -148,7 +155,9 @@ async fn cycles(site: &Site, prefixes: u32, parents: u32) {
         state: "ok".into(),
         status: String::new(),
     };
-    db.write("bench", move |tx| db::heartbeats::beat(tx, &beat)).await.expect("stored");
+    db.write("bench", move |tx| db::heartbeats::beat(tx, &beat))
+        .await
+        .expect("stored");
     let auto = &settings.autowithdraw;
     let (mode, hold_end_notice) = (mode(auto), Duration::from_secs(600));
     let mut gatherer = Gatherer {
@@ -182,7 +191,9 @@ async fn cycles(site: &Site, prefixes: u32, parents: u32) {
         assert_eq!(cycle.answers.len(), prefixes as usize, "every prefix is answered");
         assert_eq!(cycle.traffic_error, None);
         let terms = terms.clone();
-        db.write("bench.commit", move |tx| commit(tx, &cycle, &terms)).await.expect("committed");
+        db.write("bench.commit", move |tx| commit(tx, &cycle, &terms))
+            .await
+            .expect("committed");
         if number >= WARM {
             own.push(own_time().saturating_sub(before));
             wall.push(began.elapsed());
@@ -192,7 +203,9 @@ async fn cycles(site: &Site, prefixes: u32, parents: u32) {
     let of = |surface: &str| requests.iter().filter(|request| request.surface == surface).count() as f64;
     let (rest, graphql) = (of("rest") / MEASURED as f64, of("graphql") / MEASURED as f64);
     // Small accounts list their parents once in five minutes, which may not have been among these cycles.
-    let parents_listed = requests.iter().any(|request| request.path.ends_with("/addressing/prefixes"));
+    let parents_listed = requests
+        .iter()
+        .any(|request| request.path.ends_with("/addressing/prefixes"));
     let rest_window = rest * CYCLES_PER_WINDOW + if parents_listed { 0.0 } else { 1.0 };
     own.sort();
     wall.sort();
@@ -212,7 +225,11 @@ fn own_time() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("the threads");
     let nanos: u64 = tasks
         .filter_map(|task| Some(task.ok()?.path()))
-        .filter(|task| !fs::read_to_string(task.join("comm")).unwrap_or_default().starts_with(SIMULATOR))
+        .filter(|task| {
+            !fs::read_to_string(task.join("comm"))
+                .unwrap_or_default()
+                .starts_with(SIMULATOR)
+        })
         // A thread that ended meanwhile says nothing.
         .filter_map(|task| fs::read_to_string(task.join("schedstat")).ok())
         .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())

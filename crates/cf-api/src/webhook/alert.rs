@@ -306,7 +306,7 @@ impl<'a> Reading<'a> {
                 Some(Quantity {
                     value,
                     unit: Unit::Plain,
-                }) => value * plain_scale,
+                }) if (value * plain_scale).is_finite() => value * plain_scale,
                 _ if field::shown(value).is_none() => {
                     self.left.remove(*key);
                     continue;

@@ -184,6 +184,17 @@ pub fn of_incident(tx: &ReadTx<'_>, incident: IncidentId, limit: u32) -> Result<
         .collect()
 }
 
+/// The newest notifications of the same kind that were entered before this one, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn earlier_of_kind(tx: &ReadTx<'_>, row: &Notification, limit: u32) -> Result<Vec<Notification>, DbError> {
+    tx.conn()
+        .prepare_cached("SELECT * FROM notifications WHERE id < ?1 AND kind = ?2 ORDER BY id DESC LIMIT ?3")?
+        .query_and_then(params![row.id.0, row.kind, limit], read)?
+        .collect()
+}
+
 /// The first message of an incident that is in this chat: later ones answer it.
 ///
 /// # Errors

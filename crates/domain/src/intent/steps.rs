@@ -180,12 +180,17 @@ pub fn last_check(claimed: &Entry, facts: &Facts<'_>, epoch: Option<Epoch>, limi
     // A withdrawal that was marked when the advertise was asked for could not be cancelled then; put
     // back because it was not sent or refused, it must not come after what was asked for later.
     let newest = facts.newest_advertise;
-    let overtaken = newest.filter(|advertise| advertise.id > claimed.id).map(|advertise| advertise.id);
+    let overtaken = newest
+        .filter(|advertise| advertise.id > claimed.id)
+        .map(|advertise| advertise.id);
     match (claimed.act, facts.is_actor) {
         // Never blocked; it follows a sent withdrawal at once (rule 12).
         (Act::Advertise, _) => Gate::Open { evidence_at: None },
         (Act::Withdraw, is_actor) if overtaken.is_some() => {
-            let because = format!("intent {} advertises it, and was asked for later", overtaken.unwrap_or(claimed.id));
+            let because = format!(
+                "intent {} advertises it, and was asked for later",
+                overtaken.unwrap_or(claimed.id)
+            );
             match is_actor {
                 Some(_) => Gate::Shut { because },
                 None => Gate::Refused {

@@ -21,7 +21,8 @@ const MOST_FOLLOWED: usize = 8;
 impl Renderer {
     /// The message as it is after `rows` were written into it.
     pub(super) fn edited(&self, told: &Told, rows: &[Notification], context: &Context, now: Timestamp) -> Document {
-        if told.began_as_digest {
+        // What this version cannot put into words has no text that could stay.
+        if told.began_as_digest || told.first.facts.is_none() {
             return self.digest(rows, Some(told), context, now);
         }
         let tally = Tally::of(rows).and_told(told);

@@ -19,13 +19,17 @@ use sim::stage::{play, play_on};
 use sqlite::Sqlite;
 
 /// Hours of each schedule that are played: enough for an attack and its end.
-const LENGTH_S: i64 = 3 * 3_600;
+const LENGTH_S: i64 = 2 * 3_600;
 
 fn schedule(seed: u64) -> Schedule {
     let mut schedule = draw(seed);
     schedule.end_s = LENGTH_S;
+    // Every turn is a durable transaction here.
+    schedule.turn_s = 10;
     // The ledger of alerts is filled by the receiver, whose tests it has.
-    schedule.items.retain(|item| item.from < LENGTH_S && item.kind.group() != Group::Alerts);
+    schedule
+        .items
+        .retain(|item| item.from < LENGTH_S && item.kind.group() != Group::Alerts);
     schedule
 }
 
@@ -41,7 +45,11 @@ fn sample() -> Vec<u64> {
     ];
     WANTED
         .iter()
-        .map(|kind| (1..).find(|seed| schedule(*seed).has(*kind) && play(&schedule(*seed), false).met.withdrawals > 0).unwrap())
+        .map(|kind| {
+            (1..)
+                .find(|seed| schedule(*seed).has(*kind) && play(&schedule(*seed), false).met.withdrawals > 0)
+                .unwrap()
+        })
         .collect()
 }
 
@@ -57,10 +65,21 @@ fn the_database_tells_the_same_story_as_the_model() {
         assert_eq!(found.violation, None, "seed {seed}\n{}", schedule.write());
         let same = expected.transcript.lines().zip(found.transcript.lines());
         let differs = same.clone().find(|(model, file)| model != file);
-        assert_eq!(differs, None, "seed {seed}: (the model says, the database says)\n{}", schedule.write());
-        assert_eq!(expected.transcript.lines().count(), found.transcript.lines().count(), "seed {seed}");
+        assert_eq!(
+            differs,
+            None,
+            "seed {seed}: (the model says, the database says)\n{}",
+            schedule.write()
+        );
+        assert_eq!(
+            expected.transcript.lines().count(),
+            found.transcript.lines().count(),
+            "seed {seed}"
+        );
         // What the story calls done is what the history of withdrawals holds.
-        let history = db.read_blocking("test", |tx| db::history::newest(tx, None, 1_000)).unwrap();
+        let history = db
+            .read_blocking("test", |tx| db::history::newest(tx, None, 1_000))
+            .unwrap();
         assert_eq!(history.len() as u64, found.met.records, "seed {seed}");
         withdrawals += found.met.withdrawals;
     }

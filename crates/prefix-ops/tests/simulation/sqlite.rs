@@ -41,7 +41,9 @@ impl Journal for Sqlite {
             let mut told = Vec::new();
             match journal::run(&mut Statements(write), &tx, &limits, now, &mut told) {
                 // An error undoes what the transaction wrote so far.
-                Reply::Conflict => Err(DbError::Conflict { what: "simulated".into() }),
+                Reply::Conflict => Err(DbError::Conflict {
+                    what: "simulated".into(),
+                }),
                 reply => Ok((reply, told)),
             }
         });
@@ -54,7 +56,10 @@ impl Journal for Sqlite {
 
     fn records(&mut self, id: IntentId) -> usize {
         let attempts = self.read(|tx| db::intents::attempts(tx, id));
-        attempts.iter().filter(|attempt| attempt.class == prefix_ops::record::SHOWN).count()
+        attempts
+            .iter()
+            .filter(|attempt| attempt.class == prefix_ops::record::SHOWN)
+            .count()
     }
 
     fn actor(&mut self) -> Option<String> {
@@ -84,7 +89,9 @@ fn or_conflict<T>(result: Result<T, DbError>) -> Result<T, Conflict> {
 
 impl Rows for Statements<'_, '_> {
     fn lease(&self) -> Option<Lease> {
-        db::leases::get(self.0, LEASE).unwrap().map(|lease| (lease.owner, lease.counter))
+        db::leases::get(self.0, LEASE)
+            .unwrap()
+            .map(|lease| (lease.owner, lease.counter))
     }
 
     fn bump(&mut self, me: &str, now: Timestamp) -> bool {
@@ -108,7 +115,13 @@ impl Rows for Statements<'_, '_> {
         (row.version, row.state)
     }
 
-    fn store_state(&mut self, prefix: Prefix, version: i64, next: &PrefixState, now: Timestamp) -> Result<i64, Conflict> {
+    fn store_state(
+        &mut self,
+        prefix: Prefix,
+        version: i64,
+        next: &PrefixState,
+        now: Timestamp,
+    ) -> Result<i64, Conflict> {
         or_conflict(db::decisions::store_state(self.0, prefix, version, next, now))
     }
 
@@ -161,7 +174,11 @@ impl Rows for Statements<'_, '_> {
     }
 
     fn newest(&self, prefix: Option<Prefix>, limit: u32) -> Vec<Entry> {
-        db::intents::newest(self.0, prefix, limit).unwrap().iter().map(entry_of).collect()
+        db::intents::newest(self.0, prefix, limit)
+            .unwrap()
+            .iter()
+            .map(entry_of)
+            .collect()
     }
 
     fn file(&mut self, new: &New, now: Timestamp) -> IntentId {
@@ -198,7 +215,11 @@ impl Rows for Statements<'_, '_> {
         let before = self.entry(id)?;
         let claimed = db::intents::claim(self.0, id, me, lease, now).unwrap();
         // The pure rule and the statement agree.
-        assert_eq!(claimed.is_some(), before.may_be_claimed(me, now), "{before:?} by {me} at {now}");
+        assert_eq!(
+            claimed.is_some(),
+            before.may_be_claimed(me, now),
+            "{before:?} by {me} at {now}"
+        );
         claimed.as_ref().map(entry_of)
     }
 
@@ -245,14 +266,24 @@ impl Rows for Statements<'_, '_> {
 
     fn attempts(&self, id: IntentId) -> Vec<Attempt> {
         let attempts = db::intents::attempts(self.0, id).unwrap();
-        attempts.into_iter().map(|attempt| (attempt.step, attempt.class, attempt.at)).collect()
+        attempts
+            .into_iter()
+            .map(|attempt| (attempt.step, attempt.class, attempt.at))
+            .collect()
     }
 
     fn withdrawals(&self, since: Timestamp) -> Vec<(Prefix, Timestamp)> {
         db::intents::automatic_withdrawals(self.0, since).unwrap()
     }
 
-    fn done(&mut self, entry: &Entry, me: &str, seen: &BgpState, already: bool, now: Timestamp) -> Result<(), Conflict> {
+    fn done(
+        &mut self,
+        entry: &Entry,
+        me: &str,
+        seen: &BgpState,
+        already: bool,
+        now: Timestamp,
+    ) -> Result<(), Conflict> {
         let stored = self.intent(entry.id).unwrap();
         let intent = Intent {
             state: entry.state,
@@ -272,6 +303,9 @@ impl Rows for Statements<'_, '_> {
     fn records(&self, id: IntentId) -> usize {
         let withdraws = self.entry(id).is_some_and(|entry| entry.act == Act::Withdraw);
         let shown = |attempt: &Attempt| attempt.1 == prefix_ops::record::SHOWN;
-        self.attempts(id).iter().filter(|attempt| withdraws && shown(attempt)).count()
+        self.attempts(id)
+            .iter()
+            .filter(|attempt| withdraws && shown(attempt))
+            .count()
     }
 }

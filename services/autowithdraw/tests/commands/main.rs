@@ -241,6 +241,52 @@ async fn status_and_explanation_of_a_real_daemon() {
     });
 }
 
+/// It is named, with its row in the log and the command that takes it back, for as long as it is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_changed_is_named_and_offered_back() {
+    let site = &advertised().await;
+    let daemon = Terminal::start(command(site, &["daemon"]), 100);
+    site_is_judged(site).await;
+    site.sim.set_advertised(PREFIX, false);
+    site.until("it is recorded", Duration::from_secs(60), |record| {
+        record.events_of("NOTE").count() == 1 && record.verdict(PREFIX).as_deref() == Some("direct")
+    })
+    .await;
+    let event = site.record().events_of("NOTE").next().unwrap().id;
+    let status = run(site, &["status", "--json"]).json();
+    let changed = &status["changed_elsewhere"][0];
+    assert_eq!(
+        (&changed["prefix"], &changed["event"]),
+        (&PREFIX.into(), &event.into()),
+        "{status}"
+    );
+    let again = "cloudflare-prefix-manager advertise 203.0.113.0/24";
+    assert_eq!(changed["take_back"], again);
+    for asked in [&["status"][..], &["explain", PREFIX]] {
+        let shown = run(site, asked);
+        let text = shown.stdout.replace('\n', " ");
+        for part in ["was withdrawn, not by us", &format!("event #{event}"), again] {
+            assert!(text.contains(part), "{part}: {}", shown.shown());
+        }
+    }
+    site.sim.set_advertised(PREFIX, true);
+    site.until("it is seen advertised", Duration::from_secs(60), |record| {
+        record.verdict(PREFIX).as_deref() != Some("direct")
+    })
+    .await;
+    let status = run(site, &["status", "--json"]).json();
+    let offers: Vec<&serde_json::Value> = status["changed_elsewhere"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|changed| !changed["take_back"].is_null())
+        .collect();
+    assert!(offers.is_empty(), "nothing is left to take back: {status}");
+    daemon.signal("TERM");
+    let (code, said) = daemon.end();
+    assert_eq!(code, 0, "{said}");
+}
+
 async fn site_is_judged(site: &Site) {
     // The file is there once the daemon has made it.
     testkit::wait::until("the database", Duration::from_secs(30), || {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use domain::bgp::BgpState;
 use domain::ids::EvidenceId;
-use domain::intent::{
-    Act, BeforeMark, Entry, Gate, IntentState, before_mark, gives_up, is_too_late, may_begin, shows,
-};
+use domain::intent::{Act, BeforeMark, Entry, Gate, IntentState, before_mark, gives_up, is_too_late, may_begin, shows};
 use domain::prefix::Prefix;
 use domain::time::plus;
 use jiff::Timestamp;
@@ -24,16 +22,50 @@ type Seen = Option<(Prefix, BgpState)>;
 /// Where a step stands.
 #[derive(Debug, Clone)]
 pub enum Acting {
-    Read { entry: Entry, asked_at: Timestamp, seen: Seen },
-    Mark { entry: Entry, asked_at: Timestamp, seen: BgpState },
-    Marked { entry: Entry, asked_at: Timestamp, evidence_at: Option<Timestamp>, evidence: Option<EvidenceId> },
-    Send { entry: Entry, begun: Timestamp, evidence: Option<EvidenceId> },
-    Answered { entry: Entry, answer: Answer, begun: Timestamp },
-    Verify { entry: Entry, class: &'static str },
-    ReadBack { entry: Entry },
-    Shown { entry: Entry, seen: Seen },
-    Again { entry: Entry, begun: Timestamp },
-    AgainAnswered { entry: Entry },
+    Read {
+        entry: Entry,
+        asked_at: Timestamp,
+        seen: Seen,
+    },
+    Mark {
+        entry: Entry,
+        asked_at: Timestamp,
+        seen: BgpState,
+    },
+    Marked {
+        entry: Entry,
+        asked_at: Timestamp,
+        evidence_at: Option<Timestamp>,
+        evidence: Option<EvidenceId>,
+    },
+    Send {
+        entry: Entry,
+        begun: Timestamp,
+        evidence: Option<EvidenceId>,
+    },
+    Answered {
+        entry: Entry,
+        answer: Answer,
+        begun: Timestamp,
+    },
+    Verify {
+        entry: Entry,
+        class: &'static str,
+    },
+    ReadBack {
+        entry: Entry,
+    },
+    Shown {
+        entry: Entry,
+        seen: Seen,
+    },
+    Again {
+        entry: Entry,
+        begun: Timestamp,
+    },
+    AgainAnswered {
+        entry: Entry,
+    },
 }
 
 impl Stage {
@@ -46,7 +78,11 @@ impl Stage {
         let Some(id) = id else {
             return self.back_to_turns(proc);
         };
-        let tx = Tx::Claim { id, me: proc.name.clone(), is_actor: proc.slot.is_some() };
+        let tx = Tx::Claim {
+            id,
+            me: proc.name.clone(),
+            is_actor: proc.slot.is_some(),
+        };
         let Some(Reply::Claimed(Some(entry))) = self.tx(tx) else {
             if proc.own.is_some() {
                 if !self.journal.entry(id).is_some_and(|entry| entry.state.is_open()) {
@@ -62,7 +98,11 @@ impl Stage {
         }
         match entry.state {
             IntentState::Planned if entry.is_stale(&self.limits, self.now()) => {
-                let tx = Tx::Refuse { entry, me: proc.name.clone(), class: "expired".into() };
+                let tx = Tx::Refuse {
+                    entry,
+                    me: proc.name.clone(),
+                    class: "expired".into(),
+                };
                 self.tx(tx);
                 self.rest_of_steps(proc);
             }
@@ -71,7 +111,14 @@ impl Stage {
                 let asked_at = self.now();
                 self.then(proc, Acting::Read { entry, asked_at, seen }, wait);
             }
-            IntentState::Sending => self.then(proc, Acting::Verify { entry, class: "recovered" }, 0),
+            IntentState::Sending => self.then(
+                proc,
+                Acting::Verify {
+                    entry,
+                    class: "recovered",
+                },
+                0,
+            ),
             IntentState::Verifying => self.then(proc, Acting::ReadBack { entry }, 0),
             _ => self.rest_of_steps(proc),
         }
@@ -95,7 +142,10 @@ impl Stage {
         if self.edge.on(Kind::ReadTimeout, self.t).is_some() {
             return (None, 10);
         }
-        let wait = self.edge.on(Kind::ReadSlow, self.t).map_or_else(|| self.latency(), |item| item.n);
+        let wait = self
+            .edge
+            .on(Kind::ReadSlow, self.t)
+            .map_or_else(|| self.latency(), |item| item.n);
         let belongs_to = match self.edge.on_for(Kind::IdElsewhere, index, self.t) {
             Some(_) => crate::support::p("198.18.0.0/15"),
             None => entry.prefix,
@@ -116,13 +166,18 @@ impl Stage {
             }
             Acting::Mark { entry, asked_at, seen } => {
                 let (as_actor, epoch) = (entry.automatic && is_actor, seen.epoch());
-                let reply = self.tx(Tx::Mark { claimed: entry.clone(), me: me.clone(), as_actor, epoch });
+                let reply = self.tx(Tx::Mark {
+                    claimed: entry.clone(),
+                    me: me.clone(),
+                    as_actor,
+                    epoch,
+                });
                 let Some(Reply::Gate(gate, evidence)) = reply else {
                     return self.rest_of_steps(proc);
                 };
                 match gate {
                     Gate::Open { evidence_at } => {
-                        self.marked(&entry, &proc.config.policy, evidence);
+                        self.marked(&entry, &seen, &proc.config.policy, evidence);
                         let marked = Entry {
                             epoch: entry.epoch.or(epoch),
                             sending_at: Some(self.now()),
@@ -130,7 +185,16 @@ impl Stage {
                             ..entry
                         };
                         let wait = self.coin();
-                        self.then(proc, Acting::Marked { entry: marked, asked_at, evidence_at, evidence }, wait);
+                        self.then(
+                            proc,
+                            Acting::Marked {
+                                entry: marked,
+                                asked_at,
+                                evidence_at,
+                                evidence,
+                            },
+                            wait,
+                        );
                         self.reached(proc, "marked");
                         return;
                     }
@@ -142,13 +206,22 @@ impl Stage {
                         self.tx(Tx::Cancel { id: entry.id, me });
                     }
                     Gate::Refused { class, .. } => {
-                        self.tx(Tx::Refuse { entry, me, class: class.into() });
+                        self.tx(Tx::Refuse {
+                            entry,
+                            me,
+                            class: class.into(),
+                        });
                     }
                     Gate::Gone => {}
                 }
                 self.rest_of_steps(proc);
             }
-            Acting::Marked { entry, asked_at, evidence_at, evidence } => {
+            Acting::Marked {
+                entry,
+                asked_at,
+                evidence_at,
+                evidence,
+            } => {
                 let bump = entry.automatic.then(|| proc.since_bump(self.t));
                 if !may_begin(asked_at, evidence_at, bump, &self.limits, self.now()) {
                     self.tx(Tx::Unmark { entry, me });
@@ -161,10 +234,19 @@ impl Stage {
             Acting::Send { entry, begun, evidence } => {
                 let bump = entry.automatic.then(|| proc.since_bump(self.t));
                 if is_too_late(begun, bump, &self.limits, self.now()) {
-                    return self.then(proc, Acting::Verify { entry, class: "abandoned" }, 0);
+                    return self.then(
+                        proc,
+                        Acting::Verify {
+                            entry,
+                            class: "abandoned",
+                        },
+                        0,
+                    );
                 }
                 self.sent(proc, &entry, evidence);
-                let (answer, wait) = self.edge.call(self.index_of(entry.prefix), entry.act.wanted(), self.t, entry.id);
+                let (answer, wait) = self
+                    .edge
+                    .call(self.index_of(entry.prefix), entry.act.wanted(), self.t, entry.id);
                 self.then(proc, Acting::Answered { entry, answer, begun }, wait);
                 self.reached(proc, "sent");
             }
@@ -176,27 +258,62 @@ impl Stage {
                 let bump = entry.automatic.then(|| proc.since_bump(self.t));
                 let lost = answer == Answer::Lost || is_too_late(begun, bump, &self.limits, self.now());
                 let tx = match answer {
-                    _ if lost => return self.then(proc, Acting::Verify { entry, class: "answer_lost" }, 0),
+                    _ if lost => {
+                        return self.then(
+                            proc,
+                            Acting::Verify {
+                                entry,
+                                class: "answer_lost",
+                            },
+                            0,
+                        );
+                    }
                     Answer::RefusedForNow(told) => {
                         self.check.answered_no(entry.id);
                         let told = told.map(Duration::from_secs);
-                        Tx::PutBack { entry, me, class: "cool_down".into(), told, tell: true }
+                        Tx::PutBack {
+                            entry,
+                            me,
+                            class: "cool_down".into(),
+                            told,
+                            tell: true,
+                        }
                     }
                     Answer::RefusedForGood => {
                         self.check.answered_no(entry.id);
-                        Tx::Refuse { entry, me, class: "forbidden".into() }
+                        Tx::Refuse {
+                            entry,
+                            me,
+                            class: "forbidden".into(),
+                        }
                     }
-                    _ => return self.then(proc, Acting::Verify { entry, class: "accepted" }, 0),
+                    _ => {
+                        return self.then(
+                            proc,
+                            Acting::Verify {
+                                entry,
+                                class: "accepted",
+                            },
+                            0,
+                        );
+                    }
                 };
                 self.tx(tx);
                 self.rest_of_steps(proc);
             }
             Acting::Verify { entry, class } => {
-                let tx = Tx::Verifying { id: entry.id, me, class: class.into() };
+                let tx = Tx::Verifying {
+                    id: entry.id,
+                    me,
+                    class: class.into(),
+                };
                 if !matches!(self.tx(tx), Some(Reply::Done)) {
                     return self.rest_of_steps(proc);
                 }
-                let entry = Entry { state: IntentState::Verifying, ..entry };
+                let entry = Entry {
+                    state: IntentState::Verifying,
+                    ..entry
+                };
                 let wait = self.coin();
                 self.then(proc, Acting::ReadBack { entry }, wait);
                 self.reached(proc, "verifying");
@@ -221,7 +338,11 @@ impl Stage {
                 self.then(proc, Acting::AgainAnswered { entry }, 0);
             }
             Acting::AgainAnswered { entry } => {
-                self.tx(Tx::Asserted { id: entry.id, me, class: "answered".into() });
+                self.tx(Tx::Asserted {
+                    id: entry.id,
+                    me,
+                    class: "answered".into(),
+                });
                 self.rest_or_give_up(proc, entry);
             }
         }
@@ -231,11 +352,22 @@ impl Stage {
         let me = proc.name.clone();
         let Some((belongs_to, seen)) = seen else {
             let tell = !entry.automatic;
-            self.tx(Tx::PutBack { entry, me, class: "timeout".into(), told: None, tell });
+            self.tx(Tx::PutBack {
+                entry,
+                me,
+                class: "timeout".into(),
+                told: None,
+                tell,
+            });
             return self.rest_of_steps(proc);
         };
         if belongs_to == entry.prefix && seen.advertised == Some(entry.act.wanted()) {
-            let tx = Tx::Close { entry: entry.clone(), me: me.clone(), seen: seen.clone(), already: true };
+            let tx = Tx::Close {
+                entry: entry.clone(),
+                me: me.clone(),
+                seen: seen.clone(),
+                already: true,
+            };
             match self.tx(tx) {
                 Some(Reply::Yes(false)) => {}
                 _ => return self.rest_of_steps(proc),
@@ -248,7 +380,11 @@ impl Stage {
                 return self.then(proc, Acting::Mark { entry, asked_at, seen }, wait);
             }
             BeforeMark::Refused(class, _) => {
-                self.tx(Tx::Refuse { entry, me, class: class.into() });
+                self.tx(Tx::Refuse {
+                    entry,
+                    me,
+                    class: class.into(),
+                });
             }
             BeforeMark::Cancelled(_) => {
                 self.tx(Tx::Cancel { id: entry.id, me });
@@ -261,7 +397,12 @@ impl Stage {
         let me = proc.name.clone();
         if let Some((_, seen)) = seen.filter(|(belongs_to, _)| *belongs_to == entry.prefix) {
             if shows(&seen, &entry) {
-                let tx = Tx::Close { entry: entry.clone(), me, seen, already: false };
+                let tx = Tx::Close {
+                    entry: entry.clone(),
+                    me,
+                    seen,
+                    already: false,
+                };
                 match self.tx(tx) {
                     Some(Reply::Yes(false)) => return self.rest_or_give_up(proc, entry),
                     Some(Reply::Yes(true)) => {
@@ -276,7 +417,10 @@ impl Stage {
                 return;
             }
             if seen.advertised == Some(false) && entry.act == Act::Advertise {
-                let due = self.tx(Tx::AssertDue { entry: entry.clone(), me });
+                let due = self.tx(Tx::AssertDue {
+                    entry: entry.clone(),
+                    me,
+                });
                 if matches!(due, Some(Reply::Yes(true))) {
                     let begun = self.now();
                     return self.then(proc, Acting::Again { entry, begun }, 0);
@@ -299,6 +443,10 @@ impl Stage {
 
     /// The number of a prefix.
     pub fn index_of(&self, prefix: Prefix) -> usize {
-        self.schedule.prefixes.iter().position(|(known, _)| *known == prefix).unwrap()
+        self.schedule
+            .prefixes
+            .iter()
+            .position(|(known, _)| *known == prefix)
+            .unwrap()
     }
 }

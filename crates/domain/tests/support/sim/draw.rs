@@ -1,9 +1,9 @@
 //! Schedules from seeds: attacks, and what goes wrong around them.
 
-use crate::support::p;
-use crate::support::rng::Rng;
 use super::fault::{Group, Kind, STEPS, TABLE};
 use super::schedule::{Item, Schedule};
+use crate::support::p;
+use crate::support::rng::Rng;
 
 /// Draws a schedule. Every fifth has no fault at all: then everything must happen in time.
 pub fn draw(seed: u64) -> Schedule {
@@ -16,7 +16,9 @@ pub fn draw(seed: u64) -> Schedule {
     ];
     let count = rng.range(1, 3) as usize;
     for (prefix, of) in &nets[..count] {
-        schedule.prefixes.push((p(prefix), of.iter().map(|net| p(net)).collect()));
+        schedule
+            .prefixes
+            .push((p(prefix), of.iter().map(|net| p(net)).collect()));
     }
     if rng.chance(500) {
         schedule.set("lookback", rng.pick::<&str>(&["5m", "10m", "330s"]));
@@ -32,6 +34,9 @@ pub fn draw(seed: u64) -> Schedule {
         let most = *rng.pick(&[2, 4, 8, 16]);
         for _ in 0..rng.range(1, most) {
             draw_fault(&mut rng, &mut schedule);
+        }
+        if rng.chance(200) {
+            draw_second_thought(&mut rng, &mut schedule);
         }
     }
     forbid_what_no_rule_covers(&mut schedule);
@@ -64,10 +69,33 @@ fn draw_attacks(rng: &mut Rng, schedule: &mut Schedule) {
         let own_hands = rng.range(0, 1);
         schedule.items.push(item(by, t + reaction, 0, prefix, own_hands));
         if rng.chance(300) {
-            schedule.items.push(item(Kind::AlertOpen, t + 30, t + length + 120, prefix, 0));
+            schedule
+                .items
+                .push(item(Kind::AlertOpen, t + 30, t + length + 120, prefix, 0));
         }
         t += *rng.pick(&[0, 600, length, length + 1_200, 7_200]) + rng.range(60, 1_800);
     }
+}
+
+/// A person withdraws, Cloudflare says not now, and the person thinks better of it.
+fn draw_second_thought(rng: &mut Rng, schedule: &mut Schedule) {
+    let prefix = rng.range(0, schedule.prefixes.len() as i64 - 1) as usize;
+    let from = rng.range(600, schedule.end_s - 3_600);
+    let no = *rng.pick(&[Kind::CallRefusedForNow, Kind::CallTooMany]);
+    schedule
+        .items
+        .push(item(Kind::ForeignAdvertise, from - 120, 0, prefix, 0));
+    schedule
+        .items
+        .push(item(no, from - 5, from + rng.range(5, 200), prefix, 60));
+    schedule.items.push(item(Kind::Force, from, 0, prefix, rng.range(0, 1)));
+    schedule.items.push(item(
+        Kind::Advertise,
+        from + rng.range(1, 60),
+        0,
+        prefix,
+        rng.range(0, 1),
+    ));
 }
 
 fn draw_fault(rng: &mut Rng, schedule: &mut Schedule) {
@@ -153,7 +181,9 @@ fn forbid_what_no_rule_covers(schedule: &mut Schedule) {
         if !matches!(item.kind, Kind::Hold | Kind::Pause | Kind::HoldUntil) {
             return true;
         }
-        let first = !holds.iter().any(|other| other.prefix == item.prefix || item.kind == Kind::Pause);
+        let first = !holds
+            .iter()
+            .any(|other| other.prefix == item.prefix || item.kind == Kind::Pause);
         holds.push(*item);
         first
     });

@@ -11,9 +11,9 @@ use domain::prefix::Prefix;
 use domain::units::{Bits, Packets};
 use jiff::Timestamp;
 
-use crate::support::{at, p, secs};
 use super::fault::Kind;
 use super::schedule::{Item, Schedule};
+use crate::support::{at, p, secs};
 
 /// Packets that one sample stands for.
 pub const INTERVAL: u64 = 1_000;
@@ -110,13 +110,19 @@ impl Edge {
     /// The event of this kind that is on for one prefix.
     pub fn on_for(&self, kind: Kind, prefix: usize, t: i64) -> Option<Item> {
         let of = self.index[kind as usize].iter();
-        of.filter(|item| item.prefix == prefix).find(|item| item.is_on(t)).copied()
+        of.filter(|item| item.prefix == prefix)
+            .find(|item| item.is_on(t))
+            .copied()
     }
 
     /// The state of an advertisement at `t`.
     pub fn state_at(&self, prefix: usize, t: i64) -> Change {
         let changes = &self.changes[prefix];
-        changes.iter().rfind(|change| change.t <= t).copied().unwrap_or(changes[0])
+        changes
+            .iter()
+            .rfind(|change| change.t <= t)
+            .copied()
+            .unwrap_or(changes[0])
     }
 
     pub fn now(&self, prefix: usize) -> Change {
@@ -171,24 +177,34 @@ impl Edge {
         }
         for index in 0..self.nets.len() {
             let owner = self.nets[index].owner;
-            if !self.state_at(owner, begin).advertised || self.on_for(Kind::AnalyticsSilentPrefix, owner, begin).is_some() {
+            if !self.state_at(owner, begin).advertised
+                || self.on_for(Kind::AnalyticsSilentPrefix, owner, begin).is_some()
+            {
                 continue;
             }
             let mut packets = 0;
             for attack in &self.index[Kind::Attack as usize] {
-                let of_owner: Vec<usize> = (0..self.nets.len()).filter(|net| self.nets[*net].owner == owner).collect();
+                let of_owner: Vec<usize> = (0..self.nets.len())
+                    .filter(|net| self.nets[*net].owner == owner)
+                    .collect();
                 let target = of_owner[attack.from as usize / 60 % of_owner.len()];
                 if attack.prefix == owner && target == index && attack.is_on(begin) {
                     packets += attack.n as u64;
                 }
             }
-            let late = self.on(Kind::AnalyticsLate, begin).map(|_| begin + 60 + self.settle_s - 10);
-            let too_late = self.on(Kind::AnalyticsTooLate, begin).map(|item| begin + 60 + self.settle_s + item.n);
+            let late = self
+                .on(Kind::AnalyticsLate, begin)
+                .map(|_| begin + 60 + self.settle_s - 10);
+            let too_late = self
+                .on(Kind::AnalyticsTooLate, begin)
+                .map(|item| begin + 60 + self.settle_s + item.n);
             let Some(row) = self.nets[index].minutes.get_mut(stamp as usize) else {
                 continue;
             };
             row.packets += packets;
-            row.visible_at = row.visible_at.max(late.unwrap_or(visible_at).max(too_late.unwrap_or(visible_at)));
+            row.visible_at = row
+                .visible_at
+                .max(late.unwrap_or(visible_at).max(too_late.unwrap_or(visible_at)));
             row.too_late |= too_late.is_some();
             row.passes = true;
             row.passed_visible_at = visible_at;
@@ -196,7 +212,13 @@ impl Edge {
     }
 
     /// The analytics answer to a question asked at the true time `t`.
-    pub fn answer(&self, from: Timestamp, to: Timestamp, bucket: Duration, t: i64) -> Result<TrafficWindow, &'static str> {
+    pub fn answer(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        bucket: Duration,
+        t: i64,
+    ) -> Result<TrafficWindow, &'static str> {
         const FAILS: [(Kind, &str); 8] = [
             (Kind::AnalyticsTimeout, "timed out"),
             (Kind::AnalyticsTooMany, "HTTP 429"),
@@ -217,7 +239,14 @@ impl Edge {
         if let Some(item) = self.on(Kind::AnalyticsOldAnswer, t) {
             seen_at -= item.n;
         }
-        let newest = self.newest.iter().rev().take(600).filter(|row| row.0 <= seen_at).map(|row| row.1).max();
+        let newest = self
+            .newest
+            .iter()
+            .rev()
+            .take(600)
+            .filter(|row| row.0 <= seen_at)
+            .map(|row| row.1)
+            .max();
         let mut window = TrafficWindow {
             from,
             to,
@@ -345,7 +374,13 @@ impl Edge {
 
     /// Whether the look-back window of `window_s` that ends at `end` (data time) was an attack on
     /// `prefix` in the epoch since `since`, by rows that were readable at `readable_at` at the latest.
-    pub fn was_attack(&self, prefix: usize, (since, end, window_s): (i64, i64, i64), min_packets: u64, readable_at: i64) -> bool {
+    pub fn was_attack(
+        &self,
+        prefix: usize,
+        (since, end, window_s): (i64, i64, i64),
+        min_packets: u64,
+        readable_at: i64,
+    ) -> bool {
         let first = (end - window_s).max(since.div_euclid(60) * 60).max(0) / 60;
         let last = (end.max(0) / 60) as usize;
         let mut packets = 0;

@@ -15,31 +15,81 @@ use domain::prefix::Prefix;
 use domain::time::{plus, since};
 use jiff::Timestamp;
 
-use crate::support::{dur, secs};
 use super::fault::Kind;
 use super::journal::Told;
 use super::process::Proc;
 use super::schedule::{Schedule, clock};
 use super::stage::Stage;
+use crate::support::{dur, secs};
 
 /// Name and meaning of every invariant.
-pub const INVARIANTS: [(&str, &str); 16] = [
-    ("not_under_attack", "no withdrawal while truly dropped traffic was over the thresholds in any window that ended within the calm period before the settled end of the data, given the stated ingest delay; nor while a readable newer row shows an excess"),
-    ("not_on_unknown", "no withdrawal rests on a cycle whose traffic or alerts were not known"),
-    ("not_against_a_hold", "no withdrawal is marked while a hold or pause is in force"),
-    ("hold_end_announced", "after a hold that ran out nothing follows before its end was announced for 10 min, however long nobody was there to announce it"),
-    ("not_against_an_alert", "no withdrawal while an attack alert is open and within the veto time"),
-    ("person_prevails", "what a person advertises is not withdrawn by automation before the shortest advertisement is over"),
-    ("mode_and_list", "nothing is done by a daemon that runs dry, is paused, or does not list the prefix; nothing to a locked prefix"),
-    ("one_actor", "whoever sends an automatic withdrawal holds the lease, on evidence of at most 30 s and a call of at most 15 s"),
-    ("brakes", "no more automatic withdrawals in an hour than allowed, one at a time, none before the shortest advertisement is over"),
-    ("never_repeated_blindly", "a withdrawal is sent again only after Cloudflare said no to it"),
-    ("recorded_once", "every withdrawal that a call of ours made is recorded exactly once, or closed as unresolved with a notice"),
-    ("advertise_not_blocked", "what a person advertises is sent within two minutes whatever holds, pauses, modes, brakes and withdrawals under way say"),
-    ("withdrawn_in_time", "with everything healthy a withdrawal follows within calm period + look-back + settle + two cycles"),
-    ("overdue_told", "an advertisement of more than two hours without a withdrawal is announced as overdue, again every day"),
+pub const INVARIANTS: [(&str, &str); 18] = [
+    (
+        "not_under_attack",
+        "no withdrawal while truly dropped traffic was over the thresholds in any window that ended within the calm period before the settled end of the data, given the stated ingest delay; nor while a readable newer row shows an excess",
+    ),
+    (
+        "not_on_unknown",
+        "no withdrawal rests on a cycle whose traffic or alerts were not known",
+    ),
+    (
+        "not_against_a_hold",
+        "no withdrawal is marked while a hold or pause is in force",
+    ),
+    (
+        "hold_end_announced",
+        "after a hold that ran out nothing follows before its end was announced for 10 min, however long nobody was there to announce it",
+    ),
+    (
+        "not_against_an_alert",
+        "no withdrawal while an attack alert is open and within the veto time",
+    ),
+    (
+        "person_prevails",
+        "what a person advertises is not withdrawn by automation before the shortest advertisement is over",
+    ),
+    (
+        "mode_and_list",
+        "nothing is done by a daemon that runs dry, is paused, or does not list the prefix; nothing to a locked prefix",
+    ),
+    (
+        "one_actor",
+        "whoever sends an automatic withdrawal holds the lease, on evidence of at most 30 s and a call of at most 15 s",
+    ),
+    (
+        "brakes",
+        "no more automatic withdrawals in an hour than allowed, one at a time, none before the shortest advertisement is over",
+    ),
+    (
+        "never_repeated_blindly",
+        "a withdrawal is sent again only after Cloudflare said no to it",
+    ),
+    (
+        "recorded_once",
+        "every withdrawal that a call of ours made is recorded exactly once, or closed as unresolved with a notice",
+    ),
+    ("record_is_true", "what is recorded as withdrawn was withdrawn"),
+    (
+        "epoch_kept",
+        "a withdrawal ends the advertisement it was decided on, not a newer one",
+    ),
+    (
+        "advertise_not_blocked",
+        "what a person advertises is sent within two minutes whatever holds, pauses, modes, brakes and withdrawals under way say",
+    ),
+    (
+        "withdrawn_in_time",
+        "with everything healthy a withdrawal follows within calm period + look-back + settle + two cycles",
+    ),
+    (
+        "overdue_told",
+        "an advertisement of more than two hours without a withdrawal is announced as overdue, again every day",
+    ),
     ("blind_told", "blindness of more than ten minutes is announced"),
-    ("change_told", "every change of what is read about an advertisement is noticed in the cycle that reads it"),
+    (
+        "change_told",
+        "every change of what is read about an advertisement is noticed in the cycle that reads it",
+    ),
 ];
 
 /// What a run met, so that it cannot pass by doing nothing.
@@ -167,7 +217,10 @@ impl Invariants {
     }
 
     fn broken(&mut self, name: &'static str, t: i64, words: impl Into<String>) {
-        assert!(INVARIANTS.iter().any(|known| known.0 == name), "{name} is not in the table");
+        assert!(
+            INVARIANTS.iter().any(|known| known.0 == name),
+            "{name} is not in the table"
+        );
         if self.violation.is_none() {
             self.violation = Some(Violation {
                 name,
@@ -236,7 +289,11 @@ impl Invariants {
             if before.as_ref().is_some_and(|before| before != reading) && !self.clock_steps {
                 let is_it = |told: &Told| matches!(told, Told::Changed(of, after) if *of == prefix && after == reading);
                 if !self.told.iter().rev().any(|(when, _, told)| *when == t && is_it(told)) {
-                    self.broken("change_told", t, format!("{prefix} changed from {before:?} to {reading:?}"));
+                    self.broken(
+                        "change_told",
+                        t,
+                        format!("{prefix} changed from {before:?} to {reading:?}"),
+                    );
                 }
             }
         }
@@ -272,7 +329,9 @@ impl Invariants {
     }
 
     fn blind(&mut self, t: i64, proof: &Proof) {
-        let unread = proof.unknown.is_some_and(|why| why == "the traffic was not read" || why == "the answer was empty");
+        let unread = proof
+            .unknown
+            .is_some_and(|why| why == "the traffic was not read" || why == "the answer was empty");
         for index in 0..self.names.len() {
             let blind = match &proof.readings[index] {
                 None => true,
@@ -302,8 +361,10 @@ impl Invariants {
 
 impl Stage {
     /// An automatic withdrawal, or a call of a person, was marked as being sent.
-    pub fn marked(&mut self, entry: &Entry, policy: &Policy, evidence: Option<EvidenceId>) {
-        let later = |asked: &&Asked| asked.act == Act::Advertise && asked.id > entry.id && self.check.names[asked.prefix] == entry.prefix;
+    pub fn marked(&mut self, entry: &Entry, seen: &BgpState, policy: &Policy, evidence: Option<EvidenceId>) {
+        let later = |asked: &&Asked| {
+            asked.act == Act::Advertise && asked.id > entry.id && self.check.names[asked.prefix] == entry.prefix
+        };
         if let Some(asked) = self.check.asked.iter().find(later).copied()
             && entry.act == Act::Withdraw
         {
@@ -315,17 +376,26 @@ impl Stage {
         }
         let (t, now, prefix) = (self.t, self.now(), entry.prefix);
         let index = self.index_of(prefix);
+        if seen.epoch() != entry.epoch {
+            let words = format!("{prefix}: decided on {:?}, read {:?}", entry.epoch, seen.epoch());
+            self.check.broken("epoch_kept", t, words);
+        }
         self.judge_holds(prefix);
         let veto = self.limits.open_alert_veto;
         let vetoes = |(alert, ended): &&(OpenAlert, bool)| {
             !ended && alert.concerns(prefix) && now < plus(alert.since, veto) && alert.since <= now
         };
         if let Some((alert, _)) = self.check.alerts.iter().find(vetoes).cloned() {
-            self.check.broken("not_against_an_alert", t, format!("{prefix}: {alert:?}"));
+            self.check
+                .broken("not_against_an_alert", t, format!("{prefix}: {alert:?}"));
         }
         self.judge_people(index, policy);
         if policy.mode != Mode::Act {
-            self.check.broken("mode_and_list", t, format!("{prefix}: the mode is {}", policy.mode.as_str()));
+            self.check.broken(
+                "mode_and_list",
+                t,
+                format!("{prefix}: the mode is {}", policy.mode.as_str()),
+            );
         }
         let locked = |at: i64| self.edge.on_for(Kind::Locked, index, at).is_some();
         if locked(t) && locked(t - 40) {
@@ -354,10 +424,14 @@ impl Stage {
                 continue;
             }
             let Some(until) = hold.until else {
-                return self.check.broken("not_against_a_hold", t, format!("{prefix}: {hold:?}"));
+                return self
+                    .check
+                    .broken("not_against_a_hold", t, format!("{prefix}: {hold:?}"));
             };
             if now < until {
-                return self.check.broken("not_against_a_hold", t, format!("{prefix}: {hold:?}"));
+                return self
+                    .check
+                    .broken("not_against_a_hold", t, format!("{prefix}: {hold:?}"));
             }
             let is_it = |told: &&(i64, Timestamp, Told)| told.2 == Told::HoldEnding(hold.id);
             let announced = self.check.told.iter().find(is_it).map(|told| told.1);
@@ -380,7 +454,9 @@ impl Stage {
             };
             let kept = entry.state.is_open()
                 || (entry.state == IntentState::Done
-                    && entry.closed_at.is_some_and(|closed| closed <= now && since(now, closed) < policy.min_advertised));
+                    && entry
+                        .closed_at
+                        .is_some_and(|closed| closed <= now && since(now, closed) < policy.min_advertised));
             if kept && !self.check.clock_steps {
                 let words = format!("intent {} of a person: {:?}", asked.id, entry.state);
                 return self.check.broken("person_prevails", self.t, words);
@@ -420,7 +496,11 @@ impl Stage {
         }
         let begins = epoch + proof.policy.traffic.propagation.as_secs() as i64;
         if settled - period < begins {
-            self.check.broken("not_under_attack", self.t, "calm counted before the announcement had spread");
+            self.check.broken(
+                "not_under_attack",
+                self.t,
+                "calm counted before the announcement had spread",
+            );
         }
     }
 
@@ -429,14 +509,25 @@ impl Stage {
             return;
         }
         let t = self.t;
-        let mut lately: Vec<IntentId> = self.check.sent.iter().filter(|sent| sent.automatic && t - sent.t < 3_600).map(|sent| sent.id).collect();
+        let mut lately: Vec<IntentId> = self
+            .check
+            .sent
+            .iter()
+            .filter(|sent| sent.automatic && t - sent.t < 3_600)
+            .map(|sent| sent.id)
+            .collect();
         lately.retain(|id| *id != entry.id);
         lately.sort();
         lately.dedup();
-        let mut sent = |id: &IntentId| self.journal.entry(*id).is_some_and(|entry| entry.state.may_have_been_sent());
+        let mut sent = |id: &IntentId| {
+            self.journal
+                .entry(*id)
+                .is_some_and(|entry| entry.state.may_have_been_sent())
+        };
         let count = lately.iter().filter(|id| sent(id)).count();
         if count >= policy.max_withdrawals_per_hour as usize {
-            self.check.broken("brakes", t, format!("{count} withdrawals within an hour"));
+            self.check
+                .broken("brakes", t, format!("{count} withdrawals within an hour"));
         }
         let mut in_flight = |id: &&IntentId| self.journal.entry(**id).is_some_and(|entry| entry.is_in_flight());
         if let Some(other) = lately.iter().find(&mut in_flight).copied() {
@@ -445,26 +536,41 @@ impl Stage {
         let since = self.edge.state_at(index, t - 40).since;
         let wrong = self.edge.on(Kind::ReadOld, t).is_some() || self.edge.on(Kind::ReadOld, t - 60).is_some();
         if !wrong && t + 61 < since + policy.min_advertised.as_secs() as i64 {
-            self.check.broken("brakes", t, format!("advertised only since {}", clock(since)));
+            self.check
+                .broken("brakes", t, format!("advertised only since {}", clock(since)));
         }
     }
 
     /// A call leaves.
     pub fn sent(&mut self, proc: &Proc, entry: &Entry, evidence: Option<EvidenceId>) {
         let t = self.t;
-        self.line(&format!("{}: sends {} {} (intent {})", proc.name, entry.act, entry.prefix, entry.id));
+        self.line(&format!(
+            "{}: sends {} {} (intent {})",
+            proc.name, entry.act, entry.prefix, entry.id
+        ));
         let earlier = self.check.sent.iter().rfind(|sent| sent.id == entry.id);
         if entry.act == Act::Withdraw && earlier.is_some_and(|sent| !sent.refused) {
-            self.check.broken("never_repeated_blindly", t, format!("intent {} is sent again", entry.id));
+            self.check.broken(
+                "never_repeated_blindly",
+                t,
+                format!("intent {} is sent again", entry.id),
+            );
         }
         if entry.automatic {
             let actor = self.journal.actor();
             if actor.as_deref() != Some(&proc.name) {
-                self.check.broken("one_actor", t, format!("{} sends, {actor:?} is the actor", proc.name));
+                self.check
+                    .broken("one_actor", t, format!("{} sends, {actor:?} is the actor", proc.name));
             }
-            let asked_t = evidence.and_then(|id| self.check.proofs.get(&id.0)).map(|proof| proof.asked_t);
+            let asked_t = evidence
+                .and_then(|id| self.check.proofs.get(&id.0))
+                .map(|proof| proof.asked_t);
             if !self.check.clock_steps && asked_t.is_none_or(|asked| t - asked > 46) {
-                self.check.broken("one_actor", t, format!("{} sends on evidence of {asked_t:?}", proc.name));
+                self.check.broken(
+                    "one_actor",
+                    t,
+                    format!("{} sends on evidence of {asked_t:?}", proc.name),
+                );
             }
             self.check.met.withdrawals += 1;
         }

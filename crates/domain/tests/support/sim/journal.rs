@@ -44,7 +44,13 @@ pub trait Rows {
     fn take(&mut self, me: &str, seen: Option<&Lease>, now: Timestamp) -> bool;
     fn free(&mut self, me: &str);
     fn state(&self, prefix: Prefix) -> (i64, PrefixState);
-    fn store_state(&mut self, prefix: Prefix, version: i64, next: &PrefixState, now: Timestamp) -> Result<i64, Conflict>;
+    fn store_state(
+        &mut self,
+        prefix: Prefix,
+        version: i64,
+        next: &PrefixState,
+        now: Timestamp,
+    ) -> Result<i64, Conflict>;
     fn add_evidence(&mut self, asked_at: Timestamp) -> EvidenceId;
     fn evidence_at(&self, id: EvidenceId) -> Option<Timestamp>;
     fn holds(&self, now: Timestamp) -> Vec<Hold>;
@@ -79,7 +85,8 @@ pub trait Rows {
     fn attempts(&self, id: IntentId) -> Vec<Attempt>;
     fn withdrawals(&self, since: Timestamp) -> Vec<(Prefix, Timestamp)>;
     /// Closes as done and writes the record of it, unless it was so already.
-    fn done(&mut self, entry: &Entry, me: &str, seen: &BgpState, already: bool, now: Timestamp) -> Result<(), Conflict>;
+    fn done(&mut self, entry: &Entry, me: &str, seen: &BgpState, already: bool, now: Timestamp)
+    -> Result<(), Conflict>;
     /// Withdrawal records of an intent.
     fn records(&self, id: IntentId) -> usize;
 }
@@ -114,27 +121,100 @@ pub enum Told {
 /// One transaction.
 #[derive(Debug, Clone)]
 pub enum Tx {
-    Progress { me: String, dead: Option<Lease> },
-    Free { me: String },
-    Ledger { prefixes: Vec<Prefix>, shortest: Duration },
-    Commit { me: String, decisions: Vec<(Prefix, i64, Decision)>, asked_at: Timestamp, restarted: Vec<Prefix> },
+    Progress {
+        me: String,
+        dead: Option<Lease>,
+    },
+    Free {
+        me: String,
+    },
+    Ledger {
+        prefixes: Vec<Prefix>,
+        shortest: Duration,
+    },
+    Commit {
+        me: String,
+        decisions: Vec<(Prefix, i64, Decision)>,
+        asked_at: Timestamp,
+        restarted: Vec<Prefix>,
+    },
     Open,
-    Claim { id: IntentId, me: String, is_actor: bool },
-    Mark { claimed: Entry, me: String, as_actor: bool, epoch: Option<Epoch> },
-    Verifying { id: IntentId, me: String, class: String },
-    PutBack { entry: Entry, me: String, class: String, told: Option<Duration>, tell: bool },
-    Unmark { entry: Entry, me: String },
-    Refuse { entry: Entry, me: String, class: String },
-    Cancel { id: IntentId, me: String },
-    Rest { id: IntentId, me: String, at: Timestamp },
-    Close { entry: Entry, me: String, seen: BgpState, already: bool },
-    GiveUp { entry: Entry, me: String },
-    AssertDue { entry: Entry, me: String },
-    Asserted { id: IntentId, me: String, class: String },
-    File { prefix: Prefix, act: Act, force: bool },
-    Hold { prefix: Option<Prefix>, until: Option<Timestamp> },
-    Release { prefix: Option<Prefix> },
-    Alert { alert: OpenAlert, ended_at: Option<Timestamp> },
+    Claim {
+        id: IntentId,
+        me: String,
+        is_actor: bool,
+    },
+    Mark {
+        claimed: Entry,
+        me: String,
+        as_actor: bool,
+        epoch: Option<Epoch>,
+    },
+    Verifying {
+        id: IntentId,
+        me: String,
+        class: String,
+    },
+    PutBack {
+        entry: Entry,
+        me: String,
+        class: String,
+        told: Option<Duration>,
+        tell: bool,
+    },
+    Unmark {
+        entry: Entry,
+        me: String,
+    },
+    Refuse {
+        entry: Entry,
+        me: String,
+        class: String,
+    },
+    Cancel {
+        id: IntentId,
+        me: String,
+    },
+    Rest {
+        id: IntentId,
+        me: String,
+        at: Timestamp,
+    },
+    Close {
+        entry: Entry,
+        me: String,
+        seen: BgpState,
+        already: bool,
+    },
+    GiveUp {
+        entry: Entry,
+        me: String,
+    },
+    AssertDue {
+        entry: Entry,
+        me: String,
+    },
+    Asserted {
+        id: IntentId,
+        me: String,
+        class: String,
+    },
+    File {
+        prefix: Prefix,
+        act: Act,
+        force: bool,
+    },
+    Hold {
+        prefix: Option<Prefix>,
+        until: Option<Timestamp>,
+    },
+    Release {
+        prefix: Option<Prefix>,
+    },
+    Alert {
+        alert: OpenAlert,
+        ended_at: Option<Timestamp>,
+    },
 }
 
 /// What a transaction answers.
@@ -185,12 +265,22 @@ fn apply(
             rows.free(me);
             Ok(Reply::Done)
         }
-        Tx::Ledger { prefixes, shortest } => Ok(Reply::Ledger(Box::new(ledger(rows, prefixes, *shortest, limits, now)))),
-        Tx::Commit { me, decisions, asked_at, restarted } => {
+        Tx::Ledger { prefixes, shortest } => {
+            Ok(Reply::Ledger(Box::new(ledger(rows, prefixes, *shortest, limits, now))))
+        }
+        Tx::Commit {
+            me,
+            decisions,
+            asked_at,
+            restarted,
+        } => {
             if rows.lease().is_none_or(|(owner, _)| owner != *me) {
                 return Ok(Reply::Committed(None));
             }
-            if decisions.iter().any(|(prefix, version, _)| rows.state(*prefix).0 != *version) {
+            if decisions
+                .iter()
+                .any(|(prefix, version, _)| rows.state(*prefix).0 != *version)
+            {
                 return Err(Conflict);
             }
             let evidence = rows.add_evidence(*asked_at);
@@ -211,15 +301,30 @@ fn apply(
             }
             Ok(Reply::Claimed(rows.claim(*id, me, limits.lease, now)))
         }
-        Tx::Mark { claimed, me, as_actor, epoch } => mark(rows, claimed, me, *as_actor, *epoch, limits, now),
+        Tx::Mark {
+            claimed,
+            me,
+            as_actor,
+            epoch,
+        } => mark(rows, claimed, me, *as_actor, *epoch, limits, now),
         Tx::Verifying { id, me, class } => {
             rows.transition(*id, me, (Sending, Verifying), None, false, now)?;
             rows.attempt(*id, me, "patch", class, now);
             rows.extend_lease(*id, me, limits.lease, now)?;
             Ok(Reply::Done)
         }
-        Tx::PutBack { entry, me, class, told: said, tell } => {
-            let failures = rows.attempts(entry.id).iter().filter(|attempt| attempt.1 != "sending").count();
+        Tx::PutBack {
+            entry,
+            me,
+            class,
+            told: said,
+            tell,
+        } => {
+            let failures = rows
+                .attempts(entry.id)
+                .iter()
+                .filter(|attempt| attempt.1 != "sending")
+                .count();
             let at = domain::time::plus(now, intent::pause(entry.act, failures, *said, limits));
             rows.attempt(entry.id, me, "patch", class, now);
             if *tell {
@@ -249,8 +354,17 @@ fn apply(
             rows.rest(*id, me, *at);
             Ok(Reply::Done)
         }
-        Tx::Close { entry, me, seen, already } => {
-            let since = if *already { Timestamp::MIN } else { minus(now, limits.overtaken_for) };
+        Tx::Close {
+            entry,
+            me,
+            seen,
+            already,
+        } => {
+            let since = if *already {
+                Timestamp::MIN
+            } else {
+                minus(now, limits.overtaken_for)
+            };
             if entry.act == Act::Advertise && intent::withdrawal_may_arrive(&rows.open(), entry.prefix, since) {
                 return Ok(Reply::Yes(false));
             }
@@ -267,7 +381,11 @@ fn apply(
         }
         Tx::AssertDue { entry, me } => {
             let attempts = rows.attempts(entry.id);
-            let last = attempts.iter().rev().find(|attempt| attempt.0 == "patch").map(|attempt| attempt.2);
+            let last = attempts
+                .iter()
+                .rev()
+                .find(|attempt| attempt.0 == "patch")
+                .map(|attempt| attempt.2);
             let newest = rows.newest(Some(entry.prefix), 1).first().map(|newest| newest.id);
             if !intent::may_assert_again(entry, newest, last, limits, now) {
                 return Ok(Reply::Yes(false));
@@ -332,7 +450,11 @@ fn mark(
     let evidence = rows.evidence_of(claimed.id);
     let open = rows.open();
     let newest = rows.newest(Some(claimed.prefix), 100);
-    let holds = if as_actor { rows.binding_holds(limits.hold_end_notice, now) } else { rows.holds(now) };
+    let holds = if as_actor {
+        rows.binding_holds(limits.hold_end_notice, now)
+    } else {
+        rows.holds(now)
+    };
     let alerts = rows.alerts(minus(now, limits.open_alert_veto));
     let facts = Facts {
         stored: stored.as_ref(),
@@ -383,7 +505,11 @@ fn ledger(rows: &dyn Rows, prefixes: &[Prefix], shortest: Duration, limits: &Lim
         alerts: rows.alerts(minus(now, limits.open_alert_veto)),
         holds,
         withdrawals: rows.withdrawals(minus(now, domain::brakes::FLAP_MEMORY)),
-        under_way: open.iter().filter(|entry| entry.is_under_way(now)).map(|entry| entry.prefix).collect(),
+        under_way: open
+            .iter()
+            .filter(|entry| entry.is_under_way(now))
+            .map(|entry| entry.prefix)
+            .collect(),
     }
 }
 

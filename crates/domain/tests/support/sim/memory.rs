@@ -100,7 +100,13 @@ impl Rows for Memory {
         self.states.get(&prefix).cloned().unwrap_or_default()
     }
 
-    fn store_state(&mut self, prefix: Prefix, version: i64, next: &PrefixState, _now: Timestamp) -> Result<i64, Conflict> {
+    fn store_state(
+        &mut self,
+        prefix: Prefix,
+        version: i64,
+        next: &PrefixState,
+        _now: Timestamp,
+    ) -> Result<i64, Conflict> {
         let row = self.states.entry(prefix).or_default();
         if row.0 != version {
             return Err(Conflict);
@@ -166,7 +172,9 @@ impl Rows for Memory {
     fn take_ending(&mut self, notice: Duration, now: Timestamp) -> Vec<Hold> {
         let horizon = plus(now, notice);
         let mut ending = self.holds(minus(now, RAN_OUT_WITHIN));
-        ending.retain(|hold| hold.until.is_some_and(|until| until <= horizon) && !self.announced.contains_key(&hold.id.0));
+        ending.retain(|hold| {
+            hold.until.is_some_and(|until| until <= horizon) && !self.announced.contains_key(&hold.id.0)
+        });
         for hold in &ending {
             self.announced.insert(hold.id.0, now);
         }
@@ -177,7 +185,11 @@ impl Rows for Memory {
         let is_open = |(alert, ended): &&(OpenAlert, Option<Timestamp>)| {
             alert.since >= since && ended.is_none_or(|ended| alert.since > ended)
         };
-        self.alerts.iter().filter(is_open).map(|(alert, _)| alert.clone()).collect()
+        self.alerts
+            .iter()
+            .filter(is_open)
+            .map(|(alert, _)| alert.clone())
+            .collect()
     }
 
     fn enter_alert(&mut self, alert: &OpenAlert, ended_at: Option<Timestamp>) {
@@ -327,16 +339,26 @@ impl Rows for Memory {
     }
 
     fn withdrawals(&self, since: Timestamp) -> Vec<(Prefix, Timestamp)> {
-        let sent = self.intents.iter().map(|intent| &intent.entry).filter(|entry| {
-            entry.automatic && entry.act == Act::Withdraw && entry.state.may_have_been_sent()
-        });
-        let mut sent: Vec<(Prefix, Timestamp)> =
-            sent.filter_map(|entry| Some((entry.prefix, entry.sending_at.filter(|at| *at >= since)?))).collect();
+        let sent = self
+            .intents
+            .iter()
+            .map(|intent| &intent.entry)
+            .filter(|entry| entry.automatic && entry.act == Act::Withdraw && entry.state.may_have_been_sent());
+        let mut sent: Vec<(Prefix, Timestamp)> = sent
+            .filter_map(|entry| Some((entry.prefix, entry.sending_at.filter(|at| *at >= since)?)))
+            .collect();
         sent.sort_by_key(|(_, at)| *at);
         sent
     }
 
-    fn done(&mut self, entry: &Entry, me: &str, _seen: &BgpState, already: bool, now: Timestamp) -> Result<(), Conflict> {
+    fn done(
+        &mut self,
+        entry: &Entry,
+        me: &str,
+        _seen: &BgpState,
+        already: bool,
+        now: Timestamp,
+    ) -> Result<(), Conflict> {
         self.transition(entry.id, me, (entry.state, IntentState::Done), None, true, now)?;
         if !already {
             self.at(entry.id).records += 1;

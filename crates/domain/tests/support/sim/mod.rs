@@ -13,7 +13,15 @@
 //! | [`stage`] | virtual time and whose turn it is |
 //! | [`invariants`] | what must hold, each by its name |
 
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::collapsible_match,
+    clippy::large_enum_variant,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
 
 pub mod acting;
 pub mod draw;

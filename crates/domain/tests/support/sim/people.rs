@@ -4,12 +4,12 @@ use domain::alert::OpenAlert;
 use domain::intent::Act;
 use domain::time::{minus, plus};
 
-use crate::support::dur;
 use super::fault::Kind;
 use super::journal::{Reply, Tx};
 use super::process::Proc;
 use super::schedule::clock;
 use super::stage::Stage;
+use crate::support::dur;
 
 /// How long a command waits for what it asked for.
 const COMMAND_WAITS_S: i64 = 120;
@@ -21,7 +21,7 @@ impl Stage {
         let prefix = self.schedule.prefixes[item.prefix].0;
         if self.transcript.is_some() && item.kind != Kind::Crash && item.kind != Kind::Stop {
             let what = if is_end { "is over" } else { "" };
-            self.line(&format!("~ {} {prefix} {what}", item.kind.name()).trim_end().to_owned());
+            self.line(format!("~ {} {prefix} {what}", item.kind.name()).trim_end());
         }
         let now = self.now();
         match item.kind {
@@ -38,7 +38,11 @@ impl Stage {
                 }
             }
             Kind::Advertise | Kind::Withdraw | Kind::Force => {
-                let act = if item.kind == Kind::Advertise { Act::Advertise } else { Act::Withdraw };
+                let act = if item.kind == Kind::Advertise {
+                    Act::Advertise
+                } else {
+                    Act::Withdraw
+                };
                 self.ask(item.prefix, act, item.kind == Kind::Force, item.n == 0);
             }
             Kind::ForeignWithdraw => self.edge.change(item.prefix, false, self.t, None),
@@ -50,7 +54,11 @@ impl Stage {
             }
             Kind::AlertOpen | Kind::AlertUnresolved | Kind::AlertWithoutEnd | Kind::AlertOldTs => {
                 let unresolved = item.kind == Kind::AlertUnresolved;
-                let since = if item.kind == Kind::AlertOldTs { minus(now, dur(item.n)) } else { now };
+                let since = if item.kind == Kind::AlertOldTs {
+                    minus(now, dur(item.n))
+                } else {
+                    now
+                };
                 let alert = OpenAlert {
                     event: index as i64 + 1,
                     kind: "dos_attack_l4".into(),
@@ -102,13 +110,23 @@ impl Stage {
             return;
         }
         let net = self.schedule.prefixes[prefix].0;
-        let Reply::Filed(Some(id)) = self.store(&Tx::File { prefix: net, act, force }) else {
+        let Reply::Filed(Some(id)) = self.store(&Tx::File {
+            prefix: net,
+            act,
+            force,
+        }) else {
             return;
         };
         self.check.asked(self.t, id, prefix, act);
         if own_hands {
             let config = self.config(self.t);
-            let mut proc = Proc::new(format!("command {}", clock(self.t)), None, config, self.schedule.prefixes.len(), self.t);
+            let mut proc = Proc::new(
+                format!("command {}", clock(self.t)),
+                None,
+                config,
+                self.schedule.prefixes.len(),
+                self.t,
+            );
             proc.own = Some(id);
             proc.leaves_at = self.t + COMMAND_WAITS_S;
             self.procs.push(proc);

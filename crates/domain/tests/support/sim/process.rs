@@ -104,7 +104,8 @@ impl Proc {
 
     /// How long ago its loop bumped the lease.
     pub fn since_bump(&self, t: i64) -> Duration {
-        self.bumped_at.map_or(Duration::MAX, |at| Duration::from_secs((t - at) as u64))
+        self.bumped_at
+            .map_or(Duration::MAX, |at| Duration::from_secs((t - at) as u64))
     }
 
     /// Waits `seconds` for an answer.
@@ -159,7 +160,10 @@ impl Stage {
         let monotonic = Duration::from_secs((self.t + 1_000_000) as u64);
         let dead = proc.watch.dead(monotonic).cloned();
         let before = self.t;
-        match self.tx(Tx::Progress { me: proc.name.clone(), dead })? {
+        match self.tx(Tx::Progress {
+            me: proc.name.clone(),
+            dead,
+        })? {
             Reply::Lease(None) => {
                 proc.bumped_at = Some(before);
                 proc.watch.forget();
@@ -179,7 +183,7 @@ impl Stage {
             self.next_step(proc);
             return;
         }
-        proc.wake = self.t + TURN_S;
+        proc.wake = self.t + self.schedule.turn_s;
         let standing = self.bump(proc);
         self.reached(proc, "turn");
         if proc.is_dead || standing != Some(true) {
@@ -219,8 +223,11 @@ impl Stage {
             return self.back_to_turns(proc);
         };
         let (asked_t, asked_at) = (self.t, self.now());
-        let advertised = |reading: &Observed<BgpState>| reading.value().is_none_or(|state| state.advertised != Some(false));
-        let from = (0..proc.inventory.len()).filter_map(|index| self.read_from(proc, index, &ledger, asked_at)).min();
+        let advertised =
+            |reading: &Observed<BgpState>| reading.value().is_none_or(|state| state.advertised != Some(false));
+        let from = (0..proc.inventory.len())
+            .filter_map(|index| self.read_from(proc, index, &ledger, asked_at))
+            .min();
         let bucket = proc.config.policy.traffic.bucket();
         let mut wait = self.latency();
         let window = match from {
@@ -244,7 +251,11 @@ impl Stage {
                 }
             }
         };
-        proc.phase = Phase::Asked(Box::new(Asked { window, asked_at, asked_t }));
+        proc.phase = Phase::Asked(Box::new(Asked {
+            window,
+            asked_at,
+            asked_t,
+        }));
         proc.waits(self.t, wait);
     }
 
@@ -278,28 +289,45 @@ impl Stage {
         };
         let now = self.now();
         let advertised: Vec<Prefix> = (0..proc.inventory.len())
-            .filter(|index| proc.inventory[*index].value().is_none_or(|state| state.advertised != Some(false)))
+            .filter(|index| {
+                proc.inventory[*index]
+                    .value()
+                    .is_none_or(|state| state.advertised != Some(false))
+            })
             .map(|index| self.schedule.prefixes[index].0)
             .collect();
-        let shares = asked.window.clone().map(|window| assign(&window, &advertised, &BTreeSet::new()));
-        let beats = self.edge.on(Kind::ReceiverSilent, self.t).is_none_or(|item| self.t - item.from <= 600);
+        let shares = asked
+            .window
+            .clone()
+            .map(|window| assign(&window, &advertised, &BTreeSet::new()));
+        let beats = self
+            .edge
+            .on(Kind::ReceiverSilent, self.t)
+            .is_none_or(|item| self.t - item.from <= 600);
         let mut decided = Vec::new();
         for (index, (prefix, _, previous)) in ledger.states.iter().enumerate() {
             let share: Observed<PrefixTraffic> = match &shares {
-                Observed::Known { value, at } => value
-                    .get(prefix)
-                    .map_or_else(|| Observed::unavailable("not asked for"), |share| Observed::known(share.clone(), *at)),
+                Observed::Known { value, at } => value.get(prefix).map_or_else(
+                    || Observed::unavailable("not asked for"),
+                    |share| Observed::known(share.clone(), *at),
+                ),
                 Observed::Unavailable { reason } => Observed::unavailable(reason.clone()),
             };
             let inputs = Inputs {
                 prefix: *prefix,
-                managed: if proc.config.unlisted == Some(index) { Managed::NotListed } else { Managed::Yes },
+                managed: if proc.config.unlisted == Some(index) {
+                    Managed::NotListed
+                } else {
+                    Managed::Yes
+                },
                 bgp: proc.inventory[index].clone(),
                 traffic: share,
                 alerts: heard(ledger.alerts.clone(), beats, now),
                 hold: hold::in_force(&ledger.holds, *prefix, now).cloned(),
                 direct_route: match self.edge.on(Kind::RouteFails, self.t) {
-                    Some(_) => DirectRoute::NotProven { reason: "it did not answer".into() },
+                    Some(_) => DirectRoute::NotProven {
+                        reason: "it did not answer".into(),
+                    },
                     None => DirectRoute::AlwaysAnnounced,
                 },
                 own_withdrawals: own(&ledger, *prefix),
@@ -307,12 +335,19 @@ impl Stage {
                 other_intent_open: ledger.under_way.iter().any(|other| other != prefix),
                 now,
             };
-            decided.push((*prefix, previous.was_ready, decide(previous, &inputs, &proc.config.policy)));
+            decided.push((
+                *prefix,
+                previous.was_ready,
+                decide(previous, &inputs, &proc.config.policy),
+            ));
         }
         let restarted = apply_mass_calm_brake(&mut decided);
         let proof = self.proof(proc, &asked, &decided, beats);
         let versions = ledger.states.iter().map(|(_, version, _)| *version);
-        let decisions = decided.into_iter().zip(versions).map(|((prefix, _, decision), version)| (prefix, version, decision));
+        let decisions = decided
+            .into_iter()
+            .zip(versions)
+            .map(|((prefix, _, decision), version)| (prefix, version, decision));
         proc.phase = Phase::Decided(Box::new(Decided {
             decisions: decisions.collect(),
             restarted,
@@ -335,7 +370,11 @@ impl Stage {
             Some(_) if on(Kind::AnalyticsTruncated) => Some("the answer was truncated"),
             Some(_) if on(Kind::AnalyticsCoarse) => Some("sampling was too coarse"),
             Some(_) if on(Kind::AnalyticsFuture) => Some("rows lay in the future"),
-            Some(window) if window.newest_row.is_none_or(|newest| asked.asked_at > domain::time::plus(newest, stale)) => {
+            Some(window)
+                if window
+                    .newest_row
+                    .is_none_or(|newest| asked.asked_at > domain::time::plus(newest, stale)) =>
+            {
                 Some("the data was stale")
             }
             Some(_) if !beats => Some("alerts were unknown"),
@@ -383,7 +422,12 @@ impl Stage {
     pub fn back_to_turns(&mut self, proc: &mut Proc) {
         proc.phase = Phase::Turn;
         proc.due.clear();
-        proc.wake = self.t + TURN_S;
+        proc.wake = self.t
+            + if proc.own.is_some() {
+                TURN_S
+            } else {
+                self.schedule.turn_s
+            };
         if proc.own.is_some() && self.t >= proc.leaves_at {
             proc.is_dead = true;
         }

@@ -13,9 +13,9 @@
 use domain::decision::Policy;
 use domain::prefix::Prefix;
 
+use super::fault::{Kind, STEPS};
 use crate::support::scenario::{clock_time, seconds, set};
 use crate::support::{p, policy};
-use super::fault::{Kind, STEPS};
 
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Schedule {
     /// How long rows take to be readable.
     pub delay_s: i64,
     pub cycle_s: i64,
+    /// Pause between two turns of a daemon's loop that has nothing to wait for.
+    pub turn_s: i64,
     pub end_s: i64,
     pub items: Vec<Item>,
 }
@@ -65,6 +67,7 @@ impl Schedule {
             policy: policy(),
             delay_s: 120,
             cycle_s: 60,
+            turn_s: super::process::TURN_S,
             end_s: 6 * 3_600,
             items: vec![],
         };
@@ -92,7 +95,12 @@ impl Schedule {
         for (key, value) in &self.settings {
             text += &format!("set {key} {value}\n");
         }
-        text += &format!("delay {}s\ncycle {}s\nend {}\n", self.delay_s, self.cycle_s, clock(self.end_s));
+        text += &format!(
+            "delay {}s\ncycle {}s\nend {}\n",
+            self.delay_s,
+            self.cycle_s,
+            clock(self.end_s)
+        );
         for item in &self.items {
             text += &clock(item.from);
             if item.kind.lasts() {
@@ -113,13 +121,19 @@ impl Schedule {
     /// Reads a scenario file.
     pub fn read(text: &str) -> Self {
         let mut schedule = Self::new(0);
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
             let words: Vec<&str> = line.split_whitespace().collect();
             let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
             match words[..] {
                 [FIRST_WORD, ..] => schedule.seed = option("seed").unwrap().parse().unwrap(),
                 ["prefix", net, ref nets @ ..] => {
-                    schedule.prefixes.push((p(net), nets.iter().map(|net| p(net)).collect()));
+                    schedule
+                        .prefixes
+                        .push((p(net), nets.iter().map(|net| p(net)).collect()));
                 }
                 ["set", key, value] => schedule.set(key, value),
                 ["delay", length] => schedule.delay_s = seconds(length),

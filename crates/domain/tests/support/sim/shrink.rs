@@ -6,7 +6,11 @@ use super::stage::play;
 
 /// Shrinks a schedule that breaks the invariant `name`.
 pub fn shrink(schedule: &Schedule, name: &str) -> Schedule {
-    let fails = |schedule: &Schedule| play(schedule, false).violation.is_some_and(|violation| violation.name == name);
+    let fails = |schedule: &Schedule| {
+        play(schedule, false)
+            .violation
+            .is_some_and(|violation| violation.name == name)
+    };
     let mut best = schedule.clone();
     if let Some(violation) = play(&best, false).violation {
         let mut shorter = best.clone();

@@ -8,8 +8,6 @@ use domain::intent::Limits;
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 
-use crate::support::at;
-use crate::support::rng::Rng;
 use super::edge::Edge;
 use super::fault::{Kind, STEPS};
 use super::invariants::{Invariants, Met, Proof, Violation};
@@ -17,6 +15,8 @@ use super::journal::{Journal, Reply, Told, Tx};
 use super::memory::Memory;
 use super::process::Proc;
 use super::schedule::{Schedule, clock};
+use crate::support::at;
+use crate::support::rng::Rng;
 
 /// Everything that takes part.
 pub struct Stage {
@@ -146,7 +146,13 @@ impl Stage {
             let name = format!("daemon {slot}, start {}", self.started);
             let config = self.config(self.t);
             self.line(&format!("{name} begins"));
-            self.procs.push(Proc::new(name, Some(slot), config, self.schedule.prefixes.len(), self.t));
+            self.procs.push(Proc::new(
+                name,
+                Some(slot),
+                config,
+                self.schedule.prefixes.len(),
+                self.t,
+            ));
         }
     }
 
@@ -247,7 +253,10 @@ impl Stage {
             let key = decision.verdict.key();
             if self.last[index] != key {
                 self.last[index].clone_from(&key);
-                self.line(&format!("{prefix} {key}: {}, because {}", decision.next.action, decision.next.because));
+                self.line(&format!(
+                    "{prefix} {key}: {}, because {}",
+                    decision.next.action, decision.next.because
+                ));
             }
         }
     }

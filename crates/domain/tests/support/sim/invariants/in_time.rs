@@ -14,7 +14,11 @@ impl Stage {
         self.check.met.seconds += 60;
         let excess = |packets: u64| packets * 5 > self.schedule.policy.traffic.min_packets.0;
         let minute = (self.t / 60 - 1) as usize;
-        let under_attack = self.edge.nets.iter().any(|net| net.minutes.get(minute).is_some_and(|row| excess(row.packets)));
+        let under_attack = self
+            .edge
+            .nets
+            .iter()
+            .any(|net| net.minutes.get(minute).is_some_and(|row| excess(row.packets)));
         self.check.met.attack_minutes += i64::from(under_attack);
         for index in 0..self.schedule.prefixes.len() {
             self.withdrawn_in_time(index);
@@ -26,27 +30,76 @@ impl Stage {
     pub fn check_end(&mut self) {
         let mut made = Vec::new();
         for (index, changes) in self.edge.changes.iter().enumerate() {
-            for change in changes.iter().filter(|change| !change.advertised && change.t < self.t - 1_200) {
+            for change in changes
+                .iter()
+                .filter(|change| !change.advertised && change.t < self.t - 1_200)
+            {
                 made.extend(change.by.map(|id| (index, id, change.t)));
             }
         }
-        let ids: Vec<_> = self.check.sent.iter().filter(|sent| sent.act == Act::Withdraw).map(|sent| sent.id).collect();
+        let ids: Vec<_> = self
+            .check
+            .sent
+            .iter()
+            .filter(|sent| sent.act == Act::Withdraw)
+            .map(|sent| sent.id)
+            .collect();
         for id in ids {
             let records = self.journal.records(id);
             self.check.met.records += records as u64;
             if records > 1 {
-                self.check.broken("recorded_once", self.t, format!("intent {id} has {records} records"));
+                self.check
+                    .broken("recorded_once", self.t, format!("intent {id} has {records} records"));
             }
         }
+        self.records_are_true();
         for (index, id, when) in made {
             let state = self.journal.entry(id).map(|entry| entry.state);
             let unresolved = state == Some(IntentState::Unresolved)
                 && self.check.told.iter().any(|(_, _, told)| *told == Told::Unresolved(id));
             let open = state.is_some_and(IntentState::is_open);
-            if self.journal.records(id) == 0 && !unresolved && !(open && self.trouble_end(index, self.t) > self.t - 1_200) {
+            if self.journal.records(id) == 0
+                && !unresolved
+                && !(open && self.trouble_end(index, self.t) > self.t - 1_200)
+            {
                 let name = self.check.names[index];
-                let words = format!("{name} was withdrawn at {} by intent {id}, which is {state:?}", clock(when));
+                let words = format!(
+                    "{name} was withdrawn at {} by intent {id}, which is {state:?}",
+                    clock(when)
+                );
                 self.check.broken("recorded_once", self.t, words);
+            }
+        }
+    }
+
+    fn records_are_true(&mut self) {
+        if self.schedule.has(Kind::ReadOld) {
+            return;
+        }
+        for (t, _, told) in self.check.told.clone() {
+            let Told::Acted(id) = told else { continue };
+            let Some(entry) = self.journal.entry(id).filter(|entry| entry.act == Act::Withdraw) else {
+                continue;
+            };
+            let sent = self
+                .check
+                .sent
+                .iter()
+                .filter(|sent| sent.id == id)
+                .map(|sent| sent.t)
+                .min()
+                .unwrap_or(t);
+            let changes = &self.edge.changes[self.index_of(entry.prefix)];
+            let was_withdrawn = changes
+                .iter()
+                .any(|change| !change.advertised && change.t >= sent && change.t <= t)
+                || changes
+                    .iter()
+                    .rfind(|change| change.t <= sent)
+                    .is_some_and(|change| !change.advertised);
+            if !was_withdrawn {
+                self.check
+                    .broken("record_is_true", t, format!("intent {id} is recorded as done"));
             }
         }
     }
@@ -113,7 +166,13 @@ impl Stage {
             return;
         }
         let secs = |duration: std::time::Duration| duration.as_secs() as i64;
-        let own: Vec<_> = self.check.marked.iter().filter(|marked| marked.0 == index).map(|marked| marked.1).collect();
+        let own: Vec<_> = self
+            .check
+            .marked
+            .iter()
+            .filter(|marked| marked.0 == index)
+            .map(|marked| marked.1)
+            .collect();
         let all: Vec<_> = self.check.marked.iter().map(|marked| marked.1).collect();
         let period = secs(brakes::calm_period(policy.calm_period, &own, self.now()));
         if brakes::hourly_limit(&all, policy.max_withdrawals_per_hour, self.now()).is_some() {
@@ -134,7 +193,12 @@ impl Stage {
         let due = begins + period + lookback + secs(policy.traffic.settle) + 60 + 2 * cycle + 30 + others;
         if t > due {
             let name = self.check.names[index];
-            let words = format!("{name} is advertised since {}, due at {}, all well since {}", clock(state.since), clock(due), clock(begins));
+            let words = format!(
+                "{name} is advertised since {}, due at {}, all well since {}",
+                clock(state.since),
+                clock(due),
+                clock(begins)
+            );
             self.check.broken("withdrawn_in_time", t, words);
         }
     }
@@ -162,7 +226,15 @@ impl Stage {
             }
             let hinders = |(number, item): (usize, &Item)| {
                 let group = item.kind.group();
-                let kind = matches!(group, Group::Reading | Group::Calling | Group::Process | Group::Clock | Group::Cloudflare | Group::Configuration);
+                let kind = matches!(
+                    group,
+                    Group::Reading
+                        | Group::Calling
+                        | Group::Process
+                        | Group::Clock
+                        | Group::Cloudflare
+                        | Group::Configuration
+                );
                 let until = if item.kind.lasts() { item.until } else { item.from };
                 let until = self.fired[number].map_or(until, |fired| fired + item.n + 60);
                 kind && item.kind != Kind::SecondDaemon && item.from <= t && until + 90 >= asked.t
