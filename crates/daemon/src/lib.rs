@@ -25,7 +25,7 @@
 //! | [`mod@streak`] | when repeated failures are worth a line |
 //! | [`mod@supervise`] | running a service within its frame, up to the bounded drain |
 //!
-//! Inside: `signals` (what a signal does), `tasks` (what runs and what failed first), `watchdog` (fed by progress).
+//! Inside: `heap` (one for all threads), `signals` (what a signal does), `tasks` (what runs and what failed first), `watchdog` (fed by progress).
 
 #![forbid(unsafe_code)]
 
@@ -49,6 +49,7 @@ pub mod shutdown;
 pub mod streak;
 pub mod supervise;
 
+mod heap;
 mod signals;
 mod tasks;
 mod watchdog;

@@ -17,6 +17,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config;
 use crate::exit::{self, ExitReport};
 use crate::frame::{DEFAULT_DRAIN, Frame};
+use crate::heap;
 use crate::logging;
 use crate::output;
 use crate::readiness::{self, Notifier};
@@ -97,6 +98,7 @@ where
     R: FnOnce(Frame, Loaded) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    heap::keep_to_one();
     let clock = SystemClock::shared();
     let config = match config::load_or_answer(args, spec.needs) {
         Ok(config) => config,
