@@ -4,6 +4,8 @@
 //! The loader knows that form since glibc 2.36, so it is used only where the building machine has that and builds for
 //! itself: a package that is built on an older system runs there as before.
 
+#![allow(clippy::print_stdout)] // that is how a build script speaks to cargo
+
 use std::env;
 use std::process::Command;
 

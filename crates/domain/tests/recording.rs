@@ -1,5 +1,6 @@
 //! Recordings: decided again they say the same, and another policy's figures are those of the world it would have made.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::single_range_in_vec_init)] // a list of attacks with one attack in it
 
 use std::collections::BTreeMap;
 use std::ops::Range;

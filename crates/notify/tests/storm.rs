@@ -73,7 +73,7 @@ impl Storm {
             tokio::time::sleep_until(began + self.minute * number / EVENTS).await;
             let second = number * 60 / EVENTS;
             let running = (second / 6 + 1).min(INCIDENTS);
-            let opens = number * INCIDENTS % EVENTS == 0;
+            let opens = (number * INCIDENTS).is_multiple_of(EVENTS);
             let which = if opens { running - 1 } else { number % running };
             let critical = number % 250 == 100;
             ids.push(self.event(number, which, critical).await);
@@ -82,7 +82,7 @@ impl Storm {
     }
 
     async fn event(&self, number: u32, which: u32, critical: bool) -> NotificationId {
-        let mut alert = support::full_l4(if number % 3 == 0 { Phase::Start } else { Phase::Update });
+        let mut alert = support::full_l4(if number.is_multiple_of(3) { Phase::Start } else { Phase::Update });
         alert.attack_id = Some(format!("attack-{which}"));
         alert.correlation_id = None;
         alert.policy_id = None;

@@ -3,7 +3,7 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`reach`] | which part of the history a turn reads (pure) |
+//! | [`mod@reach`] | which part of the history a turn reads (pure) |
 //! | [`summary`] | one message about everything that was recovered (pure) |
 //! | [`watch`] | turn after turn until shutdown, seen by health and log |
 //!

@@ -302,12 +302,12 @@ pub fn expire_copies(tx: &WriteTx<'_>, channel: &str, max_age: Duration, now: Ti
 /// # Errors
 /// Those of the database.
 pub fn oldest_copy(tx: &ReadTx<'_>, channel: &str) -> Result<Option<Timestamp>, DbError> {
-    Ok(tx
+    tx
         .conn()
         .prepare_cached("SELECT entered_at FROM notification_copies WHERE channel = ?1 AND state = 'queued' ORDER BY notification_id LIMIT 1")?
         .query_and_then([channel], |row| read_at(row, "notification_copies", "entered_at"))?
         .next()
-        .transpose()?)
+        .transpose()
 }
 
 /// Puts copies that were given up back into the queue. Returns how many.
