@@ -102,7 +102,7 @@ fn a_panic_in_a_loop_ends_the_process_and_is_one_line() {
     let site = Site::new(ANYWHERE);
     assert_eq!(site.start("panic").code(), Some(1));
     let log = site.stderr();
-    assert!(log.contains("ERROR event=process.panicked thread=worker at="), "{log}");
+    assert!(log.contains("ERROR event=process.panicked thread=main at="), "{log}");
     assert!(log.contains(r#"problem="first line\nsecond line""#), "{log}");
     assert!(
         log.contains(r#"error="broken panicked: first line\nsecond line""#),
