@@ -82,7 +82,11 @@ impl Storm {
     }
 
     async fn event(&self, number: u32, which: u32, critical: bool) -> NotificationId {
-        let mut alert = support::full_l4(if number.is_multiple_of(3) { Phase::Start } else { Phase::Update });
+        let mut alert = support::full_l4(if number.is_multiple_of(3) {
+            Phase::Start
+        } else {
+            Phase::Update
+        });
         alert.attack_id = Some(format!("attack-{which}"));
         alert.correlation_id = None;
         alert.policy_id = None;

@@ -38,7 +38,14 @@ struct Inner {
 }
 
 impl App {
-    pub(crate) fn new(frame: Frame, settings: Settings, db: Db, cookie: CookieStyle, hands: Hands) -> Self {
+    pub(crate) fn new(
+        frame: Frame,
+        settings: Settings,
+        db: Db,
+        cookie: CookieStyle,
+        hasher: Hasher,
+        hands: Hands,
+    ) -> Self {
         let counters = Counters::register(&frame);
         // Reported whenever somebody looks; a quiet night is no fault.
         let situation = frame.health().check("situation", Weight::Supporting, Duration::MAX);
@@ -47,7 +54,7 @@ impl App {
             settings,
             db,
             cookie,
-            hasher: Hasher::new(),
+            hasher,
             pictures: Pictures::new(frame.started_at()),
             live: Live::new(),
             hands,

@@ -9,6 +9,7 @@ use settings::Settings;
 
 use crate::accounts::cookie::CookieStyle;
 use crate::accounts::first;
+use crate::accounts::password::Hasher;
 use crate::app::App;
 use crate::hands::Hands;
 use crate::router::router;
@@ -24,13 +25,15 @@ use crate::{hands, live, vital};
 /// opened, or when the first account cannot be made.
 pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -> anyhow::Result<()> {
     let cookie = CookieStyle::of(&settings.dashboard)?;
+    let hasher = Hasher::new();
+    let ahead = first::Ahead::where_new(&settings.database.path, &hasher)?;
     let db = assembly::parts::database(&settings).await?;
     let transport = assembly::parts::transport();
     let owner = assembly::parts::owner(&frame);
     let (hands, wishes) = Hands::new(&settings);
-    let app = App::new(frame.clone(), settings, db.clone(), cookie, hands);
+    let app = App::new(frame.clone(), settings, db.clone(), cookie, hasher, hands);
     let legacy = app.settings().legacy.auth.clone();
-    first::prepare(&db, app.hasher(), legacy, app.now()).await?;
+    first::prepare(&db, app.hasher(), ahead, legacy, app.now()).await?;
     announce_start(&db, &frame).await?;
     let following = app.clone();
     frame.spawn_loop("live", live::LOOP_LIMIT, |turn| live::follow(following, turn));

@@ -15,8 +15,9 @@ use db::{Db, DbError, WriteTx, audit, leases};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::legacy::LegacyAuth;
+use tokio::task::JoinHandle;
 
-use super::password::Hasher;
+use super::password::{HashError, Hasher};
 use super::token;
 
 /// Remembers in the database that the predecessor's account was looked at.
@@ -28,6 +29,30 @@ const ADMIN: &str = "admin";
 /// The file with the one-time password, beside the database.
 const PASSWORD_FILE: &str = "dashboard-first-login.txt";
 
+/// A one-time password whose hash is being made: that takes as long as all the rest of a start, so it begins before it
+/// is known to be needed.
+pub(crate) struct Ahead {
+    password: SecretString,
+    hash: JoinHandle<Result<String, HashError>>,
+}
+
+impl Ahead {
+    /// Begins where the database is new. Otherwise there is an account, nearly always.
+    pub(crate) fn where_new(database: &Path, hasher: &Hasher) -> anyhow::Result<Option<Self>> {
+        if database.exists() {
+            return Ok(None);
+        }
+        Self::begin(hasher).map(Some)
+    }
+
+    fn begin(hasher: &Hasher) -> anyhow::Result<Self> {
+        let password = SecretString::from(token::one_time_password()?);
+        let (hasher, secret) = (hasher.clone(), password.clone());
+        let hash = tokio::spawn(async move { hasher.turn().await?.hash(secret).await });
+        Ok(Self { password, hash })
+    }
+}
+
 /// Imports the predecessor's account if that was never done, and makes an account if there is none at all.
 ///
 /// # Errors
@@ -35,6 +60,7 @@ const PASSWORD_FILE: &str = "dashboard-first-login.txt";
 pub(crate) async fn prepare(
     db: &Db,
     hasher: &Hasher,
+    ahead: Option<Ahead>,
     legacy: Option<LegacyAuth>,
     now: Timestamp,
 ) -> anyhow::Result<()> {
@@ -45,7 +71,8 @@ pub(crate) async fn prepare(
     }
     let nobody = db.read("accounts", |tx| Ok(users::all(tx)?.is_empty())).await;
     if nobody.context("cannot read the accounts")? {
-        create(db, hasher, now)
+        let ahead = ahead.map_or_else(|| Ahead::begin(hasher), Ok)?;
+        create(db, ahead, now)
             .await
             .context("cannot create the first account")?;
     }
@@ -79,12 +106,12 @@ async fn import(db: &Db, account: LegacyAuth, now: Timestamp) -> Result<(), DbEr
     Ok(())
 }
 
-async fn create(db: &Db, hasher: &Hasher, now: Timestamp) -> anyhow::Result<()> {
-    let password = token::one_time_password()?;
-    let hash = hasher.turn().await?.hash(SecretString::from(password.clone())).await?;
+async fn create(db: &Db, ahead: Ahead, now: Timestamp) -> anyhow::Result<()> {
+    let hash = ahead.hash.await.context("hashing was interrupted")??;
+    let password = ahead.password.expose_secret();
     let file = password_file(db.path());
     // The file first: an account whose password nobody knows would lock everybody out.
-    write_password(&file, &password).with_context(|| format!("cannot write {}", file.display()))?;
+    write_password(&file, password).with_context(|| format!("cannot write {}", file.display()))?;
     let store = move |tx: &WriteTx<'_>| {
         if !users::all(tx)?.is_empty() {
             return Ok(false);
