@@ -60,8 +60,13 @@ pub(crate) fn told_as_recorded(site: &Site) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attack_from_alert_to_record() {
     let site = Site::new(Pace::fast()).await;
-    let mut services = site.start_all().await;
+    // The receiver is there when the scenario's first alert comes; the prefixes are there when the daemon first lists them:
+    // what appears later is found one parent a cycle, and until then its absence counts as blindness.
+    let mut services = vec![site.start(Program::Webhook).await];
     site.sim.run_scenario_toml(&stories::attack()).unwrap();
+    for program in Program::ALL.into_iter().filter(|program| *program != Program::Webhook) {
+        services.push(site.start(program).await);
+    }
 
     site.until("the attack's START is recorded", SOON, |record| {
         record.events_of("START").count() > 0
