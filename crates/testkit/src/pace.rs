@@ -43,7 +43,8 @@ impl Pace {
             propagation: Duration::from_secs(2),
             min_advertised: Duration::from_secs(3),
             veto: Duration::from_secs(30),
-            blind_after: Duration::from_secs(4),
+            // A prefix that appears is found within one rotation of its parents: six seconds here.
+            blind_after: Duration::from_secs(9),
             overdue_after: Duration::from_secs(3_600),
             // Each poll that sees an attack grow tells it; more of them only fill the chat's 20 messages a minute.
             poll_interval: Duration::from_secs(5),
