@@ -5,7 +5,7 @@
 //! | [`site`] | a temporary installation: configuration, database, addresses, and a simulated Cloudflare |
 //! | [`pace`] | the product's waiting times in fast motion, and what a test may wait for at most |
 //! | [`binaries`] | where cargo put the programs |
-//! | [`manager`] | the end of a NOTIFY_SOCKET that the test owns |
+//! | [`notify_socket`] | the end of a NOTIFY_SOCKET that the test owns |
 //! | [`service`] | a real program as a child: READY, `kill -9`, orderly end, memory, log |
 //! | [`record`] | everything a test asks the database, in one snapshot |
 //! | [`undone`] | the check that nothing is left undone |
@@ -19,7 +19,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 pub mod binaries;
-pub mod manager;
+pub mod notify_socket;
 pub mod pace;
 pub mod record;
 pub mod service;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::binaries;
-use crate::manager::Manager;
+use crate::notify_socket::Manager;
 use crate::wait;
 
 /// A start takes tens of milliseconds; this only keeps a defect from hanging the tests on a busy machine.
