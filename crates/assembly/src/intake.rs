@@ -143,7 +143,6 @@ impl Intake {
                 };
                 let delivery = NewDelivery {
                     problem: Some(problem.clone()),
-                    unresolved: true,
                     ..blank()
                 };
                 (Content::Unreadable { size, head, problem }, delivery, None)
@@ -168,11 +167,11 @@ impl Intake {
         }
     }
 
-    /// Stores it with everything that follows from it.
+    /// Stores it with everything that follows from it. May be called again after it was rolled back.
     ///
     /// # Errors
     /// Those of the database; nothing of it is stored then.
-    pub fn keep(mut self, tx: &WriteTx<'_>, networks: &PrefixMap<()>, now: Timestamp) -> Result<Kept, DbError> {
+    pub fn keep(&self, tx: &WriteTx<'_>, networks: &PrefixMap<()>, now: Timestamp) -> Result<Kept, DbError> {
         let rule = match (&self.rule_name, &self.content) {
             (Some(name), Content::Alert(alert)) if !alert.names_networks() => db::inventory::rule_prefixes(tx, name)?,
             _ => None,
@@ -184,8 +183,6 @@ impl Intake {
                 unresolved: true,
             },
         };
-        self.delivery.prefixes.clone_from(&affected.prefixes);
-        self.delivery.unresolved = affected.unresolved;
         let kind = match &self.content {
             Content::Alert(alert) => alert.kind.name().to_owned(),
             Content::Unreadable { .. } => "unreadable".to_owned(),
@@ -209,7 +206,7 @@ impl Intake {
             kept.delivery = known;
             return Ok(kept);
         }
-        kept.delivery = match db::deliveries::store(tx, &self.delivery)? {
+        kept.delivery = match db::deliveries::store(tx, &self.delivery, &affected)? {
             Stored::Duplicate(delivery) => {
                 kept.delivery = delivery;
                 return Ok(kept);
@@ -217,14 +214,18 @@ impl Intake {
             Stored::New(delivery) => delivery,
         };
         kept.duplicate = false;
-        match self.content {
+        match &self.content {
             Content::Alert(alert) => {
                 let payload = self.delivery.payload.as_deref();
-                let (event, incident) = record::alert(tx, *alert, affected, kept.delivery, (self.way, payload), now)?;
+                let (event, incident) = record::alert(tx, alert, affected, kept.delivery, (self.way, payload), now)?;
                 (kept.event, kept.incident) = (Some(event), incident);
             }
             Content::Unreadable { size, head, problem } => {
-                let facts = Facts::UnreadableAlert { size, head, problem };
+                let facts = Facts::UnreadableAlert {
+                    size: *size,
+                    head: head.clone(),
+                    problem: problem.clone(),
+                };
                 db::outbox::enqueue(tx, &Notice::about(facts), now)?;
             }
         }

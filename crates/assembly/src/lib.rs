@@ -6,8 +6,10 @@
 //! | [`life`] | heartbeat, vigil over the others, integrity check after the start, orderly end |
 //! | [`vigil`] | a service's own beat, and the silence of the others |
 //! | [`intake`] | one notification of Cloudflare to one transaction, whether it was received or recovered |
+//! | [`evidence`] | what traffic is judged by: thresholds, resolution, mitigation systems |
 //! | [`outbox`] | the loop with which every service drains the outbox |
 
+pub mod evidence;
 pub mod intake;
 pub mod life;
 pub mod outbox;

@@ -107,6 +107,7 @@ fn outlets(settings: &Settings, transport: &Transport) -> Vec<(Outlet, Route)> {
             login: mail.login.clone(),
             from: mail.from.clone(),
             to: mail.to.clone(),
+            place: None,
         };
         outlets.push((Outlet::Mail(outlet), route(&mail.send)));
     }

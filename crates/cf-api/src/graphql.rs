@@ -4,7 +4,9 @@
 //! unreadable row is an error. It never becomes an empty list, because an empty list means "no
 //! traffic" and calm is what advances a withdrawal.
 
+pub mod attacks;
 pub mod limits;
+pub mod minutes;
 pub mod mitigations;
 pub mod traffic;
 

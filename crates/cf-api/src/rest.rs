@@ -1,6 +1,7 @@
 //! REST calls. Results are typed, optional where the API leaves things out, and only taken from an
 //! answer whose status, success flag and shape all agree.
 
+pub mod bindings;
 pub mod history;
 pub mod mnm;
 pub mod prefixes;

@@ -9,7 +9,7 @@ use cf_api::ErrorClass;
 use cf_api::budget::{Bucket, CallKind};
 use cf_api::rest::history::HistoryRequest;
 use cf_api::rest::prefixes::AdvertisePermit;
-use cf_sim::{FaultKind, FaultSpec, PrefixChange, Target};
+use cf_sim::{BindingSpec, FaultKind, FaultSpec, PrefixChange, Target};
 use domain::ids::{BgpPrefixId, PrefixId};
 use jiff::Timestamp;
 use serde_json::json;
@@ -53,6 +53,46 @@ async fn prefixes_are_listed_with_their_live_state() {
         }
     }
     assert!(seen_v6);
+}
+
+#[tokio::test]
+async fn service_bindings_are_listed_as_they_are() {
+    let sim = sim().await;
+    let client = client_of(&sim);
+    let (parent, bgp) = first_prefix(&client).await;
+    let whole = client.list_bindings(&parent).await.unwrap();
+    assert_eq!(whole.len(), 1);
+    assert_eq!(
+        (whole[0].network, whole[0].words().as_str()),
+        (bgp.prefix, "Magic Transit, active")
+    );
+    let part = "203.0.113.7/32";
+    let elsewhere = BindingSpec {
+        provisioning: true,
+        ..BindingSpec::new(part, Some("CDN"))
+    };
+    assert!(sim.change_binding(&elsewhere));
+    let both = client.list_bindings(&parent).await.unwrap();
+    let changes = domain::binding::changes(&whole, &both);
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0].network, part.parse().unwrap());
+    assert_eq!(changes[0].after.as_deref(), Some("CDN, provisioning"));
+    for (kind, class) in [
+        (FaultKind::Garbage, ErrorClass::Malformed),
+        (
+            FaultKind::Status {
+                status: 403,
+                body: None,
+            },
+            ErrorClass::Permission,
+        ),
+    ] {
+        sim.set_fault(FaultSpec::new(Target::Rest, kind.clone()).path("/bindings").times(1));
+        let error = client.list_bindings(&parent).await.unwrap_err();
+        assert_eq!(error.class, class, "{kind:?}: {error}");
+    }
+    let none = client.list_bindings(&PrefixId::new("")).await.unwrap_err();
+    assert_eq!(none.class, ErrorClass::Refused, "an empty id is not asked about");
 }
 
 #[tokio::test]

@@ -491,3 +491,17 @@ proptest! {
         is_sane(&to_alert(&decode(&body), received()))?;
     }
 }
+
+#[test]
+fn an_instant_before_anything_could_be_sent_is_none() {
+    let received: jiff::Timestamp = "2026-11-22T03:00:00Z".parse().unwrap();
+    for (ts, wanted) in [
+        (1_i64, received),
+        (1_500_000_000, received),
+        (1_763_000_000, "2025-11-13T02:13:20Z".parse().unwrap()),
+    ] {
+        let body = format!(r#"{{"alert_type":"dos_attack_l4","ts":{ts},"data":{{}}}}"#);
+        let alert = cf_api::webhook::to_alert(&cf_api::webhook::decode(body.as_bytes()), received);
+        assert_eq!(alert.at(), wanted, "{ts}");
+    }
+}

@@ -60,6 +60,8 @@ pub struct SimConfig {
     pub quota_window: Duration,
     /// What `settings{node}` reports and what is enforced.
     pub node_limits: NodeLimits,
+    /// Analytics nodes that the account's contract does not have: `settings` say so, and a query is refused.
+    pub missing_nodes: Vec<String>,
     /// How the notification history gives `alert_body`.
     pub history_body: HistoryBody,
     /// Every alert is dispatched by mail as well: the history has an entry for each mechanism.
@@ -93,6 +95,7 @@ impl Default for SimConfig {
             graphql_quota: 300,
             quota_window: Duration::from_secs(300),
             node_limits: NodeLimits::default(),
+            missing_nodes: Vec::new(),
             history_body: HistoryBody::default(),
             history_has_mail: false,
             telegram_limits: TelegramLimits::default(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::bindings::BindingSpec;
 use crate::config::WebhookTarget;
 use crate::faults::FaultSpec;
 use crate::prefixes::PrefixChange;
@@ -145,6 +146,13 @@ async fn answer(request: &Request, world: &Arc<World>) -> Result<Reply, Box<Repl
             match world.lock().prefixes.change(cidr, &change, now) {
                 true => done(),
                 false => problem(404, "no such prefix"),
+            }
+        }
+        ("POST", ["bindings"]) => {
+            let spec: BindingSpec = body(request)?;
+            match world.lock().bindings.change(&spec) {
+                true => done(),
+                false => problem(404, "no onboarded prefix contains this network"),
             }
         }
         ("POST", ["traffic"]) => {

@@ -43,6 +43,7 @@
 //! | `POST history` | an entry of the notification history as the API gives it; what is missing is filled in |
 //! | `POST webhook_target` | `{"url":"...","secret":"..."}`, or `{"url":null}` |
 //! | `POST prefixes/{cidr}` | [`PrefixChange`]: a change made by somebody else (`/` of the CIDR as is or as `%2F`) |
+//! | `POST bindings` | a [`BindingSpec`]: somebody else binds a network to a service, or ends that with `"service":null` |
 //! | `POST traffic` | `{"rows":[RowSpec,...]}` |
 //! | `GET rows?node=NAME&limit=N` | newest raw rows of one analytics node, visible or not |
 //!
@@ -56,6 +57,7 @@
 //! See [`FaultKind`] for all kinds. `path` is a regular expression searched in the request path (for GraphQL also in the
 //! document, for webhooks in the alert type). `after_apply` lets the request take effect and only then spoils the answer.
 
+mod bindings;
 mod cli;
 mod config;
 mod control;
@@ -75,6 +77,7 @@ mod webhooks;
 mod wire;
 mod world;
 
+pub use bindings::BindingSpec;
 pub use cli::run as run_cli;
 pub use config::{
     BgpPrefixConfig, Cooldown, GlobalKey, HistoryBody, NodeLimits, Permissions, PrefixConfig, SimConfig,

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::bindings::BindingSpec;
 use crate::config::{SimConfig, WebhookTarget};
 use crate::faults::{FaultSpec, FaultStatus};
 use crate::prefixes::{PrefixChange, PrefixState};
@@ -188,6 +189,11 @@ impl Sim {
                 ..PrefixChange::default()
             },
         )
+    }
+
+    /// Somebody else binds a network to a service. False when no onboarded prefix contains it.
+    pub fn change_binding(&self, spec: &BindingSpec) -> bool {
+        self.world.lock().bindings.change(spec)
     }
 
     /// Sets a fault and answers its id. A bad regular expression in `path` is logged and never matches (empty id).

@@ -23,6 +23,12 @@ const STREAMS: usize = 20_000;
 pub(crate) const MAGIC_TRANSIT: &str = "magicTransitNetworkAnalyticsAdaptiveGroups";
 /// Packets that a DDoS rule matched.
 pub(crate) const DOSD: &str = "dosdNetworkAnalyticsAdaptiveGroups";
+/// What Advanced TCP Protection looked at.
+pub(crate) const ADVANCED_TCP: &str = "advancedTcpProtectionNetworkAnalyticsAdaptiveGroups";
+/// What Advanced DNS Protection looked at.
+pub(crate) const ADVANCED_DNS: &str = "advancedDnsProtectionNetworkAnalyticsAdaptiveGroups";
+/// What the customer's firewall rules matched.
+pub(crate) const FIREWALL: &str = "magicFirewallNetworkAnalyticsAdaptiveGroups";
 /// One flat row per attack and source.
 pub(crate) const ATTACKS: &str = "dosdAttackAnalyticsGroups";
 /// Flow records from the customer's routers, wherever the traffic comes in.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bindings::BindingTable;
 use crate::config::{SimConfig, WebhookTarget};
 use crate::faults::FaultRegistry;
 use crate::ids::Dice;
@@ -33,6 +34,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) prefixes: PrefixTable,
+    pub(crate) bindings: BindingTable,
     pub(crate) faults: FaultRegistry,
     pub(crate) log: RequestLog,
     pub(crate) rest_quota: Quota,
@@ -103,6 +105,7 @@ impl World {
         let mut dice = Dice::new(config.seed);
         let state = State {
             prefixes: PrefixTable::new(&config.prefixes, propagation, config.cooldown, config.factor, now),
+            bindings: BindingTable::new(&config.prefixes, config.seed),
             faults: FaultRegistry::default(),
             log: RequestLog::default(),
             rest_quota: Quota::new(config.rest_quota, scaled(config.quota_window)),

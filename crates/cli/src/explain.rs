@@ -6,7 +6,7 @@ use std::time::Duration;
 use db::incidents::Incident;
 use db::intents::{Attempt, Intent};
 use db::{Db, DbError, ReadTx};
-use domain::decision::{DirectRoute, Inputs};
+use domain::decision::{DirectRoute, Inputs, NextAction};
 use domain::duration::human;
 use domain::evidence::{Observed, PrefixTraffic};
 use domain::ids::EvidenceId;
@@ -182,6 +182,12 @@ fn find(tx: &ReadTx<'_>, prefix: Prefix, veto: Duration, now: Timestamp) -> Resu
 }
 
 fn next_of(next: &serde_json::Value) -> String {
+    if next.get("kind").is_some()
+        && let Ok(next) = serde_json::from_value::<NextAction>(next.clone())
+    {
+        return format!("{}: {}", next.action(), words::outside(&next.because(), LONG));
+    }
+    // Stored by an earlier version, as text; or by a later one.
     let part = |key: &str| words::outside(next.get(key).and_then(|value| value.as_str()).unwrap_or_default(), LONG);
     format!("{}: {}", part("action"), part("because"))
 }

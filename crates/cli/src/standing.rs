@@ -12,7 +12,7 @@ use db::decisions::Now;
 use domain::alert::OpenAlert;
 use domain::bgp::BgpState;
 use domain::calm::{FUTURE_TOLERANCE, WindowSum};
-use domain::decision::{Block, Verdict};
+use domain::decision::{Block, NextKind, Reason, Verdict};
 use domain::hold::{self, Hold};
 use domain::prefix::Prefix;
 use domain::time::{plus, since};
@@ -164,11 +164,15 @@ pub struct BlockView {
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NextView {
-    /// What.
+    /// What, as a stable name.
+    pub kind: NextKind,
+    /// What, in words.
     pub action: String,
     /// Not before.
     pub not_before: Option<Timestamp>,
-    /// Why.
+    /// Why, as stable names.
+    pub reasons: Vec<String>,
+    /// Why, in words.
     pub because: String,
 }
 
@@ -417,9 +421,11 @@ fn answer_view(answer: &Now, doubt: Option<String>, now: Timestamp) -> Answer {
         peak: decision.state.peak,
         blocks: decision.blocks.iter().map(block_view).collect(),
         next: NextView {
-            action: decision.next.action.clone(),
+            kind: decision.next.kind,
+            action: decision.next.action().to_owned(),
             not_before: decision.next.not_before,
-            because: words::outside(&decision.next.because, words::LONG),
+            reasons: decision.next.reasons.iter().map(Reason::key).collect(),
+            because: words::outside(&decision.next.because(), words::LONG),
         },
         mode: answer.mode.as_str().to_owned(),
     }
@@ -549,8 +555,8 @@ fn next_sentence(
             let when = next
                 .not_before
                 .map_or_else(String::new, |at| format!(" not before {}", words::clock(at, now)));
-            let because = words::outside(&next.because, words::LONG);
-            format!("{}{when}, because {because}", next.action)
+            let because = words::outside(&next.because(), words::LONG);
+            format!("{}{when}, because {because}", next.action())
         }
     }
 }

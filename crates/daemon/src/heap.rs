@@ -1,4 +1,4 @@
-//! One heap for all threads. The C library gives each thread that allocates a heap of its own, which for a service that
+//! As few heaps as a service needs. The C library gives each thread that allocates a heap of its own, which for a service that
 //! mostly waits is a third of its own memory; it reads the limit only from the environment and only when a program
 //! starts, so the program starts itself once more with it.
 //!
@@ -12,8 +12,8 @@ use std::process::Command;
 /// The C library's limit on the number of heaps. Source: mallopt(3).
 const LIMIT: &str = "MALLOC_ARENA_MAX";
 
-/// Goes on as the same program with one heap, unless the limit is set already. To be called before anything is opened.
-pub(crate) fn keep_to_one() {
+/// Goes on as the same program with so many heaps, unless the limit is set already. To be called before anything is opened.
+pub(crate) fn keep_to(heaps: u8) {
     if env::var_os(LIMIT).is_some() {
         return;
     }
@@ -21,5 +21,5 @@ pub(crate) fn keep_to_one() {
     let mut arguments = env::args_os();
     let Some(name) = arguments.next() else { return };
     // It returns only when it failed, and then nothing has changed.
-    let _ = Command::new(program).arg0(name).args(arguments).env(LIMIT, "1").exec();
+    let _ = Command::new(program).arg0(name).args(arguments).env(LIMIT, heaps.to_string()).exec();
 }

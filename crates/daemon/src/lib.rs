@@ -25,7 +25,7 @@
 //! | [`mod@streak`] | when repeated failures are worth a line |
 //! | [`mod@supervise`] | running a service within its frame, up to the bounded drain |
 //!
-//! Inside: `heap` (one for all threads), `signals` (what a signal does), `tasks` (what runs and what failed first), `watchdog` (fed by progress).
+//! Inside: `heap` (few for all threads), `signals` (what a signal does), `tasks` (what runs and what failed first), `watchdog` (fed by progress).
 
 #![forbid(unsafe_code)]
 

@@ -47,6 +47,8 @@ pub struct ServiceSpec {
     pub needs: &'static [Need],
     /// How long the end may take; [`DEFAULT_DRAIN`] unless there is a reason.
     pub drain: Duration,
+    /// Heaps of the process: one, unless several threads work at the same time and would wait for each other.
+    pub heaps: u8,
 }
 
 impl ServiceSpec {
@@ -58,6 +60,7 @@ impl ServiceSpec {
             examples: &[],
             needs: &[],
             drain: DEFAULT_DRAIN,
+            heaps: 1,
         }
     }
 
@@ -98,7 +101,7 @@ where
     R: FnOnce(Frame, Loaded) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    heap::keep_to_one();
+    heap::keep_to(spec.heaps);
     let clock = SystemClock::shared();
     let config = match config::load_or_answer(args, spec.needs) {
         Ok(config) => config,

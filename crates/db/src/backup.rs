@@ -172,7 +172,8 @@ pub(crate) fn free_name(path: &Path, kind: &str) -> PathBuf {
         .unwrap_or(first)
 }
 
-fn copy(from: &Connection, to: &Path) -> Result<BackupReport, BackupError> {
+/// A checked copy of one snapshot, whole or not there at all.
+pub(crate) fn copy(from: &Connection, to: &Path) -> Result<BackupReport, BackupError> {
     let io_error = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists { path: to.to_path_buf() },
         _ => BackupError::Io {

@@ -23,7 +23,7 @@ const BUSY_POLL: Duration = Duration::from_millis(1);
 
 /// Page caches in KiB (negative in SQLite's pragma), filled only as far as they are used, so an idle process stays small.
 /// A flood of alerts touches two dozen indexes; with less they were read from the file again for nearly every alert.
-const WRITER_CACHE_KIB: i32 = 4096;
+const WRITER_CACHE_KIB: i32 = 8192;
 const READER_CACHE_KIB: i32 = 512;
 
 /// Pages in the log after which a commit moves them into the file. Four times SQLite's default: pages that change with

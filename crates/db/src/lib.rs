@@ -5,7 +5,7 @@
 //!
 //! - [`Db`] is the handle: [`Db::open`], [`Db::read`], [`Db::write`] (durable when it returns), [`Db::changes`], [`Db::close`].
 //! - [`OpenError`] and [`DbError`] are what can go wrong, with stable codes; [`OpenError`] also knows meaning and remedy.
-//! - [`Db::backup`] and [`Db::integrity_check`] look after the file; [`Db::query_readonly`] answers an operator's question.
+//! - [`Db::backup`], [`restore`](fn@restore), [`retention`] and [`Db::integrity_check`] look after the file; [`Db::query_readonly`] answers an operator's question.
 
 mod backup;
 mod changes;
@@ -16,6 +16,7 @@ mod migrate;
 mod open;
 mod query;
 mod readers;
+mod restore;
 mod stop;
 mod store;
 mod tables;
@@ -27,10 +28,12 @@ pub use changes::ChangeWatch;
 pub use error::{Cause, DbError};
 pub use open::{Access, OpenError, OpenOptions};
 pub use query::{Cell, Rows};
+pub use restore::{RestoreError, RestoreReport, restore};
 pub use store::Db;
 pub use tables::{
-    alert_history, analytics, audit, budget, decisions, deliveries, events, heartbeats, history, holds, incidents,
-    intents, inventory, leases, ledger, outbox, preferences, sessions, trace, users,
+    alert_history, analytics, attack_spans, audit, budget, decisions, deliveries, events, heartbeats, history, holds,
+    hostnames, incidents, intents, inventory, leases, ledger, lists, outbox, preferences, retention, second_factor, series,
+    sessions, tokens, trace, users,
 };
 pub use tx::{ReadTx, WriteTx};
 pub use writer::{CloseReport, WriterStats};

@@ -15,7 +15,7 @@ use crate::error::{Cause, DbError};
 pub(crate) use adopt::is_predecessor_table;
 
 /// The schema version that this program works with: the number of [`steps`].
-pub(crate) const LATEST: i64 = 5;
+pub(crate) const LATEST: i64 = 9;
 
 fn steps() -> Vec<M<'static>> {
     vec![
@@ -25,6 +25,10 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("../migrations/0003_alert_history.sql")),
         M::up(include_str!("../migrations/0004_outbox_turns_and_copies.sql")),
         M::up(include_str!("../migrations/0005_analytics_of_incident.sql")),
+        M::up(include_str!("../migrations/0006_attack_series_and_spans.sql")),
+        M::up(include_str!("../migrations/0007_lists_and_tallies.sql")),
+        M::up(include_str!("../migrations/0008_machines_and_second_factors.sql")),
+        M::up(include_str!("../migrations/0009_incident_duty.sql")),
     ]
 }
 

@@ -188,6 +188,39 @@ pub(crate) fn read_only(path: &Path) -> Result<Opened, OpenError> {
     }
 }
 
+/// A copy that may take the database's place, opened for reading.
+pub(crate) struct Restorable {
+    pub(crate) conn: Connection,
+    pub(crate) version: i64,
+}
+
+/// Opens a copy of any version that this program can migrate; it need not lie where something can be written.
+pub(crate) fn restorable(path: &Path) -> Result<Restorable, OpenError> {
+    let path = place::find(path)?;
+    if !exists(&path)? {
+        return Err(OpenError::FileMissing { path });
+    }
+    let sqlite = |error: &DbError| OpenError::from_sqlite(&path, error);
+    let source = if has_log(&path) {
+        ReadSource::live(&path)
+    } else {
+        ReadSource::immutable(&path)
+    };
+    let conn = source.open().map_err(|error| sqlite(&error.into()))?;
+    let state = schema_state::of(&conn).map_err(|error| sqlite(&error))?;
+    state.judge(&path)?;
+    if state.empty {
+        return Err(OpenError::NotOurs {
+            path,
+            tables: "none".into(),
+        });
+    }
+    Ok(Restorable {
+        version: state.version,
+        conn,
+    })
+}
+
 fn look(source: &ReadSource) -> Result<schema_state::SchemaState, DbError> {
     schema_state::of(&source.open()?)
 }

@@ -100,11 +100,35 @@ impl Db {
         // A caller that went away is no fault: the write is stored all the same.
         self.writer()?
             .submit(what, function, move |result| drop(sender.send(result)))?;
+        self.answered(what, answer).await
+    }
+
+    async fn answered<T>(
+        &self,
+        what: &'static str,
+        answer: oneshot::Receiver<Result<T, DbError>>,
+    ) -> Result<T, DbError> {
         let limit = self.inner.answer_limit;
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(DbError::NoAnswer { what, limit }),
         }
+    }
+
+    /// [`Db::write`] for a function that may run more than once: what an earlier run changed was rolled back before.
+    /// Cheaper where many come at once, because a common transaction needs no SAVEPOINT for each of them.
+    ///
+    /// # Errors
+    /// As for [`Db::write`].
+    pub async fn write_repeatable<T, F>(&self, what: &'static str, function: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        self.writer()?
+            .submit_repeatable(what, function, move |result| drop(sender.send(result)))?;
+        self.answered(what, answer).await
     }
 
     /// [`Db::write`] for threads that may block.

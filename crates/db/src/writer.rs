@@ -2,7 +2,8 @@
 //!
 //! Durability costs one `fsync` per commit; sharing it lets thousands of durable writes a second fit. What must hold:
 //! - `Ok` is answered only after COMMIT returned; when COMMIT fails, every write of the batch hears so.
-//! - Each write has its own SAVEPOINT: one that fails or panics is rolled back alone.
+//! - A write that fails or panics is rolled back alone: either it has its own SAVEPOINT, or it and its neighbours can be run
+//!   again, and are, each with one.
 //! - The queue is bounded; a full one refuses at once. A write that waited too long for the lock is refused, not run late.
 //! - Other processes get their turn: see [`PAUSE`].
 //!
@@ -25,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::error::DbError;
 use crate::tx::WriteTx;
-use job::{Queued, Work};
+use job::{Job, Queued, Repeatable, Work};
 use stats::Recorder;
 pub use stats::WriterStats;
 
@@ -103,6 +104,8 @@ struct Thread {
     conn: Connection,
     queue: mpsc::Receiver<Queued>,
     waiting: std::collections::VecDeque<Queued>,
+    /// Writes at the front of `waiting` that are to have a SAVEPOINT each, because a run without went wrong.
+    apart: usize,
     limits: WriterLimits,
     stats: Recorder,
     end: Arc<End>,
@@ -152,6 +155,7 @@ impl Writer {
             conn,
             queue,
             waiting: std::collections::VecDeque::new(),
+            apart: 0,
             limits,
             stats: stats.clone(),
             end: Arc::clone(&end),
@@ -178,12 +182,30 @@ impl Writer {
         F: FnOnce(&WriteTx<'_>) -> Result<T, DbError> + Send + 'static,
         A: FnOnce(Result<T, DbError>) + Send + 'static,
     {
-        let job = Box::new(Work {
+        self.hand_in(Box::new(Work {
             what,
             function: Some(function),
             made: None,
             answer,
-        });
+        }))
+    }
+
+    /// [`Writer::submit`] for a function that may be run again after its changes were rolled back.
+    pub(crate) fn submit_repeatable<T, F, A>(&self, what: &'static str, function: F, answer: A) -> Result<(), DbError>
+    where
+        T: Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, DbError> + Send + 'static,
+        A: FnOnce(Result<T, DbError>) + Send + 'static,
+    {
+        self.hand_in(Box::new(Repeatable {
+            what,
+            function,
+            made: None,
+            answer,
+        }))
+    }
+
+    fn hand_in(&self, job: Box<dyn Job>) -> Result<(), DbError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = queue.as_ref().ok_or(DbError::Closed)?;
         sender

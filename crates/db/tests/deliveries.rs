@@ -4,6 +4,7 @@
 use db::deliveries::{NewDelivery, Stored};
 use db::events::NewEvent;
 use db::{Db, DbError, OpenOptions, WriteTx};
+use domain::alert::Affected;
 use domain::ids::IncidentId;
 use jiff::Timestamp;
 
@@ -32,8 +33,6 @@ fn delivery(hash: &str, received: i64, dated: bool) -> NewDelivery {
         policy_id: None,
         policy_name: None,
         target: None,
-        prefixes: Vec::new(),
-        unresolved: false,
         source_ip: "192.0.2.1".into(),
         action_taken: "received",
         payload: Some("{}".into()),
@@ -46,9 +45,16 @@ fn delivery(hash: &str, received: i64, dated: bool) -> NewDelivery {
     }
 }
 
+fn nothing() -> Affected {
+    Affected {
+        prefixes: Vec::new(),
+        unresolved: false,
+    }
+}
+
 fn is_new(db: &Db, hash: &'static str, received: i64, dated: bool) -> bool {
     let stored = write(db, move |tx| {
-        db::deliveries::store(tx, &delivery(hash, received, dated))
+        db::deliveries::store(tx, &delivery(hash, received, dated), &nothing())
     });
     matches!(stored, Stored::New(_))
 }
@@ -115,9 +121,22 @@ fn an_incident_lists_targets_vectors_and_sources_of_the_rows_that_joined_it() {
     let parts = db
         .read_blocking("test", |tx| db::incidents::parts(tx, IncidentId(1), 10))
         .unwrap();
-    assert_eq!(parts.targets, ["203.0.113.9", "203.0.113.7", "203.0.113.8"]);
+    let targets: Vec<(&str, u64)> = parts
+        .targets
+        .iter()
+        .map(|target| (target.name.as_str(), target.packets))
+        .collect();
+    assert_eq!(targets, [("203.0.113.9", 35), ("203.0.113.7", 0), ("203.0.113.8", 0)]);
     assert_eq!(parts.vectors.len(), 2, "{:?}", parts.vectors);
-    assert!(parts.vectors[0].eq_ignore_ascii_case("udp flood"));
+    assert!(parts.vectors[0].name.eq_ignore_ascii_case("udp flood"));
+    let countries: Vec<(&str, u64)> = parts
+        .countries
+        .iter()
+        .map(|country| (country.name.as_str(), country.packets))
+        .collect();
+    assert_eq!(countries, [("DE", 35)]);
+    assert_eq!(parts.networks, []);
+    assert_eq!(parts.packets, 35);
     let sources: Vec<(&str, u64)> = parts
         .sources
         .iter()
@@ -133,4 +152,16 @@ fn an_incident_lists_targets_vectors_and_sources_of_the_rows_that_joined_it() {
         (1, 1, 1),
         "bounded"
     );
+}
+
+#[test]
+fn nobody_looks_after_an_incident_that_is_not_there() {
+    let (_dir, db) = open();
+    let id = IncidentId(1);
+    let assigned = db.write_blocking("assign", move |tx| {
+        db::incidents::assign(tx, id, Some("ana"), "ben", at(60))
+    });
+    assert!(matches!(assigned, Err(DbError::NotFound)), "{assigned:?}");
+    let duty = db.read_blocking("test", move |tx| db::incidents::duty(tx, id)).unwrap();
+    assert_eq!(duty, None);
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::{Prefix, PrefixMap};
 
+/// No notification about Magic Transit was sent before 2019, when it began.
+const EARLIEST: Timestamp = Timestamp::constant(1_546_300_800, 0);
+
 /// The kinds that have their own handling; all others keep their name and are shown generically.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -320,8 +323,11 @@ impl Alert {
 
     /// The instant the alert speaks of: dispatch time, but never later than its reception
     /// (a sender's clock that runs ahead must not move anything into the future).
+    /// An instant before anything could have been sent is a defect and counts as none: it would end an alert's veto at
+    /// once, as if the attack were long over.
     pub fn at(&self) -> Timestamp {
-        self.sent_at.unwrap_or(self.received_at).min(self.received_at)
+        let sent = self.sent_at.filter(|at| *at >= EARLIEST);
+        sent.unwrap_or(self.received_at).min(self.received_at)
     }
 
     /// A detail by its key, as text.

@@ -6,75 +6,21 @@
 //! attack but never calm. What is kept between cycles is a [`CalmTrack`]; its instants only move
 //! forward within an epoch.
 
+mod policy;
+mod windows;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bgp::Epoch;
-use crate::evidence::{Dropped, PrefixTraffic};
+use crate::evidence::PrefixTraffic;
 use crate::time::{floor_to, minus, plus, since};
 use crate::units::{Bits, BitsPerSecond, Packets, PacketsPerSecond};
 
-/// What counts as attack and how fresh data must be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrafficPolicy {
-    /// Dropped packets over the look-back that must be exceeded, together with `min_bits`.
-    pub min_packets: Packets,
-    /// Dropped bits over the look-back that must be exceeded.
-    pub min_bits: Bits,
-    /// Samples an excess must rest on; below it is noise.
-    pub min_samples: u64,
-    /// Length of the sliding window the thresholds speak of.
-    #[serde(with = "crate::duration::text")]
-    pub lookback: Duration,
-    /// Age that rows reach before they count as complete.
-    #[serde(with = "crate::duration::text")]
-    pub settle: Duration,
-    /// Time after the epoch's start in which the announcement still spreads.
-    #[serde(with = "crate::duration::text")]
-    pub propagation: Duration,
-    /// The prefix is declared to carry no traffic: no rows at all are then not suspicious.
-    pub carries_no_traffic: bool,
-}
-
-/// Sampling coarser than this proves nothing (rule "attack").
-pub const MAX_SAMPLE_INTERVAL: u64 = 100_000;
-
-/// How far rows may lie ahead of our clock before the clocks are not to be trusted.
-pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(120);
-
-impl TrafficPolicy {
-    /// How long the newest row may stand still beyond `settle` before data counts as stale.
-    pub fn stale_after(&self) -> Duration {
-        self.settle * 2
-    }
-
-    /// The time resolution to ask for: coarse enough to keep answers small, fine enough that the
-    /// look-back holds at least five buckets.
-    pub fn bucket(&self) -> Duration {
-        let lookback = self.lookback.as_secs();
-        Duration::from_secs(if lookback >= 300 {
-            60
-        } else if lookback >= 50 {
-            10
-        } else {
-            1
-        })
-    }
-
-    /// Length of the summed window: the look-back in whole buckets. A look-back that is no multiple
-    /// of the bucket begins or ends inside one, and what cannot be told apart counts.
-    fn window(&self, bucket: Duration) -> Duration {
-        let bucket = bucket.max(Duration::from_millis(1));
-        let buckets = self.lookback.as_nanos().div_ceil(bucket.as_nanos()).max(1);
-        bucket.saturating_mul(u32::try_from(buckets).unwrap_or(u32::MAX))
-    }
-
-    fn is_excess(&self, sum: &Dropped) -> bool {
-        sum.packets > self.min_packets && sum.bits > self.min_bits
-    }
-}
+pub use policy::{FUTURE_TOLERANCE, MAX_SAMPLE_INTERVAL, TrafficPolicy};
+use windows::{judged, look_back_windows};
 
 /// What is remembered about an epoch's traffic between cycles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +40,10 @@ pub struct CalmTrack {
     /// `None` when it was not, and only the epoch itself is sure.
     #[serde(default)]
     pub rows_from: Option<Timestamp>,
+    /// A window of this epoch was an attack: from then on it goes on as long as the lower thresholds
+    /// for calm are exceeded.
+    #[serde(default)]
+    pub attacked: bool,
 }
 
 impl CalmTrack {
@@ -106,6 +56,7 @@ impl CalmTrack {
             saw_rows: false,
             newest_row: None,
             rows_from: None,
+            attacked: false,
         }
     }
 
@@ -201,6 +152,8 @@ pub enum TrafficAnswer {
     Quiet {
         /// An excess was seen that rests on too few samples.
         noise: bool,
+        /// The newest windows exceed the lower thresholds for calm, though they are no attack.
+        restless: bool,
     },
     /// Nothing can be said.
     Unknown(TrafficUnknown),
@@ -238,24 +191,25 @@ pub fn read_traffic(
     track.saw_rows |= shows_rows_of_epoch(traffic, previous, now);
 
     let windows = look_back_windows(traffic, policy, epoch_start, now);
-    let attacks = || windows.iter().filter(|w| is_attack(w, policy));
-    let last_attack_end = attacks().map(|w| w.ends_at).max();
-    let peak = attacks()
-        .copied()
-        .max_by(|a, b| a.bits.cmp(&b.bits).then(a.packets.cmp(&b.packets)));
-    let noise = windows
-        .iter()
-        .any(|w| policy.is_excess(&dropped(w)) && !is_attack(w, policy));
-    if let Some(end) = last_attack_end {
+    let length = policy.window(traffic.bucket);
+    let shown = judged(&windows, previous.attacked, length, policy);
+    let last_attack_end = shown.attacks.last().map(|w| w.ends_at);
+    let larger = |a: &&WindowSum, b: &&WindowSum| a.bits.cmp(&b.bits).then(a.packets.cmp(&b.packets));
+    let peak = shown.attacks.iter().max_by(larger).copied();
+    track.attacked |= !shown.attacks.is_empty();
+    if let Some(end) = shown.last_no_calm {
         track.calm_since = track.calm_since.max(end);
     }
 
     let mut reading = TrafficReading {
-        answer: TrafficAnswer::Quiet { noise },
+        answer: TrafficAnswer::Quiet {
+            noise: shown.noise,
+            restless: false,
+        },
         settled_until: None,
         latest: windows.iter().rfind(|w| w.ends_at <= now).copied().unwrap_or_default(),
         peak,
-        first_attack_end: attacks().map(|w| w.ends_at).min(),
+        first_attack_end: shown.attacks.first().map(|w| w.ends_at),
         last_attack_end,
         track,
     };
@@ -275,9 +229,15 @@ pub fn read_traffic(
     reading.settled_until = Some(settled_until);
     let is_live = traffic.newest_row > previous.newest_row;
     reading.track.newest_row = previous.newest_row.max(traffic.newest_row);
-    if last_attack_end.is_some_and(|end| end >= settled_until) {
-        reading.answer = TrafficAnswer::Attack;
-    }
+    let is_newest = |end: Option<Timestamp>| end.is_some_and(|end| end >= settled_until);
+    reading.answer = if is_newest(last_attack_end) {
+        TrafficAnswer::Attack
+    } else {
+        TrafficAnswer::Quiet {
+            noise: shown.noise,
+            restless: is_newest(shown.last_no_calm),
+        }
+    };
     if let Some(unknown) = incomplete(traffic, &reading.track, policy) {
         if unknown == TrafficUnknown::NoRowsForPrefix {
             // Reading these minutes again later shows nothing new about them: that other minutes
@@ -324,18 +284,6 @@ fn shows_rows_of_epoch(traffic: &PrefixTraffic, track: &CalmTrack, now: Timestam
     dropped || (traffic.saw_rows && traffic.from >= sure_from)
 }
 
-fn is_attack(window: &WindowSum, policy: &TrafficPolicy) -> bool {
-    policy.is_excess(&dropped(window)) && window.samples >= policy.min_samples
-}
-
-fn dropped(window: &WindowSum) -> Dropped {
-    Dropped {
-        packets: window.packets,
-        bits: window.bits,
-        samples: window.samples,
-    }
-}
-
 fn is_recent(end: Timestamp, policy: &TrafficPolicy, now: Timestamp) -> bool {
     plus(end, policy.settle) >= minus(now, policy.lookback)
 }
@@ -376,98 +324,22 @@ fn incomplete(traffic: &PrefixTraffic, track: &CalmTrack, policy: &TrafficPolicy
     }
 }
 
-/// Sums over every window of one look-back that ends on a bucket border inside the data, oldest
-/// first. Buckets before the epoch are another epoch's. The last window ends with the bucket that
-/// contains `now`: an excess in a bucket that is not over yet is an attack already.
-fn look_back_windows(
-    traffic: &PrefixTraffic,
-    policy: &TrafficPolicy,
-    epoch_start: Timestamp,
-    now: Timestamp,
-) -> Vec<WindowSum> {
-    let bucket = traffic.bucket.max(Duration::from_millis(1));
-    let length = policy.window(bucket);
-    let start = floor_to(traffic.from.max(epoch_start), bucket);
-    let end = traffic.to.min(plus(floor_to(now, bucket), bucket));
-    let mut windows = Vec::new();
-    // Wide sums: hostile or broken counters near u64::MAX must not wrap or saturate, because
-    // they are subtracted again when they leave the window.
-    let (mut packets, mut bits, mut samples) = (0u128, 0u128, 0u128);
-    let clamp = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
-    let mut entering = traffic.drops.range(start..).peekable();
-    let mut leaving = traffic.drops.range(start..).peekable();
-    let mut ends_at = start;
-    while ends_at < end {
-        ends_at = plus(ends_at, bucket);
-        while let Some((_, drop)) = entering.next_if(|(at, _)| **at < ends_at) {
-            packets += u128::from(drop.packets.0);
-            bits += u128::from(drop.bits.0);
-            samples += u128::from(drop.samples);
-        }
-        let begins_at = minus(ends_at, length);
-        while let Some((_, drop)) = leaving.next_if(|(at, _)| **at < begins_at) {
-            packets -= u128::from(drop.packets.0);
-            bits -= u128::from(drop.bits.0);
-            samples -= u128::from(drop.samples);
-        }
-        let (packets, bits) = (Packets(clamp(packets)), Bits(clamp(bits)));
-        windows.push(WindowSum {
-            ends_at,
-            packets,
-            bits,
-            samples: clamp(samples),
-            packet_rate: packets.per(length),
-            bit_rate: bits.per(length),
-        });
-    }
-    windows
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn policy(lookback_ms: u64) -> TrafficPolicy {
+    pub(super) fn policy(lookback_ms: u64) -> TrafficPolicy {
         TrafficPolicy {
             min_packets: Packets(5_000),
             min_bits: Bits(10_000_000),
+            min_packet_rate: None,
+            min_bit_rate: None,
+            calm_percent: 100,
             min_samples: 2,
             lookback: Duration::from_millis(lookback_ms),
             settle: Duration::from_secs(300),
             propagation: Duration::from_secs(420),
             carries_no_traffic: false,
         }
-    }
-
-    #[test]
-    fn windows_are_whole_buckets_that_cover_the_look_back() {
-        for (lookback_ms, bucket_s, window_s) in [
-            (300_000, 60, 300),
-            (300_001, 60, 360),
-            (330_000, 60, 360),
-            (100_000, 10, 100),
-            (59_000, 10, 60),
-            (30_000, 1, 30),
-            (400, 1, 1),
-            (0, 1, 1),
-        ] {
-            let policy = policy(lookback_ms);
-            let bucket = policy.bucket();
-            assert_eq!(bucket.as_secs(), bucket_s, "{lookback_ms} ms");
-            assert_eq!(policy.window(bucket).as_secs(), window_s, "{lookback_ms} ms");
-        }
-    }
-
-    #[test]
-    fn thresholds_must_both_be_exceeded() {
-        let sum = |packets, bits| Dropped {
-            packets: Packets(packets),
-            bits: Bits(bits),
-            samples: 9,
-        };
-        let policy = policy(300_000);
-        assert!(policy.is_excess(&sum(5_001, 10_000_001)));
-        assert!(!policy.is_excess(&sum(5_000, u64::MAX)));
-        assert!(!policy.is_excess(&sum(u64::MAX, 10_000_000)));
     }
 }

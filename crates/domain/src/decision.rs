@@ -15,6 +15,7 @@
 
 mod judge;
 mod memory;
+mod next;
 mod outlook;
 
 use std::collections::BTreeSet;
@@ -413,17 +414,6 @@ impl Verdict {
     }
 }
 
-/// What will happen next, and why, as data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextAction {
-    /// What.
-    pub action: String,
-    /// Not before; `None` when no instant can be named.
-    pub not_before: Option<Timestamp>,
-    /// Why, one sentence.
-    pub because: String,
-}
-
 /// What the world should do about a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
@@ -511,10 +501,14 @@ pub struct Decision {
     pub latest: Option<WindowSum>,
     /// An excess rests on too few samples.
     pub noise: bool,
+    /// The newest windows are no attack and exceed the lower thresholds for calm.
+    #[serde(default)]
+    pub restless: bool,
     /// When it was decided, by our clock.
     #[serde(default)]
     pub decided_at: Timestamp,
 }
 
 pub use judge::decide;
+pub use next::{NextAction, NextKind, Reason};
 pub use outlook::apply_mass_calm_brake;

@@ -11,6 +11,7 @@
 //! | [`units`] | packets, bits and their rates, and how people read them |
 //! | [`ids`] | row numbers and Cloudflare's identifiers, each its own type |
 //! | [`bgp`] | the live advertisement state of a prefix and its epoch |
+//! | [`binding`] | which service of Cloudflare takes a network's traffic, and what changed |
 //! | [`evidence`] | what was read about a prefix in one cycle, or why it was not |
 //! | [`calm`] | traffic rows to "attack, calm or unknown", in data time |
 //! | [`decision`] | state + evidence + policy + now to verdict, next state and effects |
@@ -26,6 +27,7 @@
 
 pub mod alert;
 pub mod bgp;
+pub mod binding;
 pub mod brakes;
 pub mod calm;
 pub mod decision;

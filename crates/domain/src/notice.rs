@@ -1,20 +1,28 @@
 //! Kinds of messages to people: their facts, their priority, what may be grouped or held back.
 //!
 //! A notice carries facts, never finished text: it is rendered when it is sent, with the state of
-//! that moment looked up. Whether to send is a pure function whose reason is stored.
+//! that moment looked up. Whether to send is a pure function whose reason is stored (`plan`).
+
+mod plan;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertKind};
+use crate::alert::{Alert, AlertKind, Phase};
 use crate::bgp::BgpState;
+use crate::binding::BindingChange;
 use crate::calm::WindowSum;
 use crate::ids::{EventId, IncidentId};
 use crate::intent::{Act, Origin};
 use crate::prefix::Prefix;
 
+pub use plan::{Mute, Plan, plan};
+
 /// Version of the facts' shapes, stored with each row.
 pub const FACTS_VERSION: u32 = 1;
+
+/// What messages call Cloudflare's notification history as a source of data.
+pub const ALERT_HISTORY: &str = "alert history";
 
 /// How urgent a message is. Lower numbers go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +66,34 @@ impl Priority {
             Self::Info => "info",
         }
     }
+}
+
+/// An incident of which alerts were recovered. How it stands is looked up when it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredIncident {
+    /// The incident.
+    pub incident: IncidentId,
+    /// Alerts of it that were recovered.
+    pub alerts: u64,
+    /// The first and the last of their numbers.
+    pub events: Option<(EventId, EventId)>,
+}
+
+/// A recovered alert that belongs to no incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecoveredAlert {
+    /// Its kind.
+    pub kind: AlertKind,
+    /// Begin, change or end.
+    pub phase: Phase,
+    /// What it names: a tunnel, an address, a place. Outside text.
+    pub subject: Option<String>,
+    /// Prefixes of ours in it.
+    pub prefixes: Vec<Prefix>,
+    /// When it happened, as Cloudflare says.
+    pub happened_at: Timestamp,
+    /// Its number.
+    pub event: Option<EventId>,
 }
 
 /// What a notice is about, with everything needed to say it.
@@ -177,7 +213,7 @@ pub enum Facts {
         /// The prefixes.
         prefixes: Vec<Prefix>,
     },
-    /// Advertisement, lock, prepend or binding changed without an intent of ours.
+    /// Advertisement, lock or prepend changed without an intent of ours.
     ForeignChange {
         /// The prefix.
         prefix: Prefix,
@@ -192,8 +228,15 @@ pub enum Facts {
         withdrawn: Vec<Prefix>,
         /// Advertised.
         advertised: Vec<Prefix>,
-        /// Changed otherwise: lock, prepend, binding.
+        /// Changed otherwise: lock, prepend.
         changed: Vec<Prefix>,
+    },
+    /// Networks were bound to other services at Cloudflare; no act of ours does that.
+    BindingsChanged {
+        /// Our prefixes in or around those networks.
+        prefixes: Vec<Prefix>,
+        /// What changed.
+        changes: Vec<BindingChange>,
     },
     /// An attack shortly after our own withdrawal.
     Reattack {
@@ -258,6 +301,57 @@ pub enum Facts {
         feed: String,
         /// Since when it had failed.
         since: Timestamp,
+    },
+    /// Time that a source of data does not have any more and that nobody read.
+    DataGap {
+        /// Which.
+        feed: String,
+        /// First instant.
+        from: Timestamp,
+        /// Last instant.
+        to: Timestamp,
+    },
+    /// Alerts that the receiver never got were read from Cloudflare's notification history.
+    CaughtUp {
+        /// How many; 0 when there is only doubt about `lost_since`.
+        recovered: u64,
+        /// When Cloudflare sent the first and the last of them.
+        sent: Option<(Timestamp, Timestamp)>,
+        /// Their incidents.
+        incidents: Vec<RecoveredIncident>,
+        /// Those of no incident.
+        others: Vec<RecoveredAlert>,
+        /// Incidents and alerts beyond those listed.
+        more: u64,
+        /// How many could not be tied to a prefix of ours.
+        unresolved: u64,
+        /// Begin of a time that the history may not have any more.
+        lost_since: Option<Timestamp>,
+        /// As urgent as what may still be going on when it was written.
+        priority: Priority,
+    },
+    /// Nothing reaches the chat.
+    ChatUnreachable {
+        /// Since when something waits.
+        since: Timestamp,
+        /// How many waited when it was written.
+        waiting: u64,
+        /// What is known of the reason.
+        because: Option<String>,
+    },
+    /// Messages reach the chat again.
+    ChatReachable {
+        /// Since when they had not.
+        since: Timestamp,
+        /// How many still waited when it was written.
+        waiting: u64,
+    },
+    /// Messages were given up because they were too old.
+    MessagesExpired {
+        /// How many of which kind, most urgent first.
+        kinds: Vec<(String, u64)>,
+        /// Whether critical or high ones are among them.
+        urgent: bool,
     },
     /// New rows of dropped traffic for one attack.
     Mitigation {
@@ -329,6 +423,7 @@ impl Facts {
             Self::MassCalm { .. } => "mass_calm",
             Self::ForeignChange { .. } => "foreign_change",
             Self::ProviderEvent { .. } => "provider_event",
+            Self::BindingsChanged { .. } => "bindings_changed",
             Self::Reattack { .. } => "reattack",
             Self::HoldEnding { .. } => "hold_ending",
             Self::ServiceStarted { .. } => "service_started",
@@ -337,6 +432,11 @@ impl Facts {
             Self::ServiceBack { .. } => "service_back",
             Self::FeedBlind { .. } => "feed_blind",
             Self::FeedRestored { .. } => "feed_restored",
+            Self::DataGap { .. } => "data_gap",
+            Self::CaughtUp { .. } => "caught_up",
+            Self::ChatUnreachable { .. } => "chat_unreachable",
+            Self::ChatReachable { .. } => "chat_reachable",
+            Self::MessagesExpired { .. } => "messages_expired",
             Self::Mitigation { .. } => "mitigation",
             Self::SelfTest { .. } => "self_test",
             Self::Raised { .. } => "raised",
@@ -355,21 +455,65 @@ impl Facts {
             | Self::HoldEnding { .. }
             | Self::ServiceBack { .. }
             | Self::AutomationSighted { .. }
-            | Self::FeedRestored { .. } => Priority::High,
+            | Self::FeedRestored { .. }
+            | Self::DataGap { .. }
+            | Self::ChatReachable { .. }
+            | Self::MessagesExpired { urgent: false, .. } => Priority::High,
+            // It is read besides what the receiver gets, in case the receiver gets nothing.
+            Self::FeedBlind { feed, .. } if feed == ALERT_HISTORY => Priority::High,
             Self::ActRefused { .. }
             | Self::ActUnresolved { .. }
             | Self::AutomationBlind { .. }
             | Self::ForeignChange { .. }
             | Self::ProviderEvent { .. }
+            | Self::BindingsChanged { .. }
             | Self::Reattack { .. }
             | Self::ServiceSilent { .. }
-            | Self::FeedBlind { .. } => Priority::Critical,
+            | Self::FeedBlind { .. }
+            | Self::ChatUnreachable { .. }
+            | Self::MessagesExpired { urgent: true, .. } => Priority::Critical,
             Self::WouldWithdraw { .. } | Self::Mitigation { .. } => Priority::Medium,
             Self::ServiceStarted { .. } | Self::ServiceStopped { .. } | Self::SelfTest { .. } => Priority::Info,
-            Self::Raised { priority, .. } => *priority,
+            Self::Raised { priority, .. } | Self::CaughtUp { priority, .. } => *priority,
         }
     }
 }
+
+/// Every kind that [`Facts::kind`] gives, in alphabetical order: what can be routed and muted.
+pub const KINDS: [&str; 32] = [
+    "act_unresolved",
+    "advertise_refused",
+    "advertised",
+    "alert",
+    "automation_blind",
+    "automation_sighted",
+    "bindings_changed",
+    "caught_up",
+    "chat_reachable",
+    "chat_unreachable",
+    "data_gap",
+    "feed_blind",
+    "feed_restored",
+    "foreign_change",
+    "hold_ending",
+    "limit_reached",
+    "mass_calm",
+    "messages_expired",
+    "mitigation",
+    "overdue",
+    "provider_event",
+    "raised",
+    "reattack",
+    "self_test",
+    "service_back",
+    "service_silent",
+    "service_started",
+    "service_stopped",
+    "unreadable_alert",
+    "withdraw_refused",
+    "withdrawn",
+    "would_withdraw",
+];
 
 /// Priority of an alert by kind and content.
 pub fn alert_priority(alert: &Alert) -> Priority {
@@ -401,53 +545,6 @@ impl Notice {
     }
 }
 
-/// A kind silenced by a person for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mute {
-    /// Kind name.
-    pub kind: String,
-    /// Who.
-    pub actor: String,
-    /// Until when.
-    pub until: Timestamp,
-}
-
-/// Whether a notice is sent. The reason of a suppression is stored with the row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "plan", rename_all = "snake_case")]
-pub enum Plan {
-    /// Send it.
-    Send,
-    /// Keep the row, send nothing.
-    Suppress {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Decides whether a notice is sent. Critical notices cannot be muted.
-pub fn plan(notice: &Notice, mutes: &[Mute], now: Timestamp) -> Plan {
-    if let Facts::Alert { alert, .. } = &notice.facts
-        && alert.kind == AlertKind::Verification
-    {
-        return Plan::Suppress {
-            reason: "Cloudflare's test of the destination; stored and answered, nobody needs to read it".into(),
-        };
-    }
-    if notice.facts.priority() == Priority::Critical {
-        return Plan::Send;
-    }
-    match mutes
-        .iter()
-        .find(|mute| mute.kind == notice.facts.kind() && now < mute.until)
-    {
-        Some(mute) => Plan::Suppress {
-            reason: format!("muted by {} until {}", mute.actor, crate::time::for_people(mute.until)),
-        },
-        None => Plan::Send,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,6 +556,19 @@ mod tests {
         }
         assert_eq!(Priority::from_rank(4), None);
         assert!(Priority::Critical < Priority::High && Priority::Medium < Priority::Info);
+    }
+
+    #[test]
+    fn kinds_are_listed_once_and_in_order() {
+        assert!(KINDS.is_sorted_by(|a, b| a < b));
+        let feed = |feed: &str| Facts::FeedBlind {
+            feed: feed.into(),
+            because: String::new(),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        assert!(KINDS.contains(&feed("x").kind()));
+        assert_eq!(feed("attack analytics").priority(), Priority::Critical);
+        assert_eq!(feed(ALERT_HISTORY).priority(), Priority::High);
     }
 
     #[test]

@@ -19,6 +19,13 @@ macro_rules! amount {
         #[serde(transparent)]
         pub struct $rate(pub f64);
 
+        impl $rate {
+            /// The rate as a threshold from a setting, in which 0 stands for none.
+            #[allow(clippy::cast_precision_loss)]
+            pub fn threshold(limit: u64) -> Option<Self> {
+                (limit > 0).then_some(Self(limit as f64))
+            }
+        }
         impl Add for $name {
             type Output = Self;
             fn add(self, other: Self) -> Self {

@@ -18,7 +18,7 @@ use crate::decision::{Decision, Inputs, Mode, Policy, PrefixState, Verdict, appl
 use crate::prefix::Prefix;
 use crate::recording::{RecordedCycle, RecordedPrefix};
 use crate::time::since;
-use crate::units::{Bits, Packets};
+use crate::units::{Bits, BitsPerSecond, Packets, PacketsPerSecond};
 
 /// A longer pause between two cycles is a gap: nobody knows what was in it.
 const GAP: Duration = Duration::from_secs(600);
@@ -34,6 +34,9 @@ pub struct Overlay {
     min_samples: Option<u64>,
     min_dropped_packets: Option<Packets>,
     min_dropped_bits: Option<Bits>,
+    min_dropped_pps: Option<u64>,
+    min_dropped_bps: Option<u64>,
+    calm_threshold_percent: Option<u8>,
     min_advertised: Option<Span>,
     max_withdrawals_per_hour: Option<u32>,
     open_alert_veto: Option<Span>,
@@ -45,7 +48,7 @@ struct Span(#[serde(with = "crate::duration::text")] Duration);
 
 impl Overlay {
     /// The names that it knows.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 13] = [
         "calm_period",
         "attack_lookback",
         "settle",
@@ -53,6 +56,9 @@ impl Overlay {
         "min_samples",
         "min_dropped_packets",
         "min_dropped_bits",
+        "min_dropped_pps",
+        "min_dropped_bps",
+        "calm_threshold_percent",
         "min_advertised",
         "max_withdrawals_per_hour",
         "open_alert_veto",
@@ -75,6 +81,13 @@ impl Overlay {
         policy.traffic.min_samples = self.min_samples.unwrap_or(policy.traffic.min_samples);
         policy.traffic.min_packets = self.min_dropped_packets.unwrap_or(policy.traffic.min_packets);
         policy.traffic.min_bits = self.min_dropped_bits.unwrap_or(policy.traffic.min_bits);
+        if let Some(limit) = self.min_dropped_pps {
+            policy.traffic.min_packet_rate = PacketsPerSecond::threshold(limit);
+        }
+        if let Some(limit) = self.min_dropped_bps {
+            policy.traffic.min_bit_rate = BitsPerSecond::threshold(limit);
+        }
+        policy.traffic.calm_percent = self.calm_threshold_percent.unwrap_or(policy.traffic.calm_percent);
         policy.max_withdrawals_per_hour = self.max_withdrawals_per_hour.unwrap_or(policy.max_withdrawals_per_hour);
         policy.mode = Mode::Act;
         policy

@@ -31,6 +31,9 @@ fn policy(calm_minutes: u32) -> Policy {
         traffic: TrafficPolicy {
             min_packets: Packets(5_000),
             min_bits: Bits(10_000_000),
+            min_packet_rate: None,
+            min_bit_rate: None,
+            calm_percent: 100,
             min_samples: 2,
             lookback: MINUTE * 5,
             settle: MINUTE * 5,
@@ -210,7 +213,10 @@ fn a_gap_of_the_recording_counts_for_nothing() {
 fn a_policy_with_an_unknown_name_is_refused() {
     assert!(serde_json::from_str::<Overlay>(r#"{"calm_perod": "15m"}"#).is_err());
     for key in Overlay::KEYS {
-        let value = if key.starts_with("min_dropped") || key == "min_samples" || key.starts_with("max") {
+        let value = if ["min_dropped", "min_samples", "max", "calm_threshold"]
+            .iter()
+            .any(|begin| key.starts_with(begin))
+        {
             "7"
         } else {
             "\"9m\""

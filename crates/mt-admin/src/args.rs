@@ -56,7 +56,7 @@ pub enum Command {
 Exit code 1 when a service is not there or says that it does not work, or when messages wait for more than 10 minutes.
 JSON: cloudflare-mt/health/1 {at, healthy, problems[], services[], actor, outbox{}, last_delivery_at, last_sent_at}")]
     Health,
-    /// The database: status, check, backup, query, migrate
+    /// The database: status, check, backup, restore, query, prune, migrate
     #[command(subcommand)]
     Db(DbCommand),
     /// Messages to people: list, show, retry, test
@@ -136,10 +136,36 @@ pub enum DbCommand {
     #[command(after_help = "JSON: cloudflare-mt/db-check/1 {at, path, sound, problems[]}")]
     Check,
     /// Copy the file as it is at this moment, and check the copy; nothing is overwritten
-    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema_version}")]
+    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema_version, removed[]}")]
     Backup {
-        /// Where to; must not exist
+        /// Where to; must not exist. With --dated the folder
         file: PathBuf,
+        /// Name the copy by its time and put it into the folder FILE
+        #[arg(long)]
+        dated: bool,
+        /// Then remove all but the newest N dated copies of the folder
+        #[arg(long, requires = "dated", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        keep: Option<u32>,
+    },
+    /// Put a copy in the place of the database; the services must be stopped, and what is there is kept
+    #[command(after_help = "\
+The copy is checked first. The automation then starts paused until a person releases the pause.
+JSON: cloudflare-mt/db-restore/1 {at, path, bytes, schema_version, replaced}")]
+    Restore {
+        /// The copy
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Delete rows that are older than database.retention says
+    #[command(after_help = "\
+What is still open is never deleted. A timer runs this every night.
+JSON: cloudflare-mt/db-prune/1 {at, dry_run, tables[{table, before, rows}]}")]
+    Prune {
+        /// Only say how many
+        #[arg(long, short = 'n')]
+        dry_run: bool,
     },
     /// Run one statement that only reads
     #[command(after_help = "\

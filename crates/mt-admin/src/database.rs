@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::DbCommand;
 use crate::desk::Desk;
+use crate::upkeep;
 
 /// Longest time of a person's statement.
 const QUERY_LIMIT: Duration = Duration::from_secs(60);
@@ -30,7 +31,16 @@ pub async fn run(desk: &Desk, command: DbCommand) -> Result<u8, Trouble> {
     match command {
         DbCommand::Status => status(desk).await,
         DbCommand::Check => check(desk).await,
-        DbCommand::Backup { file } => backup(desk, &file).await,
+        DbCommand::Backup { file, dated, keep } => {
+            let asked = upkeep::BackupAsked {
+                target: &file,
+                dated,
+                keep,
+            };
+            upkeep::backup(desk, &asked).await
+        }
+        DbCommand::Restore { file, yes } => upkeep::restore(desk, &file, yes).await,
+        DbCommand::Prune { dry_run } => upkeep::prune(desk, dry_run).await,
         DbCommand::Query { sql, limit } => query(desk, &sql, limit).await,
         DbCommand::Migrate => migrate(desk),
     }
@@ -179,35 +189,11 @@ async fn check(desk: &Desk) -> Result<u8, Trouble> {
         desk.out
             .text(&format!("{} is DAMAGED:\n{}\n", db.path().display(), lines.join("\n")))?;
         desk.out.aside(
-            "Keep the file and its -wal file, stop the services, and put the newest good backup in its place.\n",
+            "Stop the services (systemctl stop cloudflare-mt.target), then put the newest good copy in its place: \
+             cloudflare-mt db restore FILE. The damaged file is kept.\n",
         );
     }
     Ok(if sound { exit::DONE } else { exit::FAILURE })
-}
-
-async fn backup(desk: &Desk, file: &Path) -> Result<u8, Trouble> {
-    let db = desk.reading()?;
-    let made = db.backup(file).await.map_err(|error| {
-        let text = format!("there is no backup: {}", cli::trouble::chain(&error));
-        Trouble::failed(error.code(), text)
-    })?;
-    if desk.out.is_json() {
-        desk.out.document(&json!({
-            "schema": "cloudflare-mt/db-backup/1",
-            "at": desk.now(),
-            "path": made.path,
-            "bytes": made.bytes,
-            "schema_version": made.schema_version,
-        }))?;
-    } else {
-        let bytes = domain::units::grouped(made.bytes);
-        desk.out.text(&format!(
-            "{}: {bytes} bytes, checked, schema version {}\n",
-            made.path.display(),
-            made.schema_version
-        ))?;
-    }
-    Ok(exit::DONE)
 }
 
 async fn query(desk: &Desk, sql: &str, limit: u32) -> Result<u8, Trouble> {

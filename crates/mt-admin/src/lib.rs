@@ -5,7 +5,8 @@
 //! | [`args`] | the arguments |
 //! | [`desk`] | what a command works with: settings, database, clock, output |
 //! | [`health`] | signs of life, outbox, last deliveries |
-//! | [`database`] | `db`: status, check, backup, query, migrate |
+//! | [`database`] | `db`: status, check, query, migrate |
+//! | [`upkeep`] | `db`: backup, restore, prune |
 //! | [`notifications`] | the outbox: list, show, retry, test |
 //! | [`users`], [`password`] | accounts of the dashboard |
 //! | [`explain`] | what happened at an event, who was told, and why |
@@ -29,6 +30,7 @@ pub mod notifications;
 pub mod password;
 pub mod replay;
 pub mod test_alert;
+pub mod upkeep;
 pub mod users;
 
 use std::process::ExitCode;

@@ -209,8 +209,8 @@ impl Replay {
                     at: cycle.at,
                     prefix: again.prefix,
                     verdict,
-                    next: again.decision.next.action,
-                    because: outside(&again.decision.next.because, 300),
+                    next: again.decision.next.action().to_owned(),
+                    because: outside(&again.decision.next.because(), 300),
                 });
             }
         }

@@ -1,8 +1,9 @@
 //! Questions people put to the bot in the chat, polled by one service at a time and answered through the outbox, so that
 //! an answer keeps the chat's pace and survives a crash like every other message.
 //!
-//! What must hold: only listed users are answered, in the configured chat only; nothing asked here touches BGP; an update
-//! is confirmed in the transaction that stores its answer; two services never poll at once.
+//! What must hold: only listed users are answered, in the configured chat only (wherever it moved); nothing asked here
+//! touches BGP; an update is confirmed in the transaction that stores its answer; two services never poll at once; however
+//! much is asked, no more than a few answers wait.
 
 mod answers;
 
@@ -10,18 +11,22 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::{Db, DbError, leases};
+use db::{Db, DbError, leases, outbox};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::drain::ReadClock;
 use crate::telegram::{TelegramSender, Updates};
+use crate::words::Words;
 
 /// Name of the lease.
 const LEASE: &str = "telegram.updates";
 
-/// Name of the cursor: the first update not yet answered.
+/// Begin of the cursor's name: the first update not yet answered. Each bot counts its own, so its number follows.
 const CURSOR: &str = "telegram.updates";
+
+/// So many answers wait at most; further questions are not answered.
+const MOST_WAITING: u32 = 4;
 
 /// A holder that bumps nothing for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(90);
@@ -34,6 +39,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
 /// Questions older than this are not answered: whoever asked has looked elsewhere since.
 const STALE: Duration = Duration::from_secs(600);
+
+/// Longest name of somebody who asks; people choose them themselves.
+const LONGEST_NAME: usize = 40;
 
 /// Longest question that is read.
 const LONGEST: usize = 200;
@@ -58,6 +66,8 @@ pub struct Listener {
     config: AskConfig,
     seen: Option<(leases::Lease, Instant)>,
     failures: u32,
+    /// The chat's id where it differs from the configured one, because the chat moved.
+    moved_to: Option<i64>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -83,6 +93,7 @@ impl Listener {
             config,
             seen: None,
             failures: 0,
+            moved_to: None,
         }
     }
 
@@ -122,7 +133,9 @@ impl Listener {
         match self.sender.updates(offset, self.config.poll).await {
             Updates::Some(updates) => {
                 self.failures = 0;
-                self.answer(updates).await?;
+                // What was asked for is not given again, whatever the server makes of the offset.
+                let new = |update: &Value| update["update_id"].as_i64().is_some_and(|id| id >= offset);
+                self.answer(updates.into_iter().filter(new).collect()).await?;
                 Ok(Duration::ZERO)
             }
             Updates::Wait(wait) => Ok(wait),
@@ -139,6 +152,7 @@ impl Listener {
     /// Takes or keeps the lease; the first update to ask for, if it is ours.
     async fn hold(&mut self) -> Result<Option<i64>, DbError> {
         let (owner, clock) = (self.config.owner.clone(), Arc::clone(&self.config.now));
+        let (chat, name) = (self.sender.chat().to_string(), self.cursor_name());
         let dead = self
             .seen
             .as_ref()
@@ -156,15 +170,17 @@ impl Listener {
                     ours = free && leases::take(tx, LEASE, &owner, current.as_ref(), now)?;
                 }
                 if ours {
-                    let cursor = leases::cursor(tx, CURSOR)?.and_then(|text| text.parse().ok());
-                    return Ok(Ok(cursor.unwrap_or_default()));
+                    let cursor = leases::cursor(tx, &name)?.and_then(|text| text.parse::<i64>().ok());
+                    let moved = outbox::channel(tx, &chat)?.migrated_chat_id;
+                    return Ok(Ok((cursor.unwrap_or_default(), moved)));
                 }
                 Ok(Err(current))
             })
             .await?;
         match held {
-            Ok(offset) => {
+            Ok((offset, moved)) => {
                 self.seen = None;
+                self.moved_to = moved.and_then(|id| id.parse().ok());
                 Ok(Some(offset))
             }
             Err(current) => {
@@ -178,6 +194,13 @@ impl Listener {
         }
     }
 
+    fn cursor_name(&self) -> String {
+        match self.sender.bot_number() {
+            Some(number) => format!("{CURSOR}.{number}"),
+            None => CURSOR.to_owned(),
+        }
+    }
+
     async fn answer(&self, updates: Vec<Value>) -> Result<(), DbError> {
         for update in updates {
             let Some(id) = update["update_id"].as_i64() else {
@@ -188,20 +211,34 @@ impl Listener {
                 let command = question.text.split_whitespace().next().unwrap_or_default();
                 tracing::info!(event = "notify.ask.asked", user = question.user, command);
             }
-            let (clock, owner) = (Arc::clone(&self.config.now), self.config.owner.clone());
-            self.db
+            let (clock, owner, name) = (
+                Arc::clone(&self.config.now),
+                self.config.owner.clone(),
+                self.cursor_name(),
+            );
+            let dropped = self
+                .db
                 .write("ask.answer", move |tx| {
                     let now = clock();
                     // Somebody who took over answers it instead.
                     if !leases::bump(tx, LEASE, &owner, now)? {
-                        return Ok(());
+                        return Ok(None);
                     }
+                    let mut dropped = None;
                     if let Some(question) = question {
-                        answers::answer(tx, &question.name, question.user, &question.text, now)?;
+                        if outbox::waiting_answers(tx)? >= MOST_WAITING {
+                            dropped = Some(question.user);
+                        } else {
+                            answers::answer(tx, &question.name, question.user, &question.text, now)?;
+                        }
                     }
-                    leases::set_cursor(tx, CURSOR, &(id + 1).to_string(), now)
+                    leases::set_cursor(tx, &name, &(id + 1).to_string(), now)?;
+                    Ok(dropped)
                 })
                 .await?;
+            if let Some(user) = dropped {
+                tracing::warn!(event = "notify.ask.too_many", user, waiting = MOST_WAITING);
+            }
         }
         Ok(())
     }
@@ -212,7 +249,7 @@ impl Listener {
         let text = message["text"].as_str().filter(|text| text.starts_with('/'))?;
         let (chat, user) = (message["chat"]["id"].as_i64()?, message["from"]["id"].as_u64()?);
         let ours = match self.sender.chat() {
-            crate::telegram::ChatId::Number(number) => *number == chat,
+            crate::telegram::ChatId::Number(number) => *number == chat || self.moved_to == Some(chat),
             crate::telegram::ChatId::Name(name) => message["chat"]["username"].as_str() == name.strip_prefix('@'),
         };
         if !self.config.operators.contains(&user) || message["from"]["is_bot"] == true {
@@ -232,8 +269,9 @@ impl Listener {
             name: message["from"]["username"]
                 .as_str()
                 .or(message["from"]["first_name"].as_str())
-                .unwrap_or("somebody")
-                .to_owned(),
+                .map(|name| Words::outside(name, LONGEST_NAME).as_str().to_owned())
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "somebody".to_owned()),
             text: text.chars().take(LONGEST).collect(),
         })
     }

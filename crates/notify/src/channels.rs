@@ -28,6 +28,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often old copies are looked for.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// Kinds that every channel gets.
+const EVERYWHERE: [&str; 3] = ["self_test", "chat_unreachable", "chat_reachable"];
+
+/// So many of the longest waiting times later a message is tried again whose content was refused.
+const CONTENT_PATIENCE: u32 = 10;
+
 /// Which messages a channel gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -38,12 +44,13 @@ pub enum Route {
 }
 
 impl Route {
-    /// Whether it gets this one. Tests of the chain go everywhere: that is what they are for.
+    /// Whether it gets this one. What concerns the chain itself goes everywhere: tests, and that the chat cannot be
+    /// reached, which nobody would learn otherwise.
     pub fn takes(&self, kind: &str, priority: Priority) -> bool {
         match self {
             Self::All => true,
             Self::Only(words) => {
-                kind == "self_test" || words.iter().any(|word| word == kind || word == priority.as_str())
+                EVERYWHERE.contains(&kind) || words.iter().any(|word| word == kind || word == priority.as_str())
             }
         }
     }
@@ -58,6 +65,11 @@ pub enum Refusal {
         words: String,
         /// Not before this time has passed, as told.
         wait: Option<Duration>,
+    },
+    /// Refused for what is in it; of several one may be the reason.
+    Content {
+        /// What happened.
+        words: String,
     },
     /// This will never be taken.
     Never {
@@ -144,6 +156,8 @@ pub struct Courier {
     last_collected: Option<Instant>,
     last_upkeep: Option<Instant>,
     failures: u32,
+    /// Until so many have succeeded, each delivery holds one message, because several were refused together.
+    one_by_one: u32,
 }
 
 impl std::fmt::Debug for Courier {
@@ -165,6 +179,7 @@ impl Courier {
             last_collected: None,
             last_upkeep: None,
             failures: 0,
+            one_by_one: 0,
         }
     }
 
@@ -207,9 +222,16 @@ impl Courier {
             .await?;
         if new {
             let (route, clock) = (self.config.route.clone(), Arc::clone(&self.config.now));
+            let max_age = self.config.max_age;
             self.db
                 .write("notify.copies.take_up", move |tx| {
-                    outbox::take_up(tx, channel, |row| route.takes(&row.kind, row.priority), clock())
+                    outbox::take_up(
+                        tx,
+                        channel,
+                        |row| route.takes(&row.kind, row.priority),
+                        max_age,
+                        clock(),
+                    )
                 })
                 .await?;
             return Ok(true);
@@ -224,9 +246,10 @@ impl Courier {
         self.work(critical).await
     }
 
-    /// Whether mails that are not critical are being collected for the next one.
+    /// Whether mails that are not critical are being collected for the next one. Failed ones wait by themselves.
     fn collects(&self) -> bool {
         matches!(self.outlet, Outlet::Mail(_))
+            && self.one_by_one == 0
             && self.last_collected.is_some_and(|last| last.elapsed() < self.config.gap)
     }
 
@@ -256,7 +279,7 @@ impl Courier {
             channel: self.outlet.name().to_owned(),
             owner: self.config.owner.clone(),
             lease: Duration::from_secs(90),
-            most: self.outlet.most(),
+            most: if self.one_by_one == 0 { self.outlet.most() } else { 1 },
             critical,
         };
         let clock = Arc::clone(&self.config.now);
@@ -274,8 +297,24 @@ impl Courier {
         }
         let parcels = self.parcels(rows).await;
         let outcome = match self.outlet.deliver(&parcels, (self.config.now)()).await {
-            Ok(()) => CopyOutcome::Sent,
+            Ok(()) => {
+                self.one_by_one = self.one_by_one.saturating_sub(1);
+                CopyOutcome::Sent
+            }
             Err(Refusal::Never { words }) => CopyOutcome::Failed { words },
+            Err(Refusal::Content { words }) => {
+                let wait = if parcels.len() > 1 {
+                    self.one_by_one = u32::try_from(parcels.len()).unwrap_or(u32::MAX);
+                    self.config.backoff
+                } else {
+                    // Only a person can put it right, at either end.
+                    self.config.backoff_most * CONTENT_PATIENCE
+                };
+                CopyOutcome::Retry {
+                    at: plus((self.config.now)(), wait),
+                    words,
+                }
+            }
             Err(Refusal::Later { words, wait }) => {
                 let doubled = doubling(
                     self.config.backoff,
@@ -393,6 +432,7 @@ mod tests {
         assert!(route.takes("automation_blind", Priority::Critical));
         assert!(route.takes("withdrawn", Priority::High));
         assert!(route.takes("self_test", Priority::Info));
+        assert!(Route::Only(vec!["withdrawn".into()]).takes("chat_unreachable", Priority::Critical));
         assert!(!route.takes("alert", Priority::High));
         assert!(Route::All.takes("alert", Priority::Info));
     }

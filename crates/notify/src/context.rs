@@ -3,6 +3,7 @@
 //!
 //! A look-up that fails makes its answer unknown, with the reason; it never keeps a message from being sent.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use db::decisions::{self, Now};
@@ -12,8 +13,11 @@ use db::inventory::{self, Entry};
 use db::outbox::{self, Notification, Told};
 use db::{DbError, ReadTx, holds};
 use domain::hold::Hold;
+use domain::ids::IncidentId;
 use domain::notice::Facts;
 use domain::prefix::Prefix;
+
+use crate::render::MOST_RECOVERED;
 
 /// Prefixes whose state is looked up for one message; more are only named.
 pub const MOST_PREFIXES: usize = 5;
@@ -43,6 +47,8 @@ pub struct Context {
     pub incident: Option<Incident>,
     /// The last sign of life of the service it is about.
     pub service: Option<Heartbeat>,
+    /// Incidents of which alerts were recovered, as far as they could be read.
+    pub incidents: BTreeMap<IncidentId, Incident>,
     /// Holds and pauses in force; only for notices about one.
     pub holds: Option<Vec<Hold>>,
     /// The incident's first message in the chat.
@@ -78,10 +84,24 @@ pub fn gather(tx: &ReadTx<'_>, rows: &[Notification], chat_id: &str, now: jiff::
         context.incident = incidents::get(tx, id).ok().flatten();
         context.answers = outbox::first_message(tx, id, chat_id).ok().flatten();
     }
+    if let [row] = rows
+        && let Some(Facts::CaughtUp { incidents, .. }) = &row.facts
+    {
+        let listed = incidents.iter().take(MOST_RECOVERED).map(|recovery| recovery.incident);
+        context.incidents = listed
+            .filter_map(|id| Some((id, incidents::get(tx, id).ok().flatten()?)))
+            .collect();
+    }
     let mut prefixes: Vec<Prefix> = rows
         .iter()
         .filter_map(|row| row.facts.as_ref())
         .flat_map(prefixes_of)
+        .chain(
+            context
+                .incidents
+                .values()
+                .flat_map(|incident| incident.prefixes.clone()),
+        )
         .collect();
     if prefixes.is_empty() {
         prefixes = context
@@ -148,6 +168,7 @@ fn prefixes_of(facts: &Facts) -> Vec<Prefix> {
             .flatten()
             .copied()
             .collect(),
+        Facts::BindingsChanged { prefixes, .. } => prefixes.clone(),
         Facts::HoldEnding { prefix, .. } => prefix.iter().copied().collect(),
         Facts::UnreadableAlert { .. }
         | Facts::ServiceStarted { .. }
@@ -157,7 +178,12 @@ fn prefixes_of(facts: &Facts) -> Vec<Prefix> {
         | Facts::FeedBlind { .. }
         | Facts::FeedRestored { .. }
         | Facts::Mitigation { .. }
+        | Facts::DataGap { .. }
+        | Facts::ChatUnreachable { .. }
+        | Facts::ChatReachable { .. }
+        | Facts::MessagesExpired { .. }
         | Facts::SelfTest { .. }
         | Facts::Raised { .. } => Vec::new(),
+        Facts::CaughtUp { others, .. } => others.iter().flat_map(|alert| alert.prefixes.clone()).collect(),
     }
 }

@@ -18,10 +18,12 @@ mod automation;
 mod details;
 mod digest;
 mod headline;
+mod passage;
 mod services;
 mod state;
 mod tally;
 
+pub(crate) use passage::MOST_LISTED as MOST_RECOVERED;
 pub(crate) use state::prefix_lines;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -99,6 +101,34 @@ impl Renderer {
         })
     }
 
+    /// When Telegram takes no fuller text of it: what it is about in our own words alone, and where to read it.
+    pub fn bare(&self, rows: &[Notification]) -> Document {
+        let Some(row) = rows.first() else {
+            return Document::new(Line::from("A notice without content"), "#?");
+        };
+        let own = |kind: &str| -> String {
+            let kept = kind.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_');
+            kept.collect::<String>().replace('_', " ")
+        };
+        let urgency = row.priority.as_str().to_uppercase();
+        let what = match rows {
+            [row] => own(&row.kind),
+            rows => format!("{} notices that waited, in one message", rows.len()),
+        };
+        let mut document = Document::new(
+            Line::from(format!("{urgency}: {what}, ")).text(reference(row)),
+            reference(row),
+        );
+        for row in rows.iter().skip(1).take(tally::MOST_LINES) {
+            document.push(Line::from(format!("{}, ", own(&row.kind))).text(reference(row)));
+        }
+        document.push(format!(
+            "Telegram takes no fuller text of it. Read it in the dashboard, or with: cloudflare-mt notifications show {}",
+            row.id
+        ));
+        document
+    }
+
     /// One notice; `followed` are lines about what followed it.
     fn single(&self, row: &Notification, followed: &[Line], context: &Context, now: Timestamp) -> Document {
         let Some(facts) = &row.facts else {
@@ -147,6 +177,11 @@ impl Renderer {
             | Facts::Mitigation { .. }
             | Facts::SelfTest { .. }
             | Facts::Raised { .. } => services::body(document, facts, row, context, now),
+            Facts::ChatUnreachable { .. }
+            | Facts::ChatReachable { .. }
+            | Facts::MessagesExpired { .. }
+            | Facts::DataGap { .. }
+            | Facts::CaughtUp { .. } => passage::body(document, facts, context),
             Facts::Acted { .. } | Facts::ActRefused { .. } | Facts::ActUnresolved { .. } => {
                 acts::body(document, facts);
             }
@@ -158,6 +193,7 @@ impl Renderer {
             | Facts::MassCalm { .. }
             | Facts::ForeignChange { .. }
             | Facts::ProviderEvent { .. }
+            | Facts::BindingsChanged { .. }
             | Facts::Reattack { .. }
             | Facts::HoldEnding { .. } => automation::body(document, facts, row, context, now),
         }

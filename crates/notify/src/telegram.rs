@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use teloxide::payloads::{
     EditMessageText, EditMessageTextSetters, GetUpdates, GetUpdatesSetters, SendMessage, SendMessageSetters,
@@ -185,6 +185,12 @@ impl TelegramSender {
         &self.config.chat
     }
 
+    /// The bot's public number: the part of the token before the colon.
+    pub fn bot_number(&self) -> Option<u64> {
+        let token = self.config.bot_token.expose_secret();
+        token.split_once(':')?.0.parse().ok()
+    }
+
     /// Whether a topic is configured.
     pub fn has_thread(&self) -> bool {
         self.config.thread.is_some()
@@ -198,8 +204,8 @@ impl TelegramSender {
     /// Makes one request and says what came of it.
     pub async fn send(&self, text: String, html: bool, target: &Target) -> Delivery {
         match target.edit.and_then(|id| i32::try_from(id).ok()) {
-            Some(id) => self.call(&self.edit(id, text, html, target), html).await,
-            None => self.call(&self.message(text, html, target), html).await,
+            Some(id) => self.call(&self.edit(id, text, html, target)).await,
+            None => self.call(&self.message(text, html, target)).await,
         }
     }
 
@@ -264,7 +270,7 @@ impl TelegramSender {
         request
     }
 
-    async fn call<P: Payload + Serialize>(&self, payload: &P, html: bool) -> Delivery {
+    async fn call<P: Payload + Serialize>(&self, payload: &P) -> Delivery {
         let client = match self.client() {
             Ok(client) => client,
             Err(reason) => {
@@ -276,7 +282,7 @@ impl TelegramSender {
         let token = &self.config.bot_token;
         let call = wire::call(client, &self.address, token, payload, wire::LONGEST_RECEIPT);
         match tokio::time::timeout(self.config.deadline, call).await {
-            Ok(Ok(answer)) => classify(&answer, html, &self.secret),
+            Ok(Ok(answer)) => classify(&answer, &self.secret),
             Ok(Err(error)) => classify::without_answer(&error, &self.secret),
             Err(_) => Delivery::Transient {
                 words: format!(

@@ -7,18 +7,18 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use db::outbox::{self, Copy};
+use db::outbox;
 use domain::ids::NotificationId;
 use domain::notice::{Facts, Mute, Priority};
 use jiff::Timestamp;
 use notify::channels::mail::MailOutlet;
 use notify::channels::webhook::{WebhookOutlet, signature};
-use notify::channels::{Courier, CourierConfig, Outlet, Route};
+use notify::channels::{Outlet, Route};
 use secrecy::SecretString;
-use support::bench::{Bench, PATIENCE, medium, raised};
+use support::bench::{Bench, medium, raised};
+use support::couriers::{begun, copies, run, wait, wait_copy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 type Shared<T> = Arc<Mutex<Vec<T>>>;
 
@@ -129,75 +129,8 @@ fn to_mail(port: u16) -> Outlet {
         login: None,
         from: "mt@example.net".into(),
         to: "noc@example.net".into(),
+        place: None,
     })
-}
-
-struct Running(Option<oneshot::Sender<()>>, tokio::task::JoinHandle<()>);
-
-impl Running {
-    async fn stop(mut self) {
-        let _ = self.0.take().unwrap().send(());
-        self.1.await.unwrap();
-    }
-}
-
-fn run(bench: &Bench, outlet: Outlet, route: Route, owner: &str, gap: Duration) -> Running {
-    let config = CourierConfig {
-        owner: owner.into(),
-        route,
-        frame: support::frame(),
-        max_age: bench.max_age,
-        gap,
-        backoff: Duration::from_millis(50),
-        backoff_most: Duration::from_millis(200),
-        now: Arc::new(Timestamp::now),
-        draw: Arc::new(|| 0.5),
-    };
-    let courier = Courier::new(bench.db.clone(), outlet, config);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(courier.run(
-        async {
-            let _ = stopped.await;
-        },
-        || {},
-    ));
-    Running(Some(stop), task)
-}
-
-async fn copies(bench: &Bench, id: NotificationId) -> Vec<Copy> {
-    bench
-        .db
-        .read("test.copies", move |tx| outbox::copies(tx, id))
-        .await
-        .unwrap()
-}
-
-async fn wait(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while !done().await {
-        assert!(tokio::time::Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn wait_copy(bench: &Bench, id: NotificationId, state: &str) -> Copy {
-    wait(&format!("{id} is not {state}"), async || {
-        copies(bench, id).await.first().is_some_and(|copy| copy.state == state)
-    })
-    .await;
-    copies(bench, id).await.remove(0)
-}
-
-/// A channel begins with what comes after it was first there.
-async fn begun(bench: &Bench, channel: &'static str) {
-    wait("the channel has begun", async || {
-        !bench
-            .db
-            .read("test", move |tx| outbox::has_new(tx, channel))
-            .await
-            .unwrap()
-    })
-    .await;
 }
 
 #[tokio::test]

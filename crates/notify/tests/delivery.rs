@@ -207,28 +207,6 @@ async fn refused_markup_is_sent_as_plain_text() {
 }
 
 #[tokio::test]
-async fn what_no_form_helps_is_failed_and_kept() {
-    let bench = Bench::new().await;
-    bench.telegram_error(400, "Bad Request: something nobody has seen", 2);
-    let (id, _) = bench.enter(medium("refused")).await;
-    let (next, _) = bench.enter(medium("passes")).await;
-    let drain = bench.run("a");
-    let row = bench.wait_state(id, "failed").await;
-    assert_eq!(row.reason.as_deref(), Some("Bad Request: something nobody has seen"));
-    bench.wait_state(next, "sent").await;
-    // A person puts it back.
-    bench
-        .db
-        .write("test.retry", move |tx| {
-            db::outbox::retry(tx, id, jiff::Timestamp::now())
-        })
-        .await
-        .unwrap();
-    bench.wait_state(id, "sent").await;
-    drain.stop().await;
-}
-
-#[tokio::test]
 async fn a_broken_channel_is_tried_slowly_until_it_works() {
     let bench = Bench::new().await;
     let fault = bench.telegram_error(403, "Forbidden: bot was blocked by the user", u32::MAX);

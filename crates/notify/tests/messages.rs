@@ -10,7 +10,7 @@ use db::inventory::Entry;
 use domain::alert::Phase;
 use domain::bgp::{BgpPrefix, BgpState};
 use domain::calm::WindowSum;
-use domain::decision::{Block, Decision, Mode, NextAction, PrefixState, Unknown, Verdict};
+use domain::decision::{Block, Decision, Mode, NextAction, NextKind, PrefixState, Reason, Unknown, Verdict};
 use domain::hold::Hold;
 use domain::ids::{BgpPrefixId, EventId, HoldId, IncidentId, NotificationId, PrefixId};
 use domain::intent::{Act, Origin};
@@ -37,7 +37,7 @@ fn entry(advertised: Option<bool>, read_at: &str) -> Entry {
     }
 }
 
-fn answer(verdict: Verdict, action: &str, not_before: Option<&str>, because: &str, when: &str) -> Now {
+fn answer(verdict: Verdict, kind: NextKind, not_before: Option<&str>, reason: Reason, when: &str) -> Now {
     Now {
         prefix: prefix("203.0.113.0/24"),
         at: at(when),
@@ -47,14 +47,15 @@ fn answer(verdict: Verdict, action: &str, not_before: Option<&str>, because: &st
             effects: vec![],
             blocks: vec![],
             next: NextAction {
-                action: action.into(),
+                kind,
                 not_before: not_before.map(at),
-                because: because.into(),
+                reasons: vec![reason],
             },
             calm_period: seconds(900),
             settled_until: None,
             latest: None,
             noise: false,
+            restless: false,
             decided_at: at(when),
         },
         bgp: Some(bgp(Some(true))),
@@ -245,6 +246,21 @@ fn automation() {
             changed: vec![],
         },
     );
+    let change = |network: &str, before: Option<&str>, after: Option<&str>| domain::binding::BindingChange {
+        network: prefix(network),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    shown.one(
+        "bound to other services",
+        Facts::BindingsChanged {
+            prefixes: vec![net],
+            changes: vec![
+                change("203.0.113.0/24", Some("Magic Transit, active"), None),
+                change("203.0.113.7/32", None, Some("CDN, provisioning")),
+            ],
+        },
+    );
     shown.one(
         "attacked again",
         Facts::Reattack {
@@ -292,25 +308,31 @@ fn what_is_looked_up() {
             since: at("2026-03-27 03:14:00"),
             due: at("2026-03-27 03:34:00"),
         },
-        "withdraw",
+        NextKind::Withdraw,
         Some("2026-03-27 03:34:00"),
-        "calm since 27/03/2026 03:14 UTC, 1 min of 15 min proven",
+        Reason::CalmRuns {
+            since: at("2026-03-27 03:14:00"),
+            proven_s: 60,
+            needed_s: 900,
+        },
         "2026-03-27 03:19:40",
     );
     let attacked = answer(
         Verdict::Attack,
-        "hold the advertisement",
+        NextKind::Hold,
         None,
-        "the attack goes on",
+        Reason::AttackGoesOn,
         "2026-03-27 03:19:40",
     );
     let blocked = answer(
         Verdict::Blocked {
             by: vec![Block::OneAtATime],
         },
-        "hold the advertisement",
+        NextKind::Hold,
         None,
-        "another automatic withdrawal is under way",
+        Reason::Blocked {
+            block: Block::OneAtATime,
+        },
         "2026-03-27 03:19:40",
     );
     let unknown = answer(
@@ -320,16 +342,20 @@ fn what_is_looked_up() {
             },
             since: at("2026-03-27 03:10:00"),
         },
-        "hold the advertisement",
+        NextKind::Hold,
         None,
-        "its BGP state could not be read: HTTP 500",
+        Reason::Unknown {
+            because: Unknown::Bgp {
+                reason: "HTTP 500".into(),
+            },
+        },
         "2026-03-27 03:19:40",
     );
     let unmanaged = answer(
         Verdict::NotManaged,
-        "nothing",
+        NextKind::Nothing,
         None,
-        "automation does not manage it",
+        Reason::NotManaged,
         "2026-03-27 03:19:40",
     );
     let dry = Now {

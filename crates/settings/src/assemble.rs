@@ -151,6 +151,10 @@ fn analytics(values: &Values) -> Option<Analytics> {
         min_packets: *values.count("analytics.min_packets")?,
         my_prefixes: values.networks("analytics.my_prefixes").cloned(),
         anycast_prefixes: values.networks("analytics.anycast_prefixes")?.clone(),
+        witnesses: values.systems("analytics.witnesses")?.clone(),
+        announced_witnesses: values.systems("analytics.announced_witnesses")?.clone(),
+        reverse_dns: *values.flag("analytics.reverse_dns")?,
+        dns_server: values.listen("analytics.dns_server").copied(),
     })
 }
 
@@ -170,6 +174,9 @@ fn autowithdraw(values: &Values) -> Option<AutoWithdraw> {
         min_samples: *values.count("autowithdraw.min_samples")?,
         min_dropped_packets: Packets(*values.count("autowithdraw.min_dropped_packets")?),
         min_dropped_bits: Bits(*values.count("autowithdraw.min_dropped_bits")?),
+        min_dropped_pps: *values.count("autowithdraw.min_dropped_pps")?,
+        min_dropped_bps: *values.count("autowithdraw.min_dropped_bps")?,
+        calm_threshold_percent: u8::try_from(*values.count("autowithdraw.calm_threshold_percent")?).ok()?,
         mitigation_systems: values.systems("autowithdraw.mitigation_systems")?.clone(),
         no_traffic: values.networks("autowithdraw.no_traffic")?.clone(),
         min_advertised: duration("min_advertised")?,

@@ -245,6 +245,10 @@ fn analytics(settings: &Settings, name: &str) -> Option<Value> {
         "min_packets" => json!(analytics.min_packets),
         "my_prefixes" => json!(analytics.my_prefixes),
         "anycast_prefixes" => networks(&analytics.anycast_prefixes),
+        "witnesses" => selection(&analytics.witnesses),
+        "announced_witnesses" => selection(&analytics.announced_witnesses),
+        "reverse_dns" => json!(analytics.reverse_dns),
+        "dns_server" => json!(analytics.dns_server),
         _ => return None,
     })
 }
@@ -263,6 +267,9 @@ fn autowithdraw(settings: &Settings, name: &str) -> Option<Value> {
         "min_samples" => json!(automation.min_samples),
         "min_dropped_packets" => json!(automation.min_dropped_packets.0),
         "min_dropped_bits" => json!(automation.min_dropped_bits.0),
+        "min_dropped_pps" => json!(automation.min_dropped_pps),
+        "min_dropped_bps" => json!(automation.min_dropped_bps),
+        "calm_threshold_percent" => json!(automation.calm_threshold_percent),
         "mitigation_systems" => selection(&automation.mitigation_systems),
         "no_traffic" => networks(&automation.no_traffic),
         "min_advertised" => json!(format(automation.min_advertised)),

@@ -212,6 +212,9 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("autowithdraw.propagation", seconds(0..=3_600)),
         ("autowithdraw.min_samples", number(1..=1_000_000)),
         ("autowithdraw.min_dropped_packets", number(0..=1_000_000_000_000_000)),
+        ("autowithdraw.min_dropped_pps", number(0..=1_000_000_000_000)),
+        ("autowithdraw.min_dropped_bps", number(0..=1_000_000_000_000_000)),
+        ("autowithdraw.calm_threshold_percent", number(1..=100)),
         ("autowithdraw.min_dropped_bits", number(0..=1_000_000_000_000_000_000)),
         (
             "autowithdraw.mitigation_systems",

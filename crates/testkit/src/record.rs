@@ -113,8 +113,8 @@ impl Record {
                 "now {}: {}; next: {} because {}",
                 now.prefix,
                 now.decision.verdict.key(),
-                now.decision.next.action,
-                now.decision.next.because
+                now.decision.next.action(),
+                now.decision.next.because()
             ));
         }
         for event in &self.events {

@@ -43,6 +43,12 @@ auto_advertise = {{ delay = "1s" }}
     )
 }
 
+/// A quiet night: ordinary traffic, nothing is advertised.
+#[must_use]
+pub fn quiet() -> String {
+    format!("name = \"quiet\"\nduration = \"30m\"\n{BACKGROUND}")
+}
+
 /// The attack is over: [`PREFIX`] is advertised since long and carries ordinary traffic only.
 #[must_use]
 pub fn calm() -> String {

@@ -251,6 +251,10 @@ mod tests {
             min_packets: 1,
             own: vec!["203.0.113.0/24".parse().unwrap()],
             anycast: Vec::new(),
+            witnesses: Vec::new(),
+            announced: Vec::new(),
+            attacks: false,
+            series: false,
         }
     }
 

@@ -144,6 +144,11 @@ impl CatchUp {
         }
     }
 
+    /// Where everything is stored.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// Calls `progress` after each answer and each write.
     #[must_use]
     pub fn with_progress(mut self, progress: impl Fn() + Send + Sync + 'static) -> Self {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cf_api::CloudflareClient;
 use cf_api::budget::RateBudget;
+use cf_api::graphql::mitigations::Witness;
 use daemon::{SharedClock, SystemClock, config, output};
 use db::{Db, OpenOptions};
 use geoip::GeoIp;
@@ -15,7 +16,7 @@ use settings::{Loaded, Settings};
 
 use crate::args::{self, Args, NAME};
 use crate::enrich::enrich;
-use crate::fetch::fetch;
+use crate::fetch::Pages;
 use crate::networks::Networks;
 use crate::policy::Policy;
 use crate::poll::{Parts, PollReport, Poller};
@@ -106,22 +107,24 @@ pub async fn look(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Pr
     let now = clock.now();
     let mut preview = Preview::default();
     for span in plan(None, now, &policy, &reach).spans {
-        let fetched = fetch(&api, span, reach.page, now, &|| ()).await?;
         preview.spans.push(span);
-        preview.queries += fetched.queries;
-        preview.truncated.extend(fetched.truncated);
-        let (geoip, networks) = (Arc::clone(&geoip), networks.clone());
-        let rows = tokio::task::spawn_blocking(move || {
-            let rows = fetched.rows.into_iter();
-            rows.map(|row| {
-                let stored = enrich(&row, &geoip, &networks);
-                (row, stored)
-            })
-            .collect::<Vec<_>>()
-        });
-        preview
-            .rows
-            .extend(rows.await.context("addresses could not be looked up")?);
+        let mut pages = Pages::new(&api, Witness::Ddos, span, reach.page, now);
+        while let Some(page) = pages.next(&|| ()).await? {
+            preview.truncated.extend(page.truncated.then_some(page.span));
+            let (geoip, networks) = (Arc::clone(&geoip), networks.clone());
+            let rows = tokio::task::spawn_blocking(move || {
+                let rows = page.rows.into_iter();
+                rows.map(|row| {
+                    let stored = enrich(&row, &geoip, &networks);
+                    (row, stored)
+                })
+                .collect::<Vec<_>>()
+            });
+            preview
+                .rows
+                .extend(rows.await.context("addresses could not be looked up")?);
+        }
+        preview.queries += pages.queries();
     }
     Ok(preview)
 }

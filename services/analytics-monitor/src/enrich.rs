@@ -11,9 +11,6 @@ use geoip::{GeoIp, Place};
 
 use crate::networks::Networks;
 
-/// The system behind the node that is polled.
-const SYSTEM: &str = "dosd";
-
 /// The row to store. Looks addresses up in memory.
 pub fn enrich(row: &MitigationRow, geoip: &GeoIp, networks: &Networks) -> NewRow {
     let source: Option<IpAddr> = row.source_ip.as_deref().and_then(|text| text.trim().parse().ok());
@@ -38,7 +35,7 @@ pub fn enrich(row: &MitigationRow, geoip: &GeoIp, networks: &Networks) -> NewRow
     NewRow {
         event_datetime: row.datetime.clone(),
         attack_id: row.attack_id.clone(),
-        attack_vector: row.attack_vector.clone(),
+        attack_vector: row.attack_vector.clone().or_else(|| question(row)),
         rule_name: row.rule_name.clone(),
         rule_id: row.rule_id.clone(),
         source_ip: row.source_ip.clone(),
@@ -59,12 +56,20 @@ pub fn enrich(row: &MitigationRow, geoip: &GeoIp, networks: &Networks) -> NewRow
         bits: row.bits.0,
         outcome: row.outcome.clone(),
         mitigation_reason: row.mitigation_reason.clone(),
-        mitigation_system: Some(SYSTEM.to_owned()),
+        mitigation_system: Some(row.witness.system().to_owned()),
         sample_interval: Some(row.sample_interval).filter(|interval| *interval > 0),
         prefix: target.and_then(|target| networks.own_prefix(target)),
         incident: None,
         raw_data: row.to_wire_json().to_string(),
+        identity: None,
     }
+}
+
+/// What the traffic was, of systems that know no vectors: `DNS ANY a.example`.
+fn question(row: &MitigationRow) -> Option<String> {
+    let kind = row.dns_query_type.as_deref()?;
+    let name = row.dns_query_name.as_deref().unwrap_or_default();
+    Some(format!("DNS {kind} {name}").trim_end().to_owned())
 }
 
 /// Port 0 is what protocols without ports have.
@@ -76,36 +81,24 @@ fn port(number: Option<u32>) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use cf_api::graphql::mitigations::Witness;
     use domain::units::{Bits, Packets};
 
     use super::*;
 
     fn row(source: &str, target: &str) -> MitigationRow {
         MitigationRow {
-            at: jiff::Timestamp::UNIX_EPOCH,
             datetime: "1970-01-01T00:00:00Z".into(),
-            attack_id: None,
-            attack_vector: None,
-            rule_name: None,
-            rule_id: None,
-            mitigation_reason: None,
             outcome: Some("drop".into()),
-            verdict: None,
             source_ip: Some(source.into()),
             source_port: Some(0),
             source_asn: Some(0),
-            source_asn_name: None,
-            source_country: None,
             destination_ip: target.into(),
             destination_port: Some(70_000),
-            protocol: None,
-            tcp_flags: None,
-            colo_code: None,
-            colo_country: None,
-            colo_city: None,
             sample_interval: 10_000,
             packets: Packets(10_000),
             bits: Bits(1),
+            ..MitigationRow::of(Witness::Ddos)
         }
     }
 
@@ -143,6 +136,24 @@ mod tests {
         assert_eq!(
             enrich(&row("?", "203.0.113.5"), &GeoIp::none(), &networks()).source_bogon,
             None
+        );
+    }
+
+    #[test]
+    fn the_system_that_dropped_is_named_and_what_it_was_asked() {
+        let asked = MitigationRow {
+            witness: Witness::AdvancedDns,
+            dns_query_type: Some("ANY".into()),
+            dns_query_name: Some("a.example".into()),
+            ..row("8.8.8.8", "203.0.113.5")
+        };
+        let stored = enrich(&asked, &GeoIp::none(), &networks());
+        assert_eq!(stored.mitigation_system.as_deref(), Some("advanced-dns-protection"));
+        assert_eq!(stored.attack_vector.as_deref(), Some("DNS ANY a.example"));
+        assert!(
+            stored.raw_data.contains("\"dnsQueryType\":\"ANY\""),
+            "{}",
+            stored.raw_data
         );
     }
 

@@ -5,17 +5,64 @@
 
 use std::time::Duration;
 
+use cf_api::graphql::mitigations::Witness;
 use db::{DbError, ReadTx, WriteTx};
 use domain::notice::{Facts, Notice};
 use domain::time::since;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What messages call this source of data.
-pub const FEED: &str = "attack analytics";
+/// A source of data: what messages call it, and where in the database its state is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// For people.
+    pub title: String,
+    /// Name of the mark up to where everything was read.
+    pub watermark: String,
+    /// Name of the state of a run of failures; empty while all is well.
+    failing: String,
+}
 
-/// Where the state is kept; empty while all is well.
-const CURSOR: &str = "mitigations_failing";
+impl Source {
+    /// What a system dropped. The DDoS rules are the main source, whose names have no end.
+    pub fn rows(witness: Witness) -> Self {
+        match witness {
+            Witness::Ddos => Self {
+                title: "attack analytics".to_owned(),
+                watermark: "mitigations_watermark".to_owned(),
+                failing: "mitigations_failing".to_owned(),
+            },
+            other => Self::of(&format!("attack analytics of {}", other.title()), other.system()),
+        }
+    }
+
+    /// Dropped traffic by minute.
+    pub fn minutes() -> Self {
+        Self::of("dropped traffic by minute", "minutes")
+    }
+
+    /// Begin and end of attacks.
+    pub fn attacks() -> Self {
+        Self::of("begin and end of attacks", "attacks")
+    }
+
+    /// Cloudflare's notification history, with a cursor of its own.
+    pub fn alert_history() -> Self {
+        Self {
+            title: domain::notice::ALERT_HISTORY.to_owned(),
+            watermark: db::alert_history::CURSOR.to_owned(),
+            failing: "alert_history_failing".to_owned(),
+        }
+    }
+
+    fn of(title: &str, name: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            watermark: format!("mitigations_watermark:{name}"),
+            failing: format!("mitigations_failing:{name}"),
+        }
+    }
+}
 
 /// Polls fail without a success in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +74,9 @@ struct Failing {
 }
 
 /// The state as this process knows it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Feed {
+    source: Source,
     failing: Option<Run>,
 }
 
@@ -54,6 +102,11 @@ pub struct Verdict {
 }
 
 impl Feed {
+    /// Nothing is known to fail.
+    pub fn new(source: Source) -> Self {
+        Self { source, failing: None }
+    }
+
     /// Takes over what an earlier process left ([`stored`]), if it left anything.
     pub fn restore(&mut self, left: Option<&str>, now: Timestamp, monotonic: Duration) {
         if let Some(failing) = left.and_then(parse) {
@@ -90,6 +143,7 @@ impl Feed {
     /// What has to be written after a failure, if anything. Call [`Self::stored`] when it is.
     pub fn write(&self, verdict: Verdict, because: &str) -> Option<Write> {
         verdict.must_store.then(|| Write {
+            source: self.source.clone(),
             failing: Failing {
                 since: verdict.since,
                 announced: verdict.announce || self.failing.is_some_and(|run| run.failing.announced),
@@ -115,6 +169,7 @@ impl Feed {
 /// A change of the stored state.
 #[derive(Debug, Clone)]
 pub struct Write {
+    source: Source,
     failing: Failing,
     announce: Option<String>,
 }
@@ -126,10 +181,10 @@ impl Write {
     /// Those of the database.
     pub fn apply(&self, tx: &WriteTx<'_>, now: Timestamp) -> Result<(), DbError> {
         let text = serde_json::to_string(&self.failing).unwrap_or_default();
-        db::leases::set_cursor(tx, CURSOR, &text, now)?;
+        db::leases::set_cursor(tx, &self.source.failing, &text, now)?;
         if let Some(because) = &self.announce {
             let facts = Facts::FeedBlind {
-                feed: FEED.to_owned(),
+                feed: self.source.title.clone(),
                 because: because.clone(),
                 since: self.failing.since,
             };
@@ -143,26 +198,26 @@ impl Write {
 ///
 /// # Errors
 /// Those of the database.
-pub fn stored(tx: &ReadTx<'_>) -> Result<Option<String>, DbError> {
-    db::leases::cursor(tx, CURSOR)
+pub fn stored(tx: &ReadTx<'_>, source: &Source) -> Result<Option<String>, DbError> {
+    db::leases::cursor(tx, &source.failing)
 }
 
 /// Data came: ends the run of failures, and announces the return if its absence was announced.
 ///
 /// # Errors
 /// Those of the database.
-pub fn recovered(tx: &WriteTx<'_>, now: Timestamp) -> Result<(), DbError> {
-    let Some(text) = db::leases::cursor(tx, CURSOR)?.filter(|text| !text.is_empty()) else {
+pub fn recovered(tx: &WriteTx<'_>, source: &Source, now: Timestamp) -> Result<(), DbError> {
+    let Some(text) = db::leases::cursor(tx, &source.failing)?.filter(|text| !text.is_empty()) else {
         return Ok(());
     };
     if let Some(failing) = parse(&text).filter(|failing| failing.announced) {
         let facts = Facts::FeedRestored {
-            feed: FEED.to_owned(),
+            feed: source.title.clone(),
             since: failing.since,
         };
         db::outbox::enqueue(tx, &Notice::about(facts), now)?;
     }
-    db::leases::set_cursor(tx, CURSOR, "", now)
+    db::leases::set_cursor(tx, &source.failing, "", now)
 }
 
 /// An unreadable state is none: the run of failures then counts anew.
@@ -193,7 +248,7 @@ mod tests {
 
     #[test]
     fn told_once_after_the_limit() {
-        let mut feed = Feed::default();
+        let mut feed = Feed::new(Source::rows(Witness::Ddos));
         let told: Vec<u64> = (0..40)
             .map(|n| n * 60)
             .filter(|second| fail(&mut feed, *second).0.announce)
@@ -206,17 +261,17 @@ mod tests {
 
     #[test]
     fn only_changes_are_written() {
-        let mut feed = Feed::default();
+        let mut feed = Feed::new(Source::rows(Witness::Ddos));
         let writes = (0..20).filter(|n| fail(&mut feed, n * 60).1.is_some()).count();
         assert_eq!(writes, 2, "the first failure, and that people were told");
     }
 
     #[test]
     fn a_restart_neither_tells_twice_nor_begins_anew() {
-        let mut first = Feed::default();
+        let mut first = Feed::new(Source::rows(Witness::Ddos));
         let (_, write) = fail(&mut first, 0);
         let text = serde_json::to_string(&write.unwrap().failing).unwrap();
-        let mut second = Feed::default();
+        let mut second = Feed::new(Source::rows(Witness::Ddos));
         // The monotonic clock of the new process begins at zero.
         second.restore(Some(&text), at(590).0, Duration::ZERO);
         assert!(!second.failed(LIMIT, at(595).0, Duration::from_secs(5)).announce);
@@ -224,12 +279,12 @@ mod tests {
         assert!(verdict.announce);
         let write = second.write(verdict, "because").unwrap();
         let text = serde_json::to_string(&write.failing).unwrap();
-        let mut third = Feed::default();
+        let mut third = Feed::new(Source::rows(Witness::Ddos));
         third.restore(Some(&text), at(700).0, Duration::ZERO);
         let verdict = third.failed(LIMIT, at(700).0, Duration::ZERO);
         assert!(verdict.blind && !verdict.announce);
         for nothing in [None, Some(""), Some("{")] {
-            let mut fourth = Feed::default();
+            let mut fourth = Feed::new(Source::rows(Witness::Ddos));
             fourth.restore(nothing, at(700).0, Duration::ZERO);
             assert!(!fourth.failed(LIMIT, at(700).0, Duration::ZERO).blind);
         }
@@ -237,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_step_of_the_wall_clock_is_no_time() {
-        let mut feed = Feed::default();
+        let mut feed = Feed::new(Source::rows(Witness::Ddos));
         fail(&mut feed, 0);
         let (a_day_later, _) = at(86_400);
         assert!(!feed.failed(LIMIT, a_day_later, Duration::from_secs(60)).blind);

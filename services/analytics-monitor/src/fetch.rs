@@ -1,69 +1,80 @@
-//! One span of time, read completely or not at all.
+//! The rows of one span of time, page by page, oldest first, so that only one page is in memory at once.
 //!
-//! A full page says that rows are missing: the span is halved and both halves are asked anew. The
-//! number of queries is bounded; where it is used up, and where a single second fills a page, the
-//! rows that came are kept and the part is named as truncated. Any failure spoils the whole span,
-//! so that nothing is stored of what cannot be vouched for.
+//! Any failure spoils the whole span: pages before it may be stored, but nothing of the span is announced and the
+//! watermark stays before it.
 
-use cf_api::graphql::mitigations::{MitigationRequest, MitigationRow};
+use std::time::Duration;
+
+use cf_api::graphql::mitigations::{MitigationRequest, MitigationRow, Witness};
 use cf_api::{CfError, CloudflareClient};
 use jiff::Timestamp;
 
+use crate::split::{Judged, Split};
 use crate::window::Span;
 
-/// Queries for one span. With all of them at most eight full pages are in memory.
-const QUERIES: u32 = 15;
+/// Rows are dated to the second.
+const GRAIN: Duration = Duration::from_secs(1);
 
-/// The rows of a span.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fetched {
+/// Rows of a part of the span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The part.
+    pub span: Span,
     /// Oldest first as far as Cloudflare sorts them.
     pub rows: Vec<MitigationRow>,
-    /// Parts of which rows are missing, oldest first.
-    pub truncated: Vec<Span>,
-    /// How many queries it took.
-    pub queries: u32,
+    /// Whether rows are missing and cannot be had.
+    pub truncated: bool,
 }
 
-/// Reads `span` in pages of `page` rows. `progress` is called after each answer.
-///
-/// # Errors
-/// The first failure of any query.
-pub async fn fetch(
-    api: &CloudflareClient,
-    span: Span,
-    page: u32,
+/// Asks for a span's rows.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    api: &'a CloudflareClient,
+    witness: Witness,
+    limit: u32,
     now: Timestamp,
-    progress: &(dyn Fn() + Send + Sync),
-) -> Result<Fetched, CfError> {
-    let mut fetched = Fetched::default();
-    // Each part with the queries it may use, itself included; what it leaves goes to later parts.
-    let mut parts = vec![(span, QUERIES)];
-    let mut spare = 0;
-    while let Some((part, queries)) = parts.pop() {
-        let request = MitigationRequest {
-            from: part.from,
-            to: part.to,
-            limit: page,
-        };
-        let answer = api.mitigations(request, now).await?;
-        progress();
-        fetched.queries += 1;
-        let left = queries - 1 + spare;
-        spare = 0;
-        match part.halves().filter(|_| answer.truncated && left >= 2) {
-            Some((earlier, later)) => {
-                parts.push((later, left / 2));
-                parts.push((earlier, left - left / 2));
-            }
-            None => {
-                if answer.truncated {
-                    fetched.truncated.push(part);
-                }
-                fetched.rows.extend(answer.rows);
-                spare = left;
-            }
+    split: Split,
+}
+
+impl<'a> Pages<'a> {
+    /// Rows of `span` in pages of `limit`.
+    pub fn new(api: &'a CloudflareClient, witness: Witness, span: Span, limit: u32, now: Timestamp) -> Self {
+        Self {
+            api,
+            witness,
+            limit,
+            now,
+            split: Split::new(span, GRAIN),
         }
     }
-    Ok(fetched)
+
+    /// The next page; `None` when the span is read. `progress` is called after each answer.
+    ///
+    /// # Errors
+    /// The first failure of any query; do not ask on.
+    pub async fn next(&mut self, progress: &(dyn Fn() + Send + Sync)) -> Result<Option<Page>, CfError> {
+        while let Some(span) = self.split.part() {
+            let request = MitigationRequest {
+                from: span.from,
+                to: span.to,
+                limit: self.limit,
+            };
+            let answer = self.api.dropped(self.witness, request, self.now).await?;
+            progress();
+            let judged = self.split.judge(answer.truncated);
+            if judged != Judged::Halved {
+                return Ok(Some(Page {
+                    span,
+                    rows: answer.rows,
+                    truncated: judged == Judged::Truncated,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many queries it took so far.
+    pub fn queries(&self) -> u32 {
+        self.split.queries()
+    }
 }

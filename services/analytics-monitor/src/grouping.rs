@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use cf_api::graphql::mitigations::Witness;
 use db::analytics::Fresh;
 use domain::ids::normalise_id;
 use domain::notice::{Facts, Notice};
@@ -27,13 +28,20 @@ pub struct Audience {
     pub my_prefixes_only: bool,
     /// Rows with fewer packets are left out.
     pub min_packets: u64,
+    /// Systems whose rows are announced besides the DDoS rules'.
+    pub announced: Vec<Witness>,
 }
 
 impl Audience {
+    /// Whether people want to hear of what this row's system drops. Rows of nobody we know are the predecessor's.
+    fn hears(&self, row: &Fresh) -> bool {
+        witness_of(row).is_none_or(|witness| witness == Witness::Ddos || self.announced.contains(&witness))
+    }
+
     /// Whether the row is announced. While nothing is known to be ours everything is, except
     /// Cloudflare's own addresses: silence would be the wrong guess.
     fn wants(&self, row: &Fresh) -> bool {
-        if row.packets < self.min_packets {
+        if row.packets < self.min_packets || !self.hears(row) {
             return false;
         }
         if row.prefix.is_some() {
@@ -49,21 +57,32 @@ impl Audience {
     }
 }
 
+fn witness_of(row: &Fresh) -> Option<Witness> {
+    let system = row.mitigation_system.as_deref()?;
+    Witness::ALL.into_iter().find(|witness| witness.system() == system)
+}
+
+/// What rows are told together: an attack, or what one system dropped without knowing of an attack.
+type Key<'a> = (Option<String>, Option<&'a str>);
+
 /// The notices about new rows, in the order in which their attacks first appear.
 pub fn notices(rows: &[Fresh], audience: &Audience) -> Vec<Notice> {
-    let mut order: Vec<Option<String>> = Vec::new();
-    let mut groups: HashMap<Option<String>, Vec<&Fresh>> = HashMap::new();
+    let mut order: Vec<Key<'_>> = Vec::new();
+    let mut groups: HashMap<Key<'_>, Vec<&Fresh>> = HashMap::new();
     for row in rows.iter().filter(|row| audience.wants(row)) {
         let attack = row.attack_id.as_deref().map(normalise_id);
-        let group = groups.entry(attack.clone()).or_default();
+        let system = row.mitigation_system.as_deref().filter(|_| attack.is_none());
+        let key = (attack, system);
+        let group = groups.entry(key.clone()).or_default();
         if group.is_empty() {
-            order.push(attack);
+            order.push(key);
         }
         group.push(row);
     }
     let mut notices = Vec::new();
-    for attack in order {
-        let rows = groups.remove(&attack).unwrap_or_default();
+    for key in order {
+        let rows = groups.remove(&key).unwrap_or_default();
+        let attack = key.0;
         if rows.len() <= SINGLY {
             notices.extend(
                 rows.iter()
@@ -136,9 +155,22 @@ fn by_volume(
     (texts, distinct)
 }
 
-/// The vector; rows of generic rules have none, then the rule's name says most.
+/// The vector; rows of generic rules have none, then the rule's name says most. Systems that know neither are named
+/// themselves.
 fn vector(row: &Fresh) -> Option<String> {
-    row.attack_vector.clone().or_else(|| row.rule_name.clone())
+    let told = row.attack_vector.clone().or_else(|| row.rule_name.clone());
+    match witness_of(row) {
+        None | Some(Witness::Ddos) => told,
+        Some(other) => {
+            let what = told
+                .or_else(|| row.mitigation_reason.clone())
+                .or_else(|| row.protocol.clone());
+            Some(what.map_or_else(
+                || other.title().to_owned(),
+                |what| format!("{what} ({})", other.title()),
+            ))
+        }
+    }
 }
 
 /// `203.0.113.10:443 TCP`, `[2001:db8::1]:53 UDP`, `203.0.113.10 ICMP`
@@ -207,6 +239,7 @@ mod tests {
             ),
             my_prefixes_only: true,
             min_packets: 1,
+            announced: Vec::new(),
         }
     }
 
@@ -356,6 +389,28 @@ mod tests {
             ..audience()
         };
         assert!(!wants("203.0.113.99", &large));
+    }
+
+    #[test]
+    fn other_systems_are_heard_when_they_are_chosen_and_then_named() {
+        let dropped = |system: &str| Fresh {
+            attack_id: None,
+            attack_vector: None,
+            mitigation_system: Some(system.into()),
+            ..row(1, "a", "198.51.100.7", 10)
+        };
+        let all = [dropped("dosd"), dropped("flowtrackd"), dropped("magic-firewall")];
+        assert_eq!(events(&notices(&all, &audience())), [1]);
+        let chosen = Audience {
+            announced: vec![Witness::AdvancedTcp],
+            ..audience()
+        };
+        let told = notices(&all, &chosen);
+        assert_eq!(events(&told), [1, 1]);
+        let Facts::Mitigation { vectors, .. } = &told[1].facts else {
+            panic!("a mitigation")
+        };
+        assert_eq!(vectors, &["UDP (Advanced TCP Protection)"]);
     }
 
     #[test]

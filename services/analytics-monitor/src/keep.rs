@@ -1,27 +1,30 @@
-//! The rows of a span into the database: in parts, the last of which carries notices and
-//! watermark.
+//! The rows of a span into the database: page by page, and at its end notices and watermark.
 //!
-//! Notices are made from the table, of all rows after the last announced one, in the transaction
-//! that moves the watermark. So a crash between two parts loses nothing and announces nothing
-//! twice: the rows that were stored are announced when the span is read again.
+//! Known rows are only read: a poll of a time that did not change takes no write lock and looks nothing up. Notices are
+//! made from the table, of all rows after the last announced one, in the transaction that moves the watermark. So a
+//! failure between two pages loses nothing and announces nothing twice: the rows that were stored are announced when the
+//! span is read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use cf_api::graphql::mitigations::{MitigationRow, Witness};
 use db::analytics::{NewRow, Stored};
 use db::{Db, DbError, ReadTx, WriteTx};
-use domain::duration::human;
 use domain::ids::{IncidentId, normalise_id};
-use domain::notice::{Facts, Notice, Priority};
-use domain::time::{for_people, to_db_text};
+use domain::notice::{Facts, Notice};
+use domain::time::to_db_text;
+use geoip::GeoIp;
 use jiff::Timestamp;
 
-use crate::feed;
+use crate::enrich::enrich;
+use crate::feed::{self, Source};
 use crate::grouping::{Audience, notices};
+use crate::identity::identity;
 use crate::networks::Networks;
+use crate::peaks::Peaks;
+use crate::poll::PollError;
 use crate::window::Span;
-
-/// Up to where everything was read.
-const WATERMARK: &str = "mitigations_watermark";
 
 /// Number of the last announced row.
 const ANNOUNCED: &str = "mitigations_announced";
@@ -69,58 +72,133 @@ impl Kept {
     }
 }
 
-/// What goes with the last rows of a span.
+/// What goes with the end of a span.
 #[derive(Debug, Clone)]
 pub struct Closing {
     /// The span that was read completely.
     pub span: Span,
+    /// Whose rows.
+    pub source: Source,
     /// Data that Cloudflare no longer has.
     pub lost: Option<Span>,
     /// Our networks and Cloudflare's.
     pub networks: Networks,
     /// Rows with fewer packets are not announced.
     pub min_packets: u64,
+    /// Systems whose rows are announced, besides the DDoS rules.
+    pub announced: Vec<Witness>,
 }
 
-/// Up to where everything was read. An unreadable mark is none.
+/// Up to where everything of the main source was read. An unreadable mark is none.
 ///
 /// # Errors
 /// Those of the database.
 pub fn watermark(tx: &ReadTx<'_>) -> Result<Option<Timestamp>, DbError> {
-    let text = db::leases::cursor(tx, WATERMARK)?;
+    watermark_of(tx, &Source::rows(Witness::Ddos))
+}
+
+/// Up to where everything of a source was read.
+///
+/// # Errors
+/// Those of the database.
+pub fn watermark_of(tx: &ReadTx<'_>, source: &Source) -> Result<Option<Timestamp>, DbError> {
+    let text = db::leases::cursor(tx, &source.watermark)?;
     Ok(text.as_deref().and_then(domain::time::from_text))
 }
 
-/// Stores a span. `progress` is called after each write.
+/// Moves the mark to the end of a span, unless it is there. Another process may have read further meanwhile; a mark in
+/// the future is wrong.
 ///
 /// # Errors
-/// Those of the database. Then the watermark has not moved; rows may have been stored.
-pub async fn keep(
-    db: &Db,
-    mut rows: Vec<NewRow>,
-    closing: Closing,
-    now: Timestamp,
-    progress: &(dyn Fn() + Send + Sync),
-) -> Result<Kept, DbError> {
-    let attacks: BTreeMap<String, ()> = rows
-        .iter()
-        .filter_map(|row| Some((row.attack_id.clone()?, ())))
-        .collect();
-    let mut kept = Kept::default();
-    while rows.len() > ROWS_PER_WRITE {
-        let rest = rows.split_off(ROWS_PER_WRITE);
-        let part = std::mem::replace(&mut rows, rest);
-        kept.add(db.write("mitigations.rows", move |tx| store(tx, part, now)).await?);
-        progress();
+/// Those of the database.
+pub fn move_watermark(tx: &WriteTx<'_>, source: &Source, to: Timestamp, now: Timestamp) -> Result<(), DbError> {
+    let mark = watermark_of(tx, source)?;
+    if mark.is_some_and(|mark| mark == to || (mark > to && mark <= now)) {
+        return Ok(());
     }
-    let last = db.write("mitigations.close", move |tx| {
-        let mut kept = store(tx, rows, now)?;
-        kept.notices = close(tx, attacks.into_keys(), &closing, now)?;
+    db::leases::set_cursor(tx, &source.watermark, &to_db_text(to), now)
+}
+
+/// What one span's pages have come to.
+#[derive(Debug, Default)]
+pub struct Keeping {
+    kept: Kept,
+    attacks: BTreeSet<String>,
+    peaks: Peaks,
+}
+
+impl Keeping {
+    /// Stores a page: only what is new or grew is looked up and written. `progress` is called after each write.
+    ///
+    /// # Errors
+    /// Those of the database, or a fault of ours. Rows may have been stored.
+    pub async fn page(
+        &mut self,
+        db: &Db,
+        geoip: &Arc<GeoIp>,
+        networks: &Networks,
+        rows: Vec<MitigationRow>,
+        now: Timestamp,
+        progress: &(dyn Fn() + Send + Sync),
+    ) -> Result<(), PollError> {
+        for row in &rows {
+            if let Some(attack) = &row.attack_id {
+                if !self.attacks.contains(attack) {
+                    self.attacks.insert(attack.clone());
+                }
+                self.peaks.add(attack, row.at, row.packets.0, row.bits.0);
+            }
+        }
+        let rows = Arc::new(rows);
+        let of_rows = Arc::clone(&rows);
+        let groups = tokio::task::spawn_blocking(move || {
+            let group = |row: &MitigationRow| (identity(row), row.packets.0, row.bits.0);
+            of_rows.iter().map(group).collect::<Vec<_>>()
+        });
+        let groups = groups.await.map_err(|_| PollError::Lookup)?;
+        let (groups, news) = db
+            .read("mitigations.news", move |tx| {
+                let news = db::analytics::news(tx, &groups)?;
+                Ok((groups, news))
+            })
+            .await?;
+        self.kept.known += (rows.len() - news.len()) as u64;
+        let groups = Arc::new(groups);
+        for part in news.chunks(ROWS_PER_WRITE) {
+            let (rows, groups, part) = (Arc::clone(&rows), Arc::clone(&groups), part.to_vec());
+            let (geoip, networks) = (Arc::clone(geoip), networks.clone());
+            let enriched = tokio::task::spawn_blocking(move || {
+                let stored = |position: usize| NewRow {
+                    identity: Some(groups[position].0.clone()),
+                    ..enrich(&rows[position], &geoip, &networks)
+                };
+                part.into_iter().map(stored).collect::<Vec<_>>()
+            });
+            let enriched = enriched.await.map_err(|_| PollError::Lookup)?;
+            let kept = db.write("mitigations.rows", move |tx| store(tx, enriched, now));
+            self.kept.add(kept.await?);
+            progress();
+        }
+        Ok(())
+    }
+
+    /// The span is read: notices, what belongs to incidents, and the watermark, in one transaction.
+    ///
+    /// # Errors
+    /// Those of the database. Then the watermark has not moved.
+    pub async fn close(self, db: &Db, closing: Closing, now: Timestamp) -> Result<Kept, DbError> {
+        let Self {
+            mut kept,
+            attacks,
+            peaks,
+        } = self;
+        kept.notices = db
+            .write("mitigations.close", move |tx| {
+                close(tx, &attacks, &peaks, &closing, now)
+            })
+            .await?;
         Ok(kept)
-    });
-    kept.add(last.await?);
-    progress();
-    Ok(kept)
+    }
 }
 
 fn store(tx: &WriteTx<'_>, rows: Vec<NewRow>, now: Timestamp) -> Result<Kept, DbError> {
@@ -143,7 +221,8 @@ fn store(tx: &WriteTx<'_>, rows: Vec<NewRow>, now: Timestamp) -> Result<Kept, Db
     Ok(kept)
 }
 
-fn incident_of(tx: &ReadTx<'_>, attack: &str) -> Result<Option<IncidentId>, DbError> {
+/// The incident that is known under an attack's id.
+pub(crate) fn incident_of(tx: &ReadTx<'_>, attack: &str) -> Result<Option<IncidentId>, DbError> {
     db::incidents::by_key(tx, "attack", &normalise_id(attack))
 }
 
@@ -163,25 +242,23 @@ fn begin_announcing(tx: &WriteTx<'_>, now: Timestamp) -> Result<i64, DbError> {
 /// Returns how many notices were queued.
 fn close(
     tx: &WriteTx<'_>,
-    attacks: impl Iterator<Item = String>,
+    attacks: &BTreeSet<String>,
+    peaks: &Peaks,
     closing: &Closing,
     now: Timestamp,
 ) -> Result<u64, DbError> {
     for attack in attacks {
-        if let Some(incident) = incident_of(tx, &attack)? {
-            db::analytics::tie_to_incident(tx, &attack, incident, TIED_AT_ONCE)?;
+        if let Some(incident) = incident_of(tx, attack)? {
+            db::analytics::tie_to_incident(tx, attack, incident, TIED_AT_ONCE)?;
+            peaks.raise(tx, attack, incident, now)?;
         }
     }
     let queued = announce(tx, closing, now)?;
     if let Some(lost) = closing.lost {
-        db::outbox::enqueue(tx, &Notice::about(gap(lost)), now)?;
+        db::outbox::enqueue(tx, &Notice::about(gap(&closing.source, lost)), now)?;
     }
-    // Another process may have read further meanwhile; a mark in the future is wrong.
-    let ahead = watermark(tx)?.is_some_and(|mark| mark > closing.span.to && mark <= now);
-    if !ahead {
-        db::leases::set_cursor(tx, WATERMARK, &to_db_text(closing.span.to), now)?;
-    }
-    feed::recovered(tx, now)?;
+    move_watermark(tx, &closing.source, closing.span.to, now)?;
+    feed::recovered(tx, &closing.source, now)?;
     Ok(queued)
 }
 
@@ -191,6 +268,7 @@ fn announce(tx: &WriteTx<'_>, closing: &Closing, now: Timestamp) -> Result<u64, 
         networks: closing.networks.clone(),
         my_prefixes_only: my_prefixes_only(tx)?,
         min_packets: closing.min_packets,
+        announced: closing.announced.clone(),
     };
     let mut queued = 0;
     loop {
@@ -215,16 +293,10 @@ fn my_prefixes_only(tx: &ReadTx<'_>) -> Result<bool, DbError> {
     }
 }
 
-fn gap(lost: Span) -> Facts {
-    Facts::Raised {
-        title: "Attack analytics have a gap".into(),
-        text: format!(
-            "Nothing was read for {}, from {} to {}, and Cloudflare no longer has that time. What it dropped then is \
-             not in the record.",
-            human(lost.length()),
-            for_people(lost.from),
-            for_people(lost.to),
-        ),
-        priority: Priority::High,
+fn gap(source: &Source, lost: Span) -> Facts {
+    Facts::DataGap {
+        feed: source.title.clone(),
+        from: lost.from,
+        to: lost.to,
     }
 }

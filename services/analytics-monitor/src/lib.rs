@@ -7,11 +7,17 @@
 //! | [`policy`] | settings to the few numbers a poll works by |
 //! | [`window`] | which spans a poll reads: watermark, overlap, limits (pure) |
 //! | [`reach`] | what the account's plan allows for one query |
-//! | [`fetch`] | one span, split by time until complete |
+//! | [`split`] | halving a span until its answers are complete (pure) |
+//! | [`fetch`] | the rows of one span, page by page |
+//! | [`identity`] | what tells a group of rows from every other (pure) |
 //! | [`networks`] | whose address a target is |
 //! | [`enrich`] | a row of the API to a row of the table |
 //! | [`grouping`] | new rows to notices (pure) |
 //! | [`keep`] | rows, notices and watermark in transactions |
+//! | [`peaks`] | the heaviest minute of each attack, for its incident |
+//! | [`minutes`] | dropped traffic of each prefix, minute by minute |
+//! | [`attacks`] | begin and end of attacks |
+//! | [`witnesses`] | all sources beside the DDoS rules |
 //! | [`feed`] | how long nothing could be read, and whether people know |
 //! | [`poll`] | one poll from window to commit |
 //! | [`poll_loop`] | polls until shutdown, seen by health, metrics and log |
@@ -28,15 +34,19 @@
 
 pub mod announce;
 pub mod args;
+pub mod attacks;
 pub mod catch_up;
 pub mod command;
 pub mod enrich;
 pub mod feed;
 pub mod fetch;
 pub mod grouping;
+pub mod identity;
 pub mod keep;
+pub mod minutes;
 pub mod networks;
 pub mod numbers;
+pub mod peaks;
 pub mod policy;
 pub mod poll;
 pub mod poll_loop;
@@ -44,6 +54,8 @@ pub mod preview;
 pub mod reach;
 pub mod rules;
 pub mod service;
+pub mod split;
 pub mod window;
+pub mod witnesses;
 
 pub use service::run;

@@ -10,12 +10,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::poll::PollReport;
 
 type Label = [(&'static str, &'static str); 1];
+type Labels = [(&'static str, &'static str); 2];
 
 /// Counters since the start.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     rows: Family<Label, Counter<u64, AtomicU64>>,
     polls: Family<Label, Counter<u64, AtomicU64>>,
+    witnesses: Family<Labels, Counter<u64, AtomicU64>>,
     queries: Counter<u64, AtomicU64>,
     truncated: Counter<u64, AtomicU64>,
     notices: Counter<u64, AtomicU64>,
@@ -36,6 +38,11 @@ impl Numbers {
                 "mitigation_polls",
                 "Polls of the attack analytics by outcome",
                 numbers.polls.clone(),
+            );
+            registry.register(
+                "witness_polls",
+                "Polls of the sources beside the DDoS rules by outcome",
+                numbers.witnesses.clone(),
             );
             registry.register("mitigation_queries", "Queries for rows", numbers.queries.clone());
             registry.register(
@@ -69,6 +76,13 @@ impl Numbers {
         if let Some(to) = report.to {
             self.watermark.set(to.as_second());
         }
+    }
+
+    /// A source beside the DDoS rules was polled.
+    pub fn witnessed(&self, witness: &'static str, outcome: &'static str) {
+        self.witnesses
+            .get_or_create(&[("witness", witness), ("outcome", outcome)])
+            .inc();
     }
 
     /// A poll failed.

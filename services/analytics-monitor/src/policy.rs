@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cf_api::graphql::mitigations::Witness;
 use domain::prefix::Prefix;
-use settings::Settings;
+use settings::{MitigationSystems, Settings};
 
 /// Silence of the feed below this is no alarm, however often it is polled.
 const LEAST_BLIND: Duration = Duration::from_secs(600);
@@ -23,6 +24,34 @@ pub struct Policy {
     pub own: Vec<Prefix>,
     /// Cloudflare's own networks.
     pub anycast: Vec<Prefix>,
+    /// Systems asked for what they dropped, beside the DDoS rules.
+    pub witnesses: Vec<Witness>,
+    /// Systems beside the DDoS rules whose rows are announced.
+    pub announced: Vec<Witness>,
+    /// Whether begin and end of attacks are asked for.
+    pub attacks: bool,
+    /// Whether dropped traffic is kept minute by minute.
+    pub series: bool,
+}
+
+fn named(chosen: &MitigationSystems, word: &str) -> bool {
+    match chosen {
+        MitigationSystems::All => true,
+        MitigationSystems::Only(words) => words.iter().any(|chosen| chosen == word),
+    }
+}
+
+/// The words of the configuration for the systems beside the DDoS rules.
+fn others(chosen: &MitigationSystems) -> Vec<Witness> {
+    [
+        ("advanced_tcp", Witness::AdvancedTcp),
+        ("advanced_dns", Witness::AdvancedDns),
+        ("magic_firewall", Witness::Firewall),
+    ]
+    .into_iter()
+    .filter(|(word, _)| named(chosen, word))
+    .map(|(_, witness)| witness)
+    .collect()
 }
 
 impl Policy {
@@ -40,6 +69,10 @@ impl Policy {
             min_packets: analytics.min_packets,
             own,
             anycast: analytics.anycast_prefixes.clone(),
+            witnesses: others(&analytics.witnesses),
+            announced: others(&analytics.announced_witnesses),
+            attacks: named(&analytics.witnesses, "attacks"),
+            series: named(&analytics.witnesses, "series"),
         }
     }
 

@@ -5,20 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cf_api::graphql::mitigations::Witness;
 use cf_api::{CfError, CloudflareClient};
-use daemon::{SharedClock, Streak};
+use daemon::SharedClock;
 use db::{Db, DbError};
 use domain::prefix::Prefix;
 use geoip::GeoIp;
 use jiff::Timestamp;
 
-use crate::enrich::enrich;
-use crate::feed::{self, Feed, Verdict};
-use crate::fetch::fetch;
-use crate::keep::{self, Closing, Kept, keep};
+use crate::feed::{self, Feed, Source, Verdict};
+use crate::fetch::Pages;
+use crate::keep::{self, Closing, Keeping, Kept};
 use crate::networks::Networks;
 use crate::policy::Policy;
-use crate::reach::{READ_EVERY, Reach};
+use crate::reach::{Limits, Node};
 use crate::window::{Plan, Span, plan};
 
 /// What a poll works with.
@@ -55,6 +55,8 @@ pub struct PollReport {
     pub is_behind: bool,
     /// Whether nothing is known to be ours, so that everything is announced.
     pub no_networks: bool,
+    /// Whether the contract has no such system: nothing was asked for.
+    pub not_in_contract: bool,
 }
 
 /// Why a poll failed.
@@ -120,23 +122,74 @@ pub struct Failure {
     pub not_recorded: Option<DbError>,
 }
 
-/// Polls, one after the other.
-pub struct Poller {
-    parts: Parts,
-    reach: Reach,
-    enabled: bool,
-    reach_read: Option<Duration>,
-    limits_unread: Streak,
+/// How the polls of one source went lately, across restarts.
+#[derive(Debug)]
+pub struct Course {
+    /// Which.
+    pub source: Source,
     feed: Feed,
     restored: bool,
+}
+
+impl Course {
+    /// Nothing is known to fail.
+    pub fn new(source: Source) -> Self {
+        Self {
+            feed: Feed::new(source.clone()),
+            source,
+            restored: false,
+        }
+    }
+
+    /// Takes over, once, what an earlier process left; `left` is [`feed::stored`].
+    pub fn restore(&mut self, parts: &Parts, left: Option<&str>) {
+        if !self.restored {
+            self.restored = true;
+            self.feed.restore(left, parts.clock.now(), parts.clock.monotonic());
+        }
+    }
+
+    /// A poll succeeded and [`feed::recovered`] is committed.
+    pub fn succeeded(&mut self) {
+        self.feed.succeeded();
+    }
+
+    /// A poll failed: that is stored, and announced when it is time.
+    pub async fn failed(&mut self, parts: &Parts, error: PollError) -> Failure {
+        let (now, monotonic) = (parts.clock.now(), parts.clock.monotonic());
+        let verdict = self.feed.failed(parts.policy.blind_after(), now, monotonic);
+        let mut not_recorded = None;
+        if let Some(write) = self.feed.write(verdict, &error.chain()) {
+            let stored = write.clone();
+            let written = parts.db.write("mitigations.failed", move |tx| stored.apply(tx, now));
+            match written.await {
+                Ok(()) => self.feed.stored(&write),
+                Err(error) => not_recorded = Some(error),
+            }
+        }
+        Failure {
+            error,
+            verdict,
+            not_recorded,
+        }
+    }
+}
+
+/// Polls what one system dropped, one poll after the other.
+pub struct Poller {
+    parts: Parts,
+    witness: Witness,
+    limits: Limits,
+    course: Course,
     progress: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for Poller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poller")
+            .field("witness", &self.witness)
             .field("policy", &self.parts.policy)
-            .field("reach", &self.reach)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -148,18 +201,25 @@ struct Known {
 }
 
 impl Poller {
-    /// A poller that has not polled yet.
+    /// A poller of the DDoS rules that has not polled yet.
     pub fn new(parts: Parts) -> Self {
+        Self::of(parts, Witness::Ddos)
+    }
+
+    /// A poller that has not polled yet.
+    pub fn of(parts: Parts, witness: Witness) -> Self {
         Self {
             parts,
-            reach: Reach::default(),
-            enabled: true,
-            reach_read: None,
-            limits_unread: Streak::new(),
-            feed: Feed::default(),
-            restored: false,
+            witness,
+            limits: Limits::new(Node::Rows(witness)),
+            course: Course::new(Source::rows(witness)),
             progress: Arc::new(|| ()),
         }
+    }
+
+    /// Whose rows it reads.
+    pub fn witness(&self) -> Witness {
+        self.witness
     }
 
     /// Calls `progress` after each answer and each write.
@@ -177,7 +237,7 @@ impl Poller {
     pub async fn poll_once(&mut self) -> Result<PollReport, Failure> {
         match self.attempt().await {
             Ok(report) => Ok(report),
-            Err(error) => Err(self.note_failure(error).await),
+            Err(error) => Err(self.course.failed(&self.parts, error).await),
         }
     }
 
@@ -187,13 +247,22 @@ impl Poller {
             .await
             .map_err(|_| PollError::Lookup)?;
         let known = self.known().await?;
-        self.read_limits_when_due().await;
-        if !self.enabled {
-            return Err(PollError::NotEnabled);
+        self.limits.renew(&self.parts.api, self.parts.clock.monotonic()).await;
+        (self.progress)();
+        if !self.limits.is_enabled() {
+            // Of the main source an empty answer would mean nothing; the other systems are bought one by one.
+            return match self.witness {
+                Witness::Ddos => Err(PollError::NotEnabled),
+                _ => Ok(PollReport {
+                    not_in_contract: true,
+                    ..PollReport::default()
+                }),
+            };
         }
         let policy = self.parts.policy.clone();
+        let reach = self.limits.reach();
         let now = self.parts.clock.now();
-        let plan = plan(known.watermark, now, &policy, &self.reach);
+        let plan = plan(known.watermark, now, &policy, &reach);
         let own = policy.own.iter().copied().chain(known.own.iter().copied());
         let networks = Networks::new(own, &policy.anycast);
         let mut report = PollReport {
@@ -205,116 +274,64 @@ impl Poller {
         };
         let mut lost = plan.lost;
         for &span in &plan.spans {
-            let fetched = fetch(&self.parts.api, span, self.reach.page, now, &*self.progress).await?;
-            report.queries += fetched.queries;
-            let (geoip, around) = (Arc::clone(&self.parts.geoip), networks.clone());
-            let rows = tokio::task::spawn_blocking(move || {
-                let rows = fetched.rows.iter();
-                rows.map(|row| enrich(row, &geoip, &around)).collect::<Vec<_>>()
-            });
-            let rows = rows.await.map_err(|_| PollError::Lookup)?;
+            let mut pages = Pages::new(&self.parts.api, self.witness, span, reach.page, now);
+            let mut keeping = Keeping::default();
+            while let Some(page) = pages.next(&*self.progress).await? {
+                if page.truncated {
+                    tracing::warn!(
+                        event = "mitigations.page.truncated",
+                        system = self.witness.system(),
+                        from = %page.span.from,
+                        to = %page.span.to,
+                        page = reach.page,
+                    );
+                    report.truncated.push(page.span);
+                }
+                let (db, geoip) = (&self.parts.db, &self.parts.geoip);
+                let at = self.parts.clock.now();
+                keeping
+                    .page(db, geoip, &networks, page.rows, at, &*self.progress)
+                    .await?;
+            }
+            report.queries += pages.queries();
             let closing = Closing {
                 span,
+                source: self.course.source.clone(),
                 lost: lost.take(),
                 networks: networks.clone(),
                 min_packets: policy.min_packets,
+                announced: policy.announced.clone(),
             };
-            let kept = keep(&self.parts.db, rows, closing, self.parts.clock.now(), &*self.progress).await?;
+            let kept = keeping.close(&self.parts.db, closing, self.parts.clock.now()).await?;
+            (self.progress)();
             if report.to.is_none() {
                 tell_of_the_mark(&plan, known.watermark);
             }
             report.kept.add(kept);
             report.to = Some(span.to);
-            for part in fetched.truncated {
-                tracing::warn!(
-                    event = "mitigations.page.truncated",
-                    from = %part.from,
-                    to = %part.to,
-                    page = self.reach.page,
-                );
-                report.truncated.push(part);
-            }
-            self.feed.succeeded();
+            self.course.succeeded();
         }
         Ok(report)
     }
 
     async fn known(&mut self) -> Result<Known, DbError> {
+        let source = self.course.source.clone();
         let (watermark, failing, inventory) = self
             .parts
             .db
-            .read("mitigations.begin", |tx| {
-                Ok((keep::watermark(tx)?, feed::stored(tx)?, db::inventory::all(tx)?))
+            .read("mitigations.begin", move |tx| {
+                Ok((
+                    keep::watermark_of(tx, &source)?,
+                    feed::stored(tx, &source)?,
+                    db::inventory::all(tx)?,
+                ))
             })
             .await?;
-        if !self.restored {
-            self.restored = true;
-            let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
-            self.feed.restore(failing.as_deref(), now, monotonic);
-        }
+        self.course.restore(&self.parts, failing.as_deref());
         Ok(Known {
             watermark,
             own: inventory.iter().map(|entry| entry.prefix.prefix).collect(),
         })
-    }
-
-    /// A failure here is not the poll's: it goes on with what is known, within what is certain.
-    async fn read_limits_when_due(&mut self) {
-        let now = self.parts.clock.monotonic();
-        if self
-            .reach_read
-            .is_some_and(|read| now.saturating_sub(read) < READ_EVERY)
-        {
-            return;
-        }
-        match self.parts.api.node_limits().await {
-            Ok(limits) => {
-                let reach = Reach::of(&limits.mitigations);
-                if reach != self.reach || limits.mitigations.enabled != self.enabled {
-                    tracing::info!(
-                        event = "mitigations.limits.read",
-                        enabled = limits.mitigations.enabled,
-                        page_rows = reach.page,
-                        max_duration_s = reach.max_duration.as_secs(),
-                        not_older_than_s = reach.not_older_than.map(|age| age.as_secs()),
-                    );
-                }
-                self.limits_unread.recovered(now);
-                self.reach = reach;
-                self.enabled = limits.mitigations.enabled;
-                self.reach_read = Some(now);
-            }
-            Err(error) => {
-                if let Some(run) = self.limits_unread.failed(now) {
-                    tracing::warn!(event = "mitigations.limits.unread", failures = run.failures, error = %error);
-                }
-            }
-        }
-        (self.progress)();
-    }
-
-    async fn note_failure(&mut self, error: PollError) -> Failure {
-        let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
-        let feed = &mut self.feed;
-        let verdict = feed.failed(self.parts.policy.blind_after(), now, monotonic);
-        let mut not_recorded = None;
-        if let Some(write) = feed.write(verdict, &error.chain()) {
-            let stored = write.clone();
-            match self
-                .parts
-                .db
-                .write("mitigations.failed", move |tx| stored.apply(tx, now))
-                .await
-            {
-                Ok(()) => feed.stored(&write),
-                Err(error) => not_recorded = Some(error),
-            }
-        }
-        Failure {
-            error,
-            verdict,
-            not_recorded,
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Polls until shutdown, and says how it goes: to health, metrics, log and `systemctl status`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::health::CheckHandle;
@@ -9,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::numbers::Numbers;
 use crate::policy::Policy;
-use crate::poll::{Failure, PollReport, Poller};
+use crate::poll::{Failure, Parts, PollReport, Poller};
+use crate::witnesses::{self, Witnesses};
 
 /// Limit within which the loop promises progress: one query's deadline, one write's, and room.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(90);
@@ -30,6 +32,7 @@ pub struct PollLoop {
     policy: Policy,
     check: CheckHandle,
     geography: CheckHandle,
+    beside: Option<CheckHandle>,
     numbers: Numbers,
     failures: Streak,
     told_no_networks: bool,
@@ -41,10 +44,17 @@ impl PollLoop {
         let fresh_for = policy.poll_interval + LONGEST_WAIT + LOOP_LIMIT;
         let check = frame.health().check("mitigations", Weight::Vital, fresh_for);
         check.degraded("nothing was read yet");
+        let has_others = policy.series || policy.attacks || !policy.witnesses.is_empty();
+        let beside = || {
+            let check = frame.health().check("witnesses", Weight::Supporting, fresh_for * 2);
+            check.degraded("nothing was read yet");
+            check
+        };
         Self {
             frame: frame.clone(),
             policy: policy.clone(),
             check,
+            beside: has_others.then(beside),
             geography: frame.health().check("geoip", Weight::Supporting, fresh_for),
             numbers: Numbers::register(frame.metrics()),
             failures: Streak::new(),
@@ -56,14 +66,12 @@ impl PollLoop {
     ///
     /// # Errors
     /// None: trouble is waited out, visibly. Only a bug ends it.
-    pub async fn run(
-        mut self,
-        poller: Poller,
-        geoip: std::sync::Arc<geoip::GeoIp>,
-        turn: LoopHandle,
-    ) -> anyhow::Result<()> {
+    pub async fn run(mut self, parts: Parts, turn: LoopHandle) -> anyhow::Result<()> {
         let ticks = turn.clone();
-        let mut poller = poller.with_progress(move || ticks.tick());
+        let progress: Arc<dyn Fn() + Send + Sync> = Arc::new(move || ticks.tick());
+        let mut witnesses = Witnesses::new(&parts, &progress);
+        let geoip = Arc::clone(&parts.geoip);
+        let mut poller = Poller::new(parts).with_progress(move || progress());
         let shutdown = self.frame.shutdown().clone();
         let mut stop = std::pin::pin!(shutdown.triggered());
         let mut reloads = self.frame.reloads();
@@ -73,7 +81,7 @@ impl PollLoop {
                 _ = &mut stop => return Ok(()),
                 outcome = poller.poll_once() => outcome,
             };
-            let wait = pause(&outcome, &self.policy);
+            let mut wait = pause(&outcome, &self.policy);
             match outcome {
                 Ok(report) => self.succeeded(&report),
                 Err(failure) => self.failed(&failure),
@@ -81,6 +89,16 @@ impl PollLoop {
             match geoip.problem() {
                 None => self.geography.ok(format!("{} database", geoip.label())),
                 Some(problem) => self.geography.degraded(problem),
+            }
+            if let Some(beside) = &self.beside {
+                let round = tokio::select! {
+                    _ = &mut stop => return Ok(()),
+                    round = witnesses.round(&self.frame, &self.numbers) => round,
+                };
+                witnesses::report(&round, beside);
+                if round.is_behind {
+                    wait = wait.min(SOON);
+                }
             }
             let end = Instant::now() + wait;
             while Instant::now() < end {
@@ -210,10 +228,11 @@ fn pause(outcome: &Result<PollReport, Failure>, policy: &Policy) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use cf_api::graphql::mitigations::Witness;
     use jiff::Timestamp;
 
     use super::*;
-    use crate::feed::Feed;
+    use crate::feed::{Feed, Source};
     use crate::poll::PollError;
     use crate::window::Span;
 
@@ -225,12 +244,16 @@ mod tests {
             min_packets: 1,
             own: Vec::new(),
             anycast: Vec::new(),
+            witnesses: Vec::new(),
+            announced: Vec::new(),
+            attacks: false,
+            series: false,
         }
     }
 
     #[test]
     fn the_next_poll_comes_sooner_when_there_is_something_to_catch_up() {
-        let verdict = Feed::default().failed(SOON, Timestamp::UNIX_EPOCH, Duration::ZERO);
+        let verdict = Feed::new(Source::rows(Witness::Ddos)).failed(SOON, Timestamp::UNIX_EPOCH, Duration::ZERO);
         let failed = || Failure {
             error: PollError::NotEnabled,
             verdict,

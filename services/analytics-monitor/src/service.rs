@@ -13,7 +13,7 @@ use crate::catch_up::CatchUp;
 use crate::catch_up::watch::{self, Watch};
 use crate::command::geoip_of;
 use crate::policy::Policy;
-use crate::poll::{Parts, Poller};
+use crate::poll::Parts;
 use crate::poll_loop::{LOOP_LIMIT, PollLoop};
 use crate::{announce, rules};
 
@@ -36,13 +36,13 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     tokio::task::spawn_blocking(move || reading.refresh())
         .await
         .context("the GeoIP databases could not be looked for")?;
-    let poller = Poller::new(Parts {
+    let parts = Parts {
         db: db.clone(),
         api: api.clone(),
         clock: clock.clone(),
         geoip: Arc::clone(&geoip),
         policy: policy.clone(),
-    });
+    };
 
     let lines = announce::of_start(&db, &policy, &geoip, clock.now()).await;
     assembly::life::announce_start(&frame, &db, lines).await?;
@@ -56,7 +56,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
     let polls = PollLoop::new(&frame, &policy);
-    frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(poller, geoip, turn));
+    frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(parts, turn));
     let catch_up = CatchUp::new(db.clone(), api.clone(), clock, policy.settle, policy.own.clone());
     let watch = Watch::new(&frame, policy.poll_interval);
     frame.spawn_loop("alert_history", watch::LOOP_LIMIT, |turn| watch.run(catch_up, turn));

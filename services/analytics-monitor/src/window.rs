@@ -41,9 +41,9 @@ impl Span {
         since(self.to, self.from)
     }
 
-    /// The two halves, cut at a whole second; `None` for a single second.
-    pub fn halves(self) -> Option<(Self, Self)> {
-        let middle = floor_to(plus(self.from, self.length() / 2), SECOND);
+    /// The two halves, cut at a multiple of `grain`; `None` where there is none inside.
+    pub fn halves(self, grain: Duration) -> Option<(Self, Self)> {
+        let middle = floor_to(plus(self.from, self.length() / 2), grain);
         let halves = (
             Self {
                 from: self.from,
@@ -71,18 +71,23 @@ pub struct Plan {
     pub watermark_ahead: bool,
 }
 
-/// Plans a poll at `now`.
+/// Plans a poll at `now` in whole seconds.
 pub fn plan(watermark: Option<Timestamp>, now: Timestamp, policy: &Policy, reach: &Reach) -> Plan {
-    let to = floor_to(minus(now, policy.settle), SECOND);
-    let overlap = policy.overlap().max(SECOND);
+    plan_in(SECOND, watermark, now, policy, reach)
+}
+
+/// Plans a poll at `now` in whole multiples of `grain`.
+pub fn plan_in(grain: Duration, watermark: Option<Timestamp>, now: Timestamp, policy: &Policy, reach: &Reach) -> Plan {
+    let to = floor_to(minus(now, policy.settle), grain);
+    let overlap = policy.overlap().max(grain);
     let wanted = match watermark {
         None => minus(now, policy.lookback),
         Some(mark) => minus(mark.min(to), overlap),
     };
-    let mut from = floor_to(wanted, SECOND);
+    let mut from = floor_to(wanted, grain);
     let mut lost = None;
     if let Some(kept) = reach.not_older_than {
-        let oldest = ceil_to(minus(now, kept.saturating_sub(EXPIRY_MARGIN)), SECOND).min(to);
+        let oldest = ceil_to(minus(now, kept.saturating_sub(EXPIRY_MARGIN)), grain).min(to);
         if from < oldest {
             lost = watermark
                 .filter(|mark| *mark < oldest)
@@ -90,7 +95,7 @@ pub fn plan(watermark: Option<Timestamp>, now: Timestamp, policy: &Policy, reach
             from = oldest;
         }
     }
-    let step = floor_length(LONGEST_SPAN.min(reach.max_duration));
+    let step = floor_length(LONGEST_SPAN.min(reach.max_duration), grain);
     // The overlap alone may be longer than a round: without room beyond it a poll would never get
     // past its watermark.
     let of_overlap = overlap.as_secs().div_ceil(step.as_secs());
@@ -109,9 +114,10 @@ pub fn plan(watermark: Option<Timestamp>, now: Timestamp, policy: &Policy, reach
     }
 }
 
-/// Whole seconds, at least one.
-fn floor_length(length: Duration) -> Duration {
-    Duration::from_secs(length.as_secs().max(1))
+/// A whole multiple of `grain`, at least one.
+fn floor_length(length: Duration, grain: Duration) -> Duration {
+    let grain_s = grain.as_secs().max(1);
+    Duration::from_secs((length.as_secs() / grain_s).max(1) * grain_s)
 }
 
 #[cfg(test)]
@@ -134,6 +140,10 @@ mod tests {
             min_packets: 1,
             own: Vec::new(),
             anycast: Vec::new(),
+            witnesses: Vec::new(),
+            announced: Vec::new(),
+            attacks: false,
+            series: false,
         }
     }
 
@@ -261,11 +271,30 @@ mod tests {
     }
 
     #[test]
+    fn whole_minutes_stay_whole_minutes() {
+        let now = at("2026-01-01T12:00:31Z");
+        let minute = minutes(1);
+        let plan = plan_in(minute, Some(at("2026-01-01T08:00:00Z")), now, &policy(), &reach());
+        assert_eq!(plan.spans.last().unwrap().to, at("2026-01-01T11:59:00Z"));
+        assert_eq!(plan.spans[0].from, at("2026-01-01T07:46:00Z"));
+        let narrow = Reach {
+            max_duration: Duration::from_secs(150),
+            ..reach()
+        };
+        let plan = plan_in(minute, None, now, &policy(), &narrow);
+        assert!(
+            plan.spans
+                .iter()
+                .all(|span| span.length().as_secs() % 60 == 0 && span.length().as_secs() <= 120)
+        );
+    }
+
+    #[test]
     fn halves_are_whole_seconds_and_a_second_has_none() {
         let whole = span("2026-01-01T12:00:00Z", "2026-01-01T12:00:03Z");
-        let (left, right) = whole.halves().unwrap();
+        let (left, right) = whole.halves(SECOND).unwrap();
         assert_eq!((left.to, right.to), (at("2026-01-01T12:00:01Z"), whole.to));
-        assert_eq!(left.halves(), None);
-        assert!(right.halves().is_some());
+        assert_eq!(left.halves(SECOND), None);
+        assert!(right.halves(SECOND).is_some());
     }
 }

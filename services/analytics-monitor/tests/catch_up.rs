@@ -121,13 +121,23 @@ impl Site {
         self.read(cursor).await
     }
 
-    /// The summaries, oldest first.
+    /// The summaries as they would be sent now, oldest first: title, text and priority.
     async fn summaries(&self) -> Vec<(String, String, Priority)> {
-        let raised = self.facts().await.into_iter().filter_map(|facts| match facts {
-            Facts::Raised { title, text, priority } => Some((title, text, priority)),
-            _ => None,
-        });
-        raised.collect()
+        let now = self.now();
+        let rows = self.read(|tx| db::outbox::newest(tx, None, 1_000)).await;
+        let mut told = Vec::new();
+        for row in rows.into_iter().rev().filter(|row| row.kind == "caught_up") {
+            let given = row.clone();
+            let context = self
+                .read(move |tx| Ok(notify::context::gather(tx, &[given], "", now)))
+                .await;
+            let renderer = notify::Renderer::new(&notify::Frame::default());
+            let text = renderer.message(std::slice::from_ref(&row), &context, now).plain();
+            let title = text.lines().next().unwrap_or_default().to_owned();
+            let title = title.rsplit(" · ").next().unwrap_or_default().to_owned();
+            told.push((title, text, row.priority));
+        }
+        told
     }
 }
 
@@ -171,7 +181,7 @@ async fn an_attack_that_nobody_received_is_complete_after_one_turn() {
             "{timeline:?}"
         );
         let summaries = site.summaries().await;
-        assert_eq!(site.kinds().await, ["raised"], "one message, and none per alert");
+        assert_eq!(site.kinds().await, ["caught_up"], "one message, and none per alert");
         let (title, text, priority) = &summaries[0];
         assert_eq!(title, "5 missed alerts recovered");
         assert!(text.contains("ended ") && !text.contains("STILL OPEN"), "{text}");
@@ -180,7 +190,7 @@ async fn an_attack_that_nobody_received_is_complete_after_one_turn() {
         // Once more, by a new process: nothing new, nothing told.
         let again = site.caught().await;
         assert_eq!((again.recovered, again.delivered), (0, 0));
-        assert_eq!(site.kinds().await, ["raised"]);
+        assert_eq!(site.kinds().await, ["caught_up"]);
     }
 }
 
@@ -253,7 +263,7 @@ async fn a_delivery_on_its_way_has_its_time_and_a_late_one_is_no_news() {
         let kept = site.received(&start).await;
         assert!(kept.duplicate, "{form:?}");
         assert_eq!((site.marked("received").await, site.duplicates().await), (0, 1));
-        assert_eq!(site.kinds().await, ["raised"], "people know");
+        assert_eq!(site.kinds().await, ["caught_up"], "people know");
         // The next alert of this attack is news, and so is the same one of another attack.
         assert!(!site.received(&site.attack("l4_end", 0, "a1")).await.duplicate);
         assert!(!site.received(&site.attack("l4_start", 0, "a2")).await.duplicate);

@@ -43,7 +43,12 @@ async fn rows_are_stored_once_and_a_second_poll_writes_none() {
     assert_eq!(before.len(), 3);
     assert_eq!(before[0].packets, Some(10_000));
     assert_eq!(before[0].sample_interval, Some(10_000));
+    assert_eq!(before[2].samples, Some(3));
 
+    let written = site.written();
+    let kept = poller.poll_once().await.unwrap().kept;
+    assert_eq!((kept.new, kept.grown, kept.known), (0, 0, 3));
+    assert_eq!(site.written(), written, "the same window again writes nothing");
     site.clock.advance(5 * MINUTE);
     let kept = poller.poll_once().await.unwrap().kept;
     assert_eq!((kept.new, kept.grown, kept.known, kept.notices), (0, 0, 3, 0));

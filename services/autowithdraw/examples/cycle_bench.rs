@@ -10,6 +10,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use autowithdraw::actor::LeaseHolder;
+use autowithdraw::bindings::BindingReads;
 use autowithdraw::commit::{Terms, commit};
 use autowithdraw::cycle::Gatherer;
 use autowithdraw::inventory::Inventory;
@@ -162,6 +163,7 @@ async fn cycles(site: &Site, prefixes: u32, parents: u32) {
     let (mode, hold_end_notice) = (mode(auto), Duration::from_secs(600));
     let mut gatherer = Gatherer {
         inventory: Inventory::new(api.clone(), clock.clone(), &settings, Vec::new()),
+        bindings: Some(BindingReads::new(api.clone(), Duration::from_secs(60))),
         routes: RouteChecks::new(transport, clock.clone()),
         spans: Spans {
             veto: auto.open_alert_veto,

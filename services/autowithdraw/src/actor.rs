@@ -1,7 +1,7 @@
 //! One actor (rule 13): the lease that says which process may act.
 //!
 //! Its counter is bumped by the progressing decision loop and by nothing else. Another process is
-//! dead when its counter stood still for [`DEAD_AFTER`] on *our* monotonic clock; wall clocks are
+//! dead when its counter stood still for [`domain::intent::DEAD_AFTER`] on *our* monotonic clock; wall clocks are
 //! never compared. Who takes over reads before it acts, because every intent starts with a read.
 
 use std::sync::Mutex;
@@ -12,13 +12,11 @@ use daemon::SharedClock;
 use db::leases::Lease;
 use db::{Db, DbError};
 use domain::decision::Mode;
+use domain::intent::Watch;
 use prefix_ops::Actor;
 
 /// Name of the lease.
 pub const LEASE: &str = "autowithdraw";
-
-/// How long a counter must stand still before its owner counts as dead.
-pub const DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// Whether this process may act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +38,8 @@ pub struct LeaseHolder {
     mode: Mode,
     /// Monotonic instant of our last successful bump.
     bumped_at: Mutex<Option<Duration>>,
-    /// The foreign lease as last seen, and since when it has looked like that.
-    seen: Mutex<Option<(Lease, Duration)>>,
+    /// The foreign lease as last seen.
+    seen: Mutex<Watch<Lease>>,
 }
 
 impl LeaseHolder {
@@ -52,7 +50,7 @@ impl LeaseHolder {
             clock,
             mode,
             bumped_at: Mutex::new(None),
-            seen: Mutex::new(None),
+            seen: Mutex::new(Watch::new()),
         }
     }
 
@@ -64,10 +62,7 @@ impl LeaseHolder {
     pub async fn progress(&self, db: &Db) -> Result<Standing, DbError> {
         let (owner, now) = (self.owner.clone(), self.clock.now());
         let before = self.clock.monotonic();
-        let dead = lock(&self.seen)
-            .as_ref()
-            .filter(|(_, since)| before.saturating_sub(*since) >= DEAD_AFTER)
-            .map(|(lease, _)| lease.clone());
+        let dead = lock(&self.seen).dead(before).cloned();
         let lease = db
             .write("lease.progress", move |tx| {
                 if db::leases::bump(tx, LEASE, &owner, now)? {
@@ -85,19 +80,14 @@ impl LeaseHolder {
             None => {
                 // The instant before the write: a slow commit must not make the bump look younger.
                 *lock(&self.bumped_at) = Some(before);
-                *lock(&self.seen) = None;
+                lock(&self.seen).forget();
                 Ok(Standing::Actor)
             }
             Some(lease) => {
                 *lock(&self.bumped_at) = None;
-                let mut seen = lock(&self.seen);
-                let standing = Standing::StandBy {
-                    owner: lease.owner.clone(),
-                };
-                if seen.as_ref().is_none_or(|(known, _)| *known != lease) {
-                    *seen = Some((lease, self.clock.monotonic()));
-                }
-                Ok(standing)
+                let owner = lease.owner.clone();
+                lock(&self.seen).saw(lease, self.clock.monotonic());
+                Ok(Standing::StandBy { owner })
             }
         }
     }

@@ -346,6 +346,8 @@ async fn gatherer(settings: Settings, clock: SharedClock) -> Result<Gatherer, Tr
     let auto = &settings.autowithdraw;
     Ok(Gatherer {
         inventory: Inventory::new(api.clone(), clock.clone(), &settings, remembered),
+        // One look has nothing to compare them with.
+        bindings: None,
         routes: RouteChecks::new(transport, clock.clone()),
         spans: Spans {
             veto: auto.open_alert_veto,
@@ -415,7 +417,7 @@ fn text(cycle: &Cycle, mode: &str, out: Out) -> String {
             .next
             .not_before
             .map_or_else(String::new, |at| format!(" not before {}", words::clock(at, now)));
-        let because = words::outside(&decision.next.because, words::LONG);
+        let because = words::outside(&decision.next.because(), words::LONG);
         let verdict = match &decision.verdict {
             Verdict::Attack => ink(Ink::Attack, "attack"),
             Verdict::Unknown { .. } => ink(Ink::Warn, &decision.verdict.key()),
@@ -425,7 +427,7 @@ fn text(cycle: &Cycle, mode: &str, out: Out) -> String {
             answer.inputs.prefix.to_string(),
             words::outside(&answer.known.prefix.description, 24),
             verdict,
-            format!("{}{when}, because {because}", decision.next.action),
+            format!("{}{when}, because {because}", decision.next.action()),
         ]);
     }
     let mut text = table.render(screen);

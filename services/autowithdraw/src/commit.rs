@@ -13,11 +13,12 @@ use domain::intent::{Act, IntentState, Origin};
 use domain::notice::{Facts, Notice};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
+use prefix_ops::execute::entry_of;
 
 use crate::actor::LEASE;
+use crate::bindings;
 use crate::changes::{self, Foreign};
 use crate::cycle::{Answered, Cycle, EvidenceRecord};
-use crate::ledger::is_under_way;
 use crate::reattack;
 use crate::timeline::note_verdict;
 
@@ -71,6 +72,7 @@ pub fn commit(tx: &WriteTx<'_>, cycle: &Cycle, terms: &Terms) -> Result<Committe
         commit_prefix(tx, answer, evidence, terms, now, (&mut committed, &mut foreign))?;
     }
     changes::announce(tx, foreign, now)?;
+    bindings::commit(tx, cycle, now)?;
     cancel_forgotten(tx, cycle, now)?;
     if !cycle.restarted.is_empty() {
         let facts = Facts::MassCalm {
@@ -226,7 +228,7 @@ fn apply(
                 return Ok(());
             }
             // One at a time, also within a cycle (rule 8).
-            if open.iter().any(|intent| is_under_way(intent, now)) {
+            if open.iter().any(|intent| entry_of(intent).is_under_way(now)) {
                 return Ok(());
             }
             let state = &answer.decision.state;

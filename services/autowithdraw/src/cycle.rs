@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use assembly::evidence;
 use cf_api::CloudflareClient;
-use cf_api::graphql::traffic::{Resolution, TrafficRequest};
+use cf_api::graphql::traffic::TrafficRequest;
 use daemon::SharedClock;
 use db::decisions::StateRow;
 use db::{Db, DbError};
@@ -23,14 +24,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use settings::Settings;
 
+use crate::bindings::{BindingReads, BindingsRead};
 use crate::inventory::{Inventory, Known};
 use crate::ledger::{Ledger, Spans, changed_by_us};
-use crate::policy::{policy, systems};
+use crate::policy::policy;
 use crate::presence::{cut_to_own, recent_from};
 use crate::routes::RouteChecks;
-
-/// Rows asked for at most; Cloudflare's own example of a node's `maxPageSize`.
-const ROW_LIMIT: u32 = 10_000;
 
 /// How long the analytics query may take: as long as the next one is not due, within these bounds.
 pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(20);
@@ -68,6 +67,10 @@ pub struct Cycle {
     pub missing: Vec<Prefix>,
     /// Why the account's prefixes could not be listed.
     pub discovery_error: Option<String>,
+    /// Service bindings that were read since the last cycle.
+    pub bindings: Vec<BindingsRead>,
+    /// Why the service bindings of a parent could not be read.
+    pub bindings_error: Option<String>,
 }
 
 /// The evidence record of a cycle, as stored.
@@ -93,6 +96,8 @@ pub struct Gatherer {
     pub clock: SharedClock,
     /// Known prefixes.
     pub inventory: Inventory,
+    /// Service bindings, where they are watched.
+    pub bindings: Option<BindingReads>,
     /// Direct routes.
     pub routes: RouteChecks,
     /// The spans that the database is asked for.
@@ -125,6 +130,7 @@ impl Gatherer {
     pub async fn run(&mut self) -> Result<Cycle, DbError> {
         self.ask_after_own_acts().await?;
         self.inventory.refresh().await;
+        let bindings = self.read_bindings();
         let known: Vec<Known> = self.inventory.known().cloned().collect();
         let rotation = self.inventory.rotation();
         let policies: BTreeMap<Prefix, Policy> = known
@@ -165,7 +171,19 @@ impl Gatherer {
             traffic_error,
             missing: self.inventory.missing(),
             discovery_error: self.inventory.discovery_error().map(str::to_owned),
+            bindings,
+            bindings_error: self.bindings.as_ref().and_then(BindingReads::error).map(str::to_owned),
         })
+    }
+
+    /// What came in beside the cycles; the next share is begun and not waited for.
+    fn read_bindings(&mut self) -> Vec<BindingsRead> {
+        let hinted = self.inventory.take_hinted();
+        let (parents, spare) = (self.inventory.parents(), self.inventory.spare_calls());
+        let reads = self.bindings.as_mut();
+        reads
+            .map(|reads| reads.turn(&parents, hinted, spare))
+            .unwrap_or_default()
     }
 
     /// What we changed ourselves, here or by a command, is read again before it is decided on.
@@ -201,7 +219,7 @@ impl Gatherer {
             return (BTreeMap::new(), None);
         };
         let prefixes: Vec<Prefix> = advertised.iter().map(|known| known.prefix.prefix).collect();
-        let resolution = resolution(self.settings.autowithdraw.attack_lookback);
+        let resolution = evidence::resolution(self.settings.autowithdraw.attack_lookback);
         let to = ceil_to(asked_at, resolution.bucket());
         let unseen = unseen(&advertised, ledger);
         let recent_from = recent_from(&unseen, from, to);
@@ -210,7 +228,7 @@ impl Gatherer {
             recent_from,
             to,
             resolution,
-            limit: ROW_LIMIT,
+            limit: evidence::ROW_LIMIT,
         };
         let within = self
             .settings
@@ -219,7 +237,11 @@ impl Gatherer {
             .clamp(TRAFFIC_AT_LEAST, TRAFFIC_WITHIN);
         let because = match tokio::time::timeout(within, self.api.traffic(request, asked_at)).await {
             Ok(Ok(answer)) => {
-                let mut shares = assign(&answer.window, &prefixes, &systems(&self.settings.autowithdraw));
+                let mut shares = assign(
+                    &answer.window,
+                    &prefixes,
+                    &evidence::systems(&self.settings.autowithdraw),
+                );
                 cut_to_own(&mut shares, &unseen, &answer, recent_from, asked_at);
                 let readings = shares
                     .into_iter()
@@ -307,15 +329,6 @@ fn unseen(advertised: &[&Known], ledger: &Ledger) -> BTreeMap<Prefix, Epoch> {
             (!is_seen).then_some((prefix, epoch))
         })
         .collect()
-}
-
-/// The resolution the decision's bucket length asks for; see [`domain::calm::TrafficPolicy::bucket`].
-fn resolution(lookback: Duration) -> Resolution {
-    match lookback.as_secs() {
-        300.. => Resolution::Minute,
-        50.. => Resolution::TenSeconds,
-        _ => Resolution::Second,
-    }
 }
 
 fn apply_brake(answers: &mut [Answered]) -> Vec<Prefix> {

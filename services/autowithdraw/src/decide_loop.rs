@@ -34,6 +34,9 @@ const LAST_STEPS: Duration = Duration::from_secs(4);
 /// How long the last line of a recording may take.
 const LAST_LINE: Duration = Duration::from_secs(1);
 
+/// Service bindings that cannot be read for so long are told: nothing is decided from them, so there is time.
+const BINDINGS_UNREAD_FOR: Duration = Duration::from_secs(3_600);
+
 /// Limit within which the loop promises progress.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,9 +77,12 @@ struct Memory {
     database: Streak,
     traffic: Streak,
     discovery: Streak,
+    bindings_read: Streak,
     /// Without the list of prefixes there may be advertised ones that nobody watches, and no
     /// prefix whose verdict could say so.
     list: Feed,
+    /// Without them nobody sees that a network is not bound to Magic Transit any more.
+    bindings: Feed,
     /// Without cycles no verdict says anything.
     cycles: Feed,
     /// On the monotonic clock.
@@ -97,7 +103,9 @@ impl DecideLoop {
             database: Streak::new(),
             traffic: Streak::new(),
             discovery: Streak::new(),
+            bindings_read: Streak::new(),
             list: Feed::new("list of prefixes"),
+            bindings: Feed::new("service bindings of the prefixes"),
             cycles: Feed::new("decisions about withdrawals"),
             next_cycle: self.monotonic(),
         };
@@ -186,6 +194,11 @@ impl DecideLoop {
                     .list
                     .observe(&self.db, cycle.discovery_error.as_deref(), self.blind_after, cycle.at)
                     .await;
+                let (unread, after) = (
+                    cycle.bindings_error.as_deref(),
+                    self.blind_after.max(BINDINGS_UNREAD_FOR),
+                );
+                memory.bindings.observe(&self.db, unread, after, cycle.at).await;
                 memory.cycles.observe(&self.db, None, self.blind_after, cycle.at).await;
             }
             Err(error) => self.cycle_failed(memory, &error.to_string(), Some(&error)).await,
@@ -201,6 +214,8 @@ impl DecideLoop {
             "list of prefixes",
             now,
         );
+        let unread = cycle.bindings_error.as_deref();
+        note_streak(&mut memory.bindings_read, unread, "service bindings", now);
         let line = status::line(cycle, self.terms.mode, standing);
         let blind = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
         let is_blind = cycle
@@ -301,7 +316,7 @@ fn tell_log(cycle: &Cycle, committed: Committed) {
             .answers
             .iter()
             .find(|answer| answer.inputs.prefix == prefix)
-            .map_or("", |answer| answer.decision.next.because.as_str());
+            .map_or_else(String::new, |answer| answer.decision.next.because());
         tracing::info!(event = "decision.changed", prefix = %prefix, verdict, because);
     }
     for intent in committed.filed {

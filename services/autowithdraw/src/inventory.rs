@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use settings::Settings;
 use tokio::time::Instant;
 
+pub(crate) use turns::Rotation;
 use turns::{Turns, cycles_per_round, parents_per_cycle};
 
 /// Calls to Cloudflare at the same time.
@@ -72,6 +73,10 @@ pub struct Inventory {
     discovery_error: Option<String>,
     /// Parents to list in the next refresh besides the rotation.
     soon: BTreeSet<String>,
+    /// Parents that looked different in the last list of parents.
+    hinted: BTreeSet<String>,
+    /// Calls of this cycle's share that were not needed.
+    spare: usize,
     turns: Turns,
     per_cycle: usize,
     check_interval: Duration,
@@ -120,6 +125,8 @@ impl Inventory {
             discovered_at: None,
             discovery_error: None,
             soon: BTreeSet::new(),
+            hinted: BTreeSet::new(),
+            spare: 0,
             turns: Turns::default(),
             per_cycle: parents_per_cycle(settings.autowithdraw.check_interval),
             check_interval: settings.autowithdraw.check_interval,
@@ -181,6 +188,22 @@ impl Inventory {
         self.discovery_error.as_deref()
     }
 
+    /// Parents that Cloudflare lists.
+    pub(crate) fn parents(&self) -> BTreeSet<String> {
+        let listed = self.parents.iter().filter(|(_, parent)| parent.listed);
+        listed.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Parents that looked different in a list of parents since the last call.
+    pub(crate) fn take_hinted(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.hinted)
+    }
+
+    /// How many calls of its share the last refresh did not need.
+    pub(crate) fn spare_calls(&self) -> usize {
+        self.spare
+    }
+
     /// Lists the parent of `prefix` in the next refresh, besides the rotation: somebody changed it.
     pub fn ask_soon(&mut self, prefix: Prefix) {
         if let Some(known) = self.known.get(&prefix) {
@@ -204,6 +227,7 @@ impl Inventory {
         }
         let (hot, cold) = self.hot_and_cold();
         let mut turn: BTreeSet<String> = self.turns.next(&hot, &cold, self.per_cycle).into_iter().collect();
+        self.spare = self.per_cycle.saturating_sub(turn.len());
         let changed: Vec<String> = std::mem::take(&mut self.soon).into_iter().collect();
         let (first, rest) = changed.split_at(changed.len().min(SOON_AT_MOST));
         turn.extend(first.iter().cloned());
@@ -285,6 +309,7 @@ impl Inventory {
         let before = parent.hint.replace(listed.clone());
         if before.is_some_and(|before| before != listed) {
             self.soon.insert(listed.id.as_str().to_owned());
+            self.hinted.insert(listed.id.as_str().to_owned());
         }
     }
 

@@ -13,10 +13,11 @@ use domain::calm::FUTURE_TOLERANCE;
 use domain::evidence::Observed;
 use domain::hold::Hold;
 use domain::ids::HoldId;
-use domain::intent::{Act, IntentState, Origin};
+use domain::intent::{IntentState, Origin};
 use domain::prefix::Prefix;
 use domain::time::{minus, plus, since};
 use jiff::Timestamp;
+use prefix_ops::execute::entry_of;
 
 /// Name under which the receiver beats.
 const RECEIVER: &str = "cloudflare-webhook";
@@ -78,7 +79,7 @@ impl Ledger {
                 withdrawals: db::intents::automatic_withdrawals(tx, minus(now, brakes::FLAP_MEMORY))?,
                 under_way: db::intents::open(tx)?
                     .iter()
-                    .filter(|intent| is_under_way(intent, now))
+                    .filter(|intent| entry_of(intent).is_under_way(now))
                     .map(|intent| intent.prefix)
                     .collect(),
             })
@@ -94,13 +95,6 @@ impl Ledger {
             .map(|(_, at)| *at)
             .collect()
     }
-}
-
-/// Whether an intent counts for "one at a time": one that was refused and waits for its next
-/// attempt must not keep all others from being withdrawn.
-pub fn is_under_way(intent: &Intent, now: Timestamp) -> bool {
-    let rests = intent.state == IntentState::Planned && intent.not_before.is_some_and(|at| at > now);
-    intent.origin.is_automatic() && intent.state.is_open() && !rests
 }
 
 /// Prefixes whose state was changed, or is being changed, by an act of ours later than `since` says
@@ -127,26 +121,19 @@ pub async fn changed_by_us(db: &Db, read_at: BTreeMap<Prefix, Option<Timestamp>>
     .await
 }
 
-/// Who advertises a prefix, or says of an advertised one that it shall be, wants it to stay so:
-/// their choice is not undone a minute later, but only after the shortest time of an advertisement
-/// (rules 7 and 8).
+/// Who advertises a prefix, or says of an advertised one that it shall be, wants it to stay so for a while
+/// ([`domain::intent::Entry::keeps_until`]): to automation that is a hold.
 fn kept_by_a_person(intent: &Intent, keep: Duration, now: Timestamp) -> Option<Hold> {
     let Origin::Person { actor, .. } = &intent.origin else {
         return None;
     };
-    let said_at = match intent.state {
-        _ if intent.act != Act::Advertise => return None,
-        IntentState::Done => intent.closed_at.unwrap_or(intent.created_at),
-        state if state.is_open() => now,
-        _ => return None,
-    };
-    let until = plus(said_at, keep);
-    (now < until).then(|| Hold {
+    let until = entry_of(intent).keeps_until(keep, now)?;
+    Some(Hold {
         id: HoldId(0),
         prefix: Some(intent.prefix),
         actor: actor.clone(),
         reason: format!("asked to advertise it: {}", intent.reason),
-        created_at: said_at,
+        created_at: minus(until, keep),
         until: Some(until),
     })
 }

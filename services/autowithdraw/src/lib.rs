@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`policy`] | settings to policy |
 //! | [`inventory`] | prefixes and their live BGP state, by list calls |
+//! | [`bindings`] | which services the networks are bound to, in a slow rotation |
 //! | [`routes`] | checks of the operator's own route |
 //! | [`ledger`] | what the database says at the begin of a cycle |
 //! | [`cycle`] | gather and decide |
@@ -22,6 +23,7 @@
 //! | [`commands`] | the commands beside the daemon: status, check, explain |
 
 pub mod actor;
+pub mod bindings;
 pub mod changes;
 pub mod commands;
 pub mod commit;

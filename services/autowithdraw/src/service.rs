@@ -11,6 +11,7 @@ use prefix_ops::{Limits, PrefixOps};
 use settings::Settings;
 
 use crate::actor::LeaseHolder;
+use crate::bindings::BindingReads;
 use crate::commit::Terms;
 use crate::cycle::Gatherer;
 use crate::decide_loop::{DecideLoop, LOOP_LIMIT};
@@ -70,6 +71,7 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
             settings: settings.clone(),
             clock: clock.clone(),
             inventory,
+            bindings: Some(BindingReads::new(api.clone(), check_interval)),
             routes: RouteChecks::new(transport.clone(), clock.clone()),
             spans: Spans {
                 veto: auto.open_alert_veto,

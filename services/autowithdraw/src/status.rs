@@ -1,7 +1,7 @@
 //! The one line that says what the daemon sees and will do: for `systemctl status`, health pages
 //! and the heartbeat.
 
-use domain::decision::{Mode, Verdict};
+use domain::decision::{Mode, NextKind, Verdict};
 use domain::time::for_people_seconds;
 
 use crate::actor::Standing;
@@ -39,7 +39,7 @@ pub fn line(cycle: &Cycle, mode: Mode, standing: &Standing) -> String {
     let next = cycle
         .answers
         .iter()
-        .filter(|answer| answer.decision.next.action == "withdraw")
+        .filter(|answer| answer.decision.next.kind == NextKind::Withdraw)
         .min_by_key(|answer| answer.decision.next.not_before);
     let mut text = parts.join(", ");
     if let Some(answer) = next {

@@ -39,11 +39,11 @@ pub(crate) fn note_verdict(
         ),
         Verdict::Withdraw => (
             "calm_proven",
-            format!("calm on {prefix} is proven: {}", decision.next.because),
+            format!("calm on {prefix} is proven: {}", decision.next.because()),
         ),
         Verdict::Blocked { .. } => (
             "blocked",
-            format!("calm on {prefix} is proven, but {}", decision.next.because),
+            format!("calm on {prefix} is proven, but {}", decision.next.because()),
         ),
         Verdict::Unknown { because, .. } => ("unknown", format!("{prefix} is unknown: {}", because.explain())),
         Verdict::Propagating { until } => (

@@ -3,7 +3,9 @@
 import './clock.js';
 import './forms.js';
 import './keys.js';
+import './plot.js';
 import './search.js';
+import './view.js';
 import { follow } from './live.js';
 
 follow();

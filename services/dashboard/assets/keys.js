@@ -1,6 +1,7 @@
 // The keyboard: letters outside of fields only, Escape closes the top layer only.
 
 const dialog = document.getElementById('keys');
+const layered = () => document.querySelector('dialog[open]');
 let after = '';
 let afterAt = 0;
 
@@ -39,7 +40,7 @@ document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const field = event.target.closest?.('input, select, textarea');
   if (event.key === 'Escape') { close(event, field); return; }
-  if (field || dialog?.open) return;
+  if (field || layered()) return;
   const now = performance.now();
   if (after === 'g' && now - afterAt < 1500 && places[event.key]) {
     after = '';
@@ -54,9 +55,9 @@ document.addEventListener('keydown', (event) => {
 });
 
 function close(event, field) {
-  if (dialog?.open) return;
+  if (layered()) return;
   if (field?.type === 'search' && field.value) { field.value = ''; field.dispatchEvent(new Event('input')); event.preventDefault(); return; }
-  const layer = document.activeElement?.closest('details.hold[open], details.why[open]');
+  const layer = document.activeElement?.closest('details[open]');
   if (layer) { layer.open = false; layer.querySelector('summary')?.focus(); event.preventDefault(); return; }
   field?.blur();
 }

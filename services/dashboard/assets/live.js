@@ -4,7 +4,8 @@
 // All tabs of a browser share one stream: over HTTP/1.1 a browser has six connections to a host, and a seventh tab with
 // a stream of its own would wait for ever. Whoever holds the lock has the stream and passes on what it says.
 
-import { age, now, setNow, tick } from './clock.js';
+import { judge } from './alarm.js';
+import { age, localize, now, setNow, tick } from './clock.js';
 import { morph } from './morph.js';
 import { announce, say } from './say.js';
 import { reveal } from './search.js';
@@ -163,7 +164,9 @@ function take(fresh) {
     else morph(region, newer);
   }
   tick();
+  localize();
   show();
+  judge();
   const words = headline(document);
   if (words && words !== lastAnnounced) announce(words);
   lastAnnounced = words;
@@ -171,7 +174,7 @@ function take(fresh) {
 
 /** The dashboard was updated: this page's scripts belong to another version. Nothing half typed is thrown away. */
 function renew() {
-  if (!document.querySelector('details.hold[open]')) { location.reload(); return; }
+  if (!document.querySelector('details.hold[open], details.act[open]')) { location.reload(); return; }
   if (!renewTold) say('The dashboard was updated. Reload the page when you are done here.', true);
   renewTold = true;
 }

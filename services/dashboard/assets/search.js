@@ -6,9 +6,22 @@ const field = document.getElementById('log-search');
 const button = document.getElementById('log-new');
 const waiting = new Map();
 
+const filters = document.querySelector('#log .filters');
+let kind = '';
+
 if (field) {
   field.hidden = false;
   field.addEventListener('input', filter);
+}
+if (filters) {
+  filters.hidden = false;
+  filters.addEventListener('click', ({ target }) => {
+    const chosen = target.closest('[data-filter]');
+    if (!chosen) return;
+    kind = chosen.dataset.filter;
+    for (const one of filters.children) one.setAttribute('aria-pressed', String(one === chosen));
+    filter();
+  });
 }
 button?.addEventListener('click', () => {
   for (const [region, fresh] of [...waiting]) put(region, fresh);
@@ -16,9 +29,14 @@ button?.addEventListener('click', () => {
 
 function filter() {
   const wanted = field.value.trim().toLowerCase();
+  let shown = 0;
   for (const row of document.querySelectorAll('#log tbody tr')) {
-    row.hidden = wanted !== '' && !row.textContent.toLowerCase().includes(wanted);
+    const fits = (!kind || row.dataset.kind === kind) && (wanted === '' || row.textContent.toLowerCase().includes(wanted));
+    row.hidden = !fits;
+    shown += fits ? 1 : 0;
   }
+  const none = document.getElementById('log-none');
+  if (none) none.hidden = shown > 0 || (!kind && !wanted);
 }
 
 /** Whether somebody is reading or using the list right now. */
@@ -33,7 +51,7 @@ function inHand(region) {
 function put(region, fresh) {
   waiting.delete(region);
   morph(region, fresh);
-  if (field?.value) filter();
+  if (field?.value || kind) filter();
   show();
 }
 

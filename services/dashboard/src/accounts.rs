@@ -13,17 +13,28 @@
 //! | [`origin`] | changes only from our own pages |
 //! | [`login`] | `/login` and `/logout` |
 //! | [`change_password`] | `/password` and `/api/change-password` |
+//! | [`second_factor`] | codes from a telephone or from paper |
+//! | [`bearer`], [`machines`] | tokens of programs: using them, making and revoking them |
+//! | [`sessions`] | the list of sessions, ending them |
+//! | [`channels`] | mutes, trying the channels |
+//! | [`people`] | accounts, as admins keep them |
 //! | [`first`] | the first account: imported from the predecessor, or made with a one-time password |
 //! | [`token`] | random secrets |
 
+pub(crate) mod bearer;
 pub(crate) mod change_password;
+pub(crate) mod channels;
 pub(crate) mod cookie;
 pub(crate) mod first;
 pub(crate) mod login;
+pub(crate) mod machines;
 pub(crate) mod member;
 pub(crate) mod origin;
 pub(crate) mod password;
+pub(crate) mod people;
 pub(crate) mod policy;
+pub(crate) mod second_factor;
+pub(crate) mod sessions;
 pub(crate) mod throttle;
 pub(crate) mod token;
 

@@ -1,35 +1,40 @@
 //! The JSON API. Keys that the predecessor had keep their names and meanings; all instants are RFC 3339 in UTC.
 //!
-//! Every answer has `success`; lists are read in pages by [`paging`]; a failure is
-//! `{"success": false, "error": TEXT, "code": WORD}` with a status that says the same.
+//! Every answer has `success`; a failure is `{"success": false, "error": TEXT, "code": WORD}` with a status that says the
+//! same. A handler is in the table of [`routes`], says there under which address, and describes itself for the document.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`routes`], `document` | the addresses, and their description |
+//! | [`params`], [`listing`], [`export`] | what lists are asked, their pages, whole lists as files |
+//! | [`attacks`], [`analytics`], [`incidents`], [`withdrawals`], [`deliveries`], [`messages`], [`changes`] | lists |
+//! | [`overview`], [`prefixes`], [`services`], [`stats`] | the situation |
+//! | [`acts`], [`holds`], [`acknowledge`], [`duty`], [`notes`] | what people do |
+//! | [`preferences`] | how pages look, what is announced |
+//! | [`paging`] | pages of lists on pages |
 
 pub(crate) mod acknowledge;
 pub(crate) mod acts;
 pub(crate) mod analytics;
 pub(crate) mod attacks;
+pub(crate) mod changes;
+pub(crate) mod deliveries;
+#[cfg(test)]
+pub(crate) mod document;
+pub(crate) mod duty;
+pub(crate) mod export;
 pub(crate) mod holds;
 pub(crate) mod incidents;
+pub(crate) mod listing;
+pub(crate) mod messages;
+pub(crate) mod notes;
 pub(crate) mod overview;
 pub(crate) mod paging;
+pub(crate) mod params;
+pub(crate) mod preferences;
 pub(crate) mod prefixes;
-mod reason;
+pub(crate) mod reason;
+pub(crate) mod routes;
 pub(crate) mod services;
 pub(crate) mod stats;
-
-use axum::Json;
-use serde_json::{Value, json};
-
-use crate::answer::Failure;
-
-/// What a handler of the API returns.
-pub(crate) type Answer = Result<Json<Value>, Failure>;
-
-/// A list under its name, with where the next, older page begins.
-fn list(name: &str, rows: Vec<Value>, next_before: Option<i64>) -> Json<Value> {
-    Json(json!({"success": true, name: rows, "next_before": next_before}))
-}
-
-/// A value as JSON. Our own shapes always have a form; a failure is a defect.
-fn value<T: serde::Serialize>(value: &T) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::internal(&error))
-}
+pub(crate) mod withdrawals;

@@ -17,6 +17,7 @@ use crate::accounts::password::Hasher;
 use crate::hands::Hands;
 use crate::live::Live;
 use crate::picture::Pictures;
+use crate::traffic::Curves;
 
 /// A handle; clones are the same application.
 #[derive(Clone)]
@@ -31,6 +32,7 @@ struct Inner {
     cookie: CookieStyle,
     hasher: Hasher,
     pictures: Pictures,
+    curves: Curves,
     live: Live,
     hands: Hands,
     counters: Counters,
@@ -56,6 +58,7 @@ impl App {
             cookie,
             hasher,
             pictures: Pictures::new(frame.started_at()),
+            curves: Curves::default(),
             live: Live::new(),
             hands,
             counters,
@@ -95,6 +98,11 @@ impl App {
     /// What was last read of everything the pages show.
     pub(crate) fn pictures(&self) -> &Pictures {
         &self.inner.pictures
+    }
+
+    /// What was last read of dropped traffic over time.
+    pub(crate) fn curves(&self) -> &Curves {
+        &self.inner.curves
     }
 
     /// The open streams to browsers.

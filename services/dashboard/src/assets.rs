@@ -67,7 +67,7 @@ pub(crate) async fn serve(Path((hash, name)): Path<(String, String)>, headers: H
     response
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()

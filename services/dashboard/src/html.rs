@@ -73,7 +73,11 @@ impl fmt::Display for Moment {
             Look::Clock => words::clock(at, now),
             Look::Seconds => words::clock_seconds(at, now),
         };
-        let marker = if self.look == Look::Age { " data-age" } else { "" };
+        let marker = match self.look {
+            Look::Age => " data-age",
+            Look::Clock => " data-look=\"clock\"",
+            Look::Seconds => " data-look=\"seconds\"",
+        };
         write!(
             f,
             r#"<time datetime="{}" title="{}"{marker}>{text}</time>"#,

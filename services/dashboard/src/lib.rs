@@ -9,8 +9,10 @@
 //! | `run`, `vital` | the service, and whether it does its work |
 //! | `router` | paths, and what every request passes |
 //! | `client`, `headers`, `answer`, `submission` | who asks, what browsers are told, failures, bodies of changes |
+//! | `condense` | answers made small |
 //! | `accounts` | logins, sessions, passwords |
 //! | `picture` | what the database says, read once for everybody |
+//! | `traffic`, `plot` | dropped traffic over time, and its drawing |
 //! | `overview` | that, judged: states, reasons, next actions |
 //! | `pages`, `api` | the same for people and for programs |
 //! | `hands` | carrying out what people filed here |
@@ -23,6 +25,7 @@ mod api;
 mod app;
 mod assets;
 mod client;
+mod condense;
 mod hands;
 mod headers;
 mod html;
@@ -30,9 +33,11 @@ mod live;
 mod overview;
 mod pages;
 mod picture;
+mod plot;
 mod router;
 mod run;
 mod submission;
+mod traffic;
 mod vital;
 mod words;
 

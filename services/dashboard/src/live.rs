@@ -254,7 +254,12 @@ fn fingerprint(overview: &Overview) -> String {
     )
 }
 
-/// `GET /api/live`
+/// Says that something changed, as server-sent events
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/live", operation_id = "follow_live", tag = "situation",
+    responses((status = 200, description = "Events situation, tick and bye; the data is the situation in short", content_type = "text/event-stream"),
+        crate::api::document::Failures)
+))]
 pub(crate) async fn stream(State(app): State<App>, member: Member) -> Result<Response, Failure> {
     let Some(place) = Place::take(&app) else {
         let text = "Too many pages follow live; this one asks every few seconds instead.";

@@ -9,14 +9,16 @@
 //! | [`sign`] | which services are there |
 //! | [`prefix`], [`why`] | one prefix: state, reasons, next action |
 //! | [`current`] | what is happening now |
-//! | [`automation`], [`messages`], [`log`] | the other parts of the page |
+//! | [`automation`], [`messages`], [`log`], [`rules`], [`sources`] | the other parts of the page |
 
 pub(crate) mod automation;
 pub(crate) mod current;
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod prefix;
+pub(crate) mod rules;
 pub(crate) mod sign;
+pub(crate) mod sources;
 pub(crate) mod state;
 pub(crate) mod why;
 
@@ -37,13 +39,18 @@ use current::Current;
 use log::LogRow;
 use messages::Messages;
 use prefix::{Known, PrefixView, Sight};
+use rules::Coverage;
 use sign::{AUTOWITHDRAW, Life, Service};
+use sources::{Quota, Source};
 use state::{State, Tone};
 
 use crate::picture::{Part, Picture};
 
 /// After this time without a sign, while others give one, a prefix that is not configured has left the account.
 const GONE_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// A minute is read when it is over.
+const LEAST_MINUTE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Everything the main page shows.
 #[derive(Debug, Clone, Serialize)]
@@ -62,6 +69,10 @@ pub(crate) struct Overview {
     /// `None` when the outbox could not be read; why is in `troubles`.
     pub(crate) messages: Option<Messages>,
     pub(crate) last_delivery_at: Option<Timestamp>,
+    pub(crate) coverage: Coverage,
+    /// How fresh the page's sources are.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) quotas: Vec<Quota>,
     /// Parts that could not be read, with why.
     pub(crate) troubles: Vec<Trouble>,
 }
@@ -180,10 +191,27 @@ impl Overview {
             .note("messages", &picture.outbox)
             .map(|outbox| Messages::of(outbox, now));
         let now_lines = current::lines(ongoing, &prefixes, alerts, now);
+        let last_delivery_at = troubles.note("deliveries", &picture.last_delivery).copied().flatten();
+        let minute = troubles.note("traffic", &picture.minute).copied().flatten();
+        let coverage = Coverage::of(troubles.take("monitoring rules", &picture.rules), &prefixes, now);
+        let quotas = sources::quotas(troubles.take("calls", &picture.calls), now);
         let status = Status::of(&prefixes, &services, &automation, messages.as_ref(), &troubles.0);
+        // A poll may be late by one, and its newest minutes are left to settle.
+        let polled = settings.analytics.poll_interval * 2 + settings.analytics.settle + LEAST_MINUTE;
+        let read_at = prefixes.iter().filter(|view| view.managed).filter_map(|view| view.read_at).min();
+        let sources = vec![
+            Source::of("BGP state", read_at, Some(believed_for), now),
+            Source::of("traffic judged", status.data_at, Some(believed_for), now),
+            Source::of("analytics read until", minute, Some(polled), now),
+            Source::of("rules read", coverage.read_at, Some(std::time::Duration::from_secs(86_400)), now),
+            Source::of("last notification", last_delivery_at, None, now),
+        ];
         Self {
             version: picture.version,
             at: now,
+            coverage,
+            sources,
+            quotas,
             status,
             automation,
             now: now_lines,
@@ -192,7 +220,7 @@ impl Overview {
             log: troubles.take("log", &picture.log).iter().map(LogRow::of).collect(),
             services,
             messages,
-            last_delivery_at: troubles.note("deliveries", &picture.last_delivery).copied().flatten(),
+            last_delivery_at,
             troubles: troubles.0,
         }
     }

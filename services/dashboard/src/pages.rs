@@ -1,5 +1,8 @@
 //! The pages. Each is a template with a typed context; nothing here decides anything.
 
+pub(crate) mod audit;
+pub(crate) mod curves;
+pub(crate) mod design;
 pub(crate) mod error;
 pub(crate) mod hop;
 pub(crate) mod incident;
@@ -7,6 +10,8 @@ pub(crate) mod incidents;
 pub(crate) mod login;
 pub(crate) mod main;
 pub(crate) mod password;
+pub(crate) mod second_factor;
+pub(crate) mod settings;
 mod shell;
 
 pub(crate) use shell::Shell;

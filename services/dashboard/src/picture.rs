@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use db::budget::Counts;
 use db::decisions::Now;
 use db::events::Event;
 use db::heartbeats::Heartbeat;
 use db::incidents::Incident;
 use db::intents::Intent;
-use db::inventory::Entry;
+use db::inventory::{Entry, MonitoringRule};
 use db::outbox::{Channel, Depth, Notification};
 use db::{DbError, ReadTx};
-use db::{decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, outbox};
+use db::{budget, decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, outbox, series};
 use domain::alert::OpenAlert;
 use domain::hold::Hold;
 use domain::time::minus;
@@ -67,6 +68,12 @@ pub(crate) struct Picture {
     pub(crate) services: Part<Vec<Heartbeat>>,
     pub(crate) outbox: Part<Outbox>,
     pub(crate) last_delivery: Part<Option<Timestamp>>,
+    /// The cached monitoring rules, each with when it was read.
+    pub(crate) rules: Part<Vec<(MonitoringRule, Timestamp)>>,
+    /// Calls to Cloudflare, by process.
+    pub(crate) calls: Part<Vec<Counts>>,
+    /// The newest minute of dropped traffic that was read.
+    pub(crate) minute: Part<Option<Timestamp>>,
 }
 
 /// The messages to people.
@@ -99,6 +106,9 @@ impl Picture {
             services: part(heartbeats::all(tx))?,
             outbox: part(read_outbox(tx, chat))?,
             last_delivery: part(deliveries::last_received(tx))?,
+            rules: part(inventory::rules(tx))?,
+            calls: part(budget::all(tx, now))?,
+            minute: part(series::newest_minute(tx))?,
         })
     }
 }
@@ -117,6 +127,9 @@ impl Picture {
             ("services", self.services.is_err()),
             ("messages", self.outbox.is_err()),
             ("deliveries", self.last_delivery.is_err()),
+            ("monitoring rules", self.rules.is_err()),
+            ("calls", self.calls.is_err()),
+            ("traffic", self.minute.is_err()),
         ];
         parts
             .into_iter()

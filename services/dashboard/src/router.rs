@@ -1,6 +1,6 @@
 //! Which path leads where, and what every request passes on its way.
 //!
-//! From the outside in: headers, the form of failures, the client's address, the origin of changes, the deadline, and
+//! From the outside in: headers, compression, the form of failures, the client's address, the origin of changes, the deadline, and
 //! for everything but login, static files and health the gate of sessions.
 
 use std::time::Duration;
@@ -10,12 +10,13 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 
-use crate::accounts::{change_password, login, member, origin};
+use crate::accounts::second_factor::{enrol, login as factor_login};
+use crate::accounts::{change_password, channels, login, machines, member, origin, people, sessions};
 use crate::answer::{self, Failure};
 use crate::app::App;
-use crate::{api, assets, client, headers, live, pages};
+use crate::{api, assets, client, condense, headers, pages};
 
 /// No answer takes longer to begin. Proxies commonly give up after 30 s, and a person long before.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -27,7 +28,7 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/assets/{hash}/{*name}", get(assets::serve));
     let all = Router::new()
         .merge(people())
-        .merge(programs())
+        .merge(api::routes::programs())
         .route_layer(from_fn_with_state(app.clone(), member::gate))
         .merge(public)
         .fallback(answer::no_route)
@@ -38,6 +39,7 @@ pub(crate) fn router(app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), origin::check))
         .layer(from_fn_with_state(app.clone(), client::admit))
         .layer(from_fn_with_state(app.clone(), answer::dress))
+        .layer(from_fn(condense::answers))
         .layer(from_fn_with_state(app.clone(), headers::add))
 }
 
@@ -47,31 +49,18 @@ fn people() -> Router<App> {
         .route("/", get(pages::main::page))
         .route("/incidents", get(pages::incidents::page))
         .route("/incidents/{id}", get(pages::incident::page))
+        .route("/design", get(pages::design::page))
         .route("/password", get(change_password::form).post(change_password::submit))
         .route("/logout", post(login::logout))
-}
-
-/// The API.
-fn programs() -> Router<App> {
-    Router::new()
-        .route("/api/overview", get(api::overview::get))
-        .route("/api/live", get(live::stream))
-        .route("/api/prefixes", get(api::prefixes::list))
-        .route("/api/prefixes/advertise", post(api::acts::advertise))
-        .route("/api/prefixes/withdraw", post(api::acts::withdraw))
-        .route("/api/prefix/{*path}", post(api::acts::of_one))
-        .route("/api/attacks", get(api::attacks::list_all))
-        .route("/api/attacks/{id}", get(api::attacks::one))
-        .route("/api/analytics", get(api::analytics::list_all))
-        .route("/api/stats", get(api::stats::get))
-        .route("/api/services", get(api::services::list))
-        .route("/api/incidents", get(api::incidents::list_all))
-        .route("/api/incidents/{id}", get(api::incidents::one))
-        .route("/api/incidents/{id}/acknowledge", post(api::acknowledge::post))
-        .route("/api/holds", get(api::holds::list).post(api::holds::set))
-        .route("/api/holds/release", post(api::holds::release))
-        .route("/api/holds/{*prefix}", delete(api::holds::delete))
-        .route("/api/change-password", post(change_password::submit))
+        .route("/second-factor", get(factor_login::form).post(factor_login::submit))
+        .route("/audit", get(pages::audit::page))
+        .route("/settings", get(pages::settings::page))
+        .route("/settings/second-factor", get(enrol::form).post(enrol::submit))
+        .route("/settings/sessions", post(sessions::submit))
+        .route("/settings/accounts", post(people::submit))
+        .route("/settings/tokens", post(machines::submit))
+        .route("/settings/mutes", post(channels::mute))
+        .route("/settings/channel-test", post(channels::test))
 }
 
 /// Ends what takes too long. A stream has begun its answer long before and is not touched.

@@ -56,6 +56,17 @@ pub(crate) fn clock_seconds(at: Timestamp, now: Timestamp) -> String {
     clock(at, now) + &seconds
 }
 
+/// [`clock`] inside a sentence, where no column says the zone. The script finds these words and can show the reader's own
+/// zone instead.
+pub(crate) fn said(at: Timestamp, now: Timestamp) -> String {
+    clock(at, now) + " UTC"
+}
+
+/// [`said`] to the second.
+pub(crate) fn said_seconds(at: Timestamp, now: Timestamp) -> String {
+    clock_seconds(at, now) + " UTC"
+}
+
 /// `22/11/2026 03:42:10 UTC`
 pub(crate) fn stamp(at: Timestamp) -> String {
     domain::time::for_people_seconds(at)

@@ -168,13 +168,13 @@ async fn a_hold_counts_at_once_and_leaves_a_record() {
     let view = of_prefix(&browser.json("/api/prefixes").await, seed::CALM);
     assert_eq!(
         (&view["state"], &view["words"]),
-        (&json!("held"), &json!("held by otto until 07:27"))
+        (&json!("held"), &json!("held by otto until 07:27 UTC"))
     );
     let intent = site.read(move |tx| intents::get(tx, planned)).await.unwrap();
     assert_eq!(intent.state, IntentState::Cancelled);
     assert_eq!(
         intent.outcome_words.as_deref(),
-        Some("held by otto until 07:27: carrier maintenance")
+        Some("held by otto until 07:27 UTC: carrier maintenance")
     );
 
     let (status, told_body) = browser.post("/api/holds/release", &json!({"prefix": seed::CALM})).await;

@@ -43,13 +43,13 @@ async fn the_main_page_says_every_state_in_its_words() {
         (seed::ATTACKED, "under attack", "4.1 Gbps / 610 kpps dropped"),
         (
             seed::CALM,
-            "calm, withdrawing at 03:35",
+            "calm, withdrawing at 03:35 UTC",
             "8:11 until the withdrawal, not before 03:35 UTC",
         ),
         (
             seed::HELD,
-            "held by ana until 07:27",
-            "Next nothing before 07:27, when the hold ends, unless it is released.",
+            "held by ana until 07:27 UTC",
+            "Next nothing before 07:27 UTC, when the hold ends, unless it is released.",
         ),
         (seed::UNKNOWN, "unknown since 12 min", "the newest row is 19 min old"),
         (

@@ -11,6 +11,8 @@ const NEEDS: &[Need] = &[Need::WebhookSecret];
 fn main() -> ExitCode {
     let spec = ServiceSpec {
         needs: NEEDS,
+        // In a storm of alerts one thread reads requests and one writes.
+        heaps: 2,
         ..ServiceSpec::new(
             "cloudflare-webhook",
             "Receives Cloudflare's notifications and stores them durably before answering.",

@@ -146,7 +146,7 @@ async fn receive(
     let (networks, now) = (receiver.networks.current(), receiver.clock.now());
     match receiver
         .db
-        .write("delivery", move |tx| intake.keep(tx, &networks, now))
+        .write_repeatable("delivery", move |tx| intake.keep(tx, &networks, now))
         .await
     {
         Ok(kept) => {

@@ -52,8 +52,6 @@ pub(super) fn blank() -> NewDelivery {
         policy_id: None,
         policy_name: None,
         target: None,
-        prefixes: Vec::new(),
-        unresolved: false,
         source_ip: String::new(),
         action_taken: "received",
         payload: None,

@@ -20,7 +20,7 @@ pub(super) type Recorded = (EventId, Option<IncidentId>);
 /// Those of the database.
 pub(super) fn alert(
     tx: &WriteTx<'_>,
-    alert: Alert,
+    alert: &Alert,
     affected: Affected,
     delivery: DeliveryId,
     (way, payload): (Way, Option<&str>),
@@ -28,17 +28,17 @@ pub(super) fn alert(
 ) -> Result<Recorded, DbError> {
     let about_attack = alert.kind.is_attack() || alert.kind == AlertKind::AutoAdvertisement;
     let incident = if about_attack {
-        Some(db::incidents::join(tx, &alert, &affected.prefixes, now)?)
+        Some(db::incidents::join(tx, alert, &affected.prefixes, now)?)
     } else {
         None
     };
-    let event = keep_events(tx, &alert, &affected, delivery, incident, payload, now)?;
-    db::ledger::enter(tx, &alert, &affected, event)?;
+    let event = keep_events(tx, alert, &affected, delivery, incident, payload, now)?;
+    db::ledger::enter(tx, alert, &affected, event)?;
     if let Some(incident) = incident {
         let line = Line {
             at: alert.at(),
-            kind: timeline_kind(&alert).to_owned(),
-            text: timeline_text(&alert, &affected),
+            kind: timeline_kind(alert).to_owned(),
+            text: timeline_text(alert, &affected),
             source: way.source().into(),
             actor: None,
             reference: Some(("attack_events".into(), event.0)),
@@ -51,7 +51,7 @@ pub(super) fn alert(
     }
     let notice = Notice {
         facts: Facts::Alert {
-            alert: Box::new(alert),
+            alert: Box::new(alert.clone()),
             prefixes: affected.prefixes,
             unresolved: affected.unresolved,
         },

@@ -8,6 +8,7 @@ use graphql_client::GraphQLQuery;
 use crate::budget::CallKind;
 use crate::client::CloudflareClient;
 use crate::error::{CfError, ErrorClass};
+use crate::graphql::mitigations::Witness;
 
 /// Limits of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,49 @@ pub struct AccountLimits {
     response_derives = "Debug"
 )]
 struct NodeLimitsQuery;
+
+macro_rules! single {
+    ($($query:ident in $path:tt)*) => {$(
+        #[derive(GraphQLQuery)]
+        #[graphql(
+            schema_path = "graphql/schema.graphql",
+            query_path = $path,
+            custom_scalars_module = "crate::graphql::scalars",
+            response_derives = "Debug"
+        )]
+        struct $query;
+    )*};
+}
+
+single! {
+    LimitsOfAdvancedTcp in "graphql/limits_advanced_tcp.graphql"
+    LimitsOfAdvancedDns in "graphql/limits_advanced_dns.graphql"
+    LimitsOfFirewall in "graphql/limits_firewall.graphql"
+    LimitsOfAttacks in "graphql/limits_attacks.graphql"
+}
+
+macro_rules! ask {
+    ($query:ident, $module:ident, $client:ident) => {{
+        let variables = $module::Variables {
+            account: $client.account_id().to_owned(),
+        };
+        let answered = $client
+            .query::<$query>("read analytics limits", CallKind::Analytics, variables)
+            .await?;
+        let incoming = answered.incoming;
+        let viewer = incoming.present("viewer", answered.data.viewer)?;
+        let account = incoming.only_account(viewer.accounts)?;
+        let settings = incoming.present("settings", account.settings)?.node;
+        node(
+            settings.enabled,
+            settings.max_page_size,
+            settings.max_number_of_fields,
+            settings.max_duration,
+            settings.not_older_than,
+        )
+        .ok_or_else(|| incoming.error(ErrorClass::Malformed, "a limit is out of range"))
+    }};
+}
 
 /// `None` when a number is negative or absurdly large.
 fn node(
@@ -93,5 +137,26 @@ impl CloudflareClient {
         let (traffic, mitigations) =
             limits.ok_or_else(|| incoming.error(ErrorClass::Malformed, "a limit is out of range"))?;
         Ok(AccountLimits { traffic, mitigations })
+    }
+
+    /// The account's limits for the node of one witness.
+    ///
+    /// # Errors
+    /// [`CfError`]; also when Cloudflare does not know the node (any more).
+    pub async fn witness_limits(&self, witness: Witness) -> Result<NodeLimits, CfError> {
+        match witness {
+            Witness::Ddos => Ok(self.node_limits().await?.mitigations),
+            Witness::AdvancedTcp => ask!(LimitsOfAdvancedTcp, limits_of_advanced_tcp, self),
+            Witness::AdvancedDns => ask!(LimitsOfAdvancedDns, limits_of_advanced_dns, self),
+            Witness::Firewall => ask!(LimitsOfFirewall, limits_of_firewall, self),
+        }
+    }
+
+    /// The account's limits for `dosdAttackAnalyticsGroups`, begin and end of attacks.
+    ///
+    /// # Errors
+    /// [`CfError`].
+    pub async fn attack_limits(&self) -> Result<NodeLimits, CfError> {
+        ask!(LimitsOfAttacks, limits_of_attacks, self)
     }
 }

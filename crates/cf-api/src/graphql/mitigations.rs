@@ -1,6 +1,7 @@
-//! What the DDoS mitigation dropped, row by row, for the record and for notices.
+//! What a mitigation system dropped, row by row, for the record and for notices: outcome `drop`, oldest first.
 //!
-//! Node `dosdNetworkAnalyticsAdaptiveGroups`, outcome `drop`, oldest first.
+//! The nodes are witnesses of the same traffic that see different parts of it: each packet was dropped by one system. What
+//! a node does not know (attacks, rules, DNS questions) is absent in its rows.
 
 use std::time::Duration;
 
@@ -15,9 +16,49 @@ use crate::budget::CallKind;
 use crate::client::CloudflareClient;
 use crate::error::CfError;
 
+/// An analytics node, and the system behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Witness {
+    /// DDoS managed rules: `dosdNetworkAnalyticsAdaptiveGroups`. Knows attacks and rules.
+    Ddos,
+    /// `advancedTcpProtectionNetworkAnalyticsAdaptiveGroups`
+    AdvancedTcp,
+    /// `advancedDnsProtectionNetworkAnalyticsAdaptiveGroups`
+    AdvancedDns,
+    /// `magicFirewallNetworkAnalyticsAdaptiveGroups`: the customer's own rules.
+    Firewall,
+}
+
+impl Witness {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ddos, Self::AdvancedTcp, Self::AdvancedDns, Self::Firewall];
+
+    /// The system's name in the database: the one that the traffic node gives in `mitigationSystem`, where it gives one.
+    pub fn system(self) -> &'static str {
+        match self {
+            Self::Ddos => "dosd",
+            Self::AdvancedTcp => "flowtrackd",
+            Self::AdvancedDns => "advanced-dns-protection",
+            Self::Firewall => "magic-firewall",
+        }
+    }
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ddos => "DDoS protection",
+            Self::AdvancedTcp => "Advanced TCP Protection",
+            Self::AdvancedDns => "Advanced DNS Protection",
+            Self::Firewall => "Magic Firewall",
+        }
+    }
+}
+
 /// One group of dropped packets. Addresses stay text: whoever stores them keeps what came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MitigationRow {
+    /// Who dropped.
+    pub witness: Witness,
     /// The second it happened.
     pub at: Timestamp,
     /// `datetime` as written; part of the identity that stored rows are recognised by.
@@ -54,6 +95,14 @@ pub struct MitigationRow {
     pub protocol: Option<String>,
     /// `tcpFlagsString`
     pub tcp_flags: Option<String>,
+    /// `protocolState`, only of Advanced TCP Protection
+    pub protocol_state: Option<String>,
+    /// `dnsQueryName`, only of Advanced DNS Protection
+    pub dns_query_name: Option<String>,
+    /// `dnsQueryType`, only of Advanced DNS Protection
+    pub dns_query_type: Option<String>,
+    /// `rulesetId`, only of Magic Firewall
+    pub ruleset_id: Option<String>,
     /// `coloCode`, the data centre that dropped
     pub colo_code: Option<String>,
     /// `coloCountry`
@@ -69,9 +118,44 @@ pub struct MitigationRow {
 }
 
 impl MitigationRow {
+    /// A row in which nothing is known.
+    pub fn of(witness: Witness) -> Self {
+        Self {
+            witness,
+            at: Timestamp::UNIX_EPOCH,
+            datetime: String::new(),
+            attack_id: None,
+            attack_vector: None,
+            rule_name: None,
+            rule_id: None,
+            mitigation_reason: None,
+            outcome: None,
+            verdict: None,
+            source_ip: None,
+            source_port: None,
+            source_asn: None,
+            source_asn_name: None,
+            source_country: None,
+            destination_ip: String::new(),
+            destination_port: None,
+            protocol: None,
+            tcp_flags: None,
+            protocol_state: None,
+            dns_query_name: None,
+            dns_query_type: None,
+            ruleset_id: None,
+            colo_code: None,
+            colo_country: None,
+            colo_city: None,
+            sample_interval: 0,
+            packets: Packets(0),
+            bits: Bits(0),
+        }
+    }
+
     /// The row in the API's own shape, for the raw record.
     pub fn to_wire_json(&self) -> Value {
-        json!({
+        let mut row = json!({
             "dimensions": {
                 "datetime": self.datetime,
                 "attackId": self.attack_id,
@@ -96,7 +180,18 @@ impl MitigationRow {
                 "sampleInterval": self.sample_interval,
             },
             "sum": { "packets": self.packets.0, "bits": self.bits.0 },
-        })
+        });
+        for (name, value) in [
+            ("protocolState", &self.protocol_state),
+            ("dnsQueryName", &self.dns_query_name),
+            ("dnsQueryType", &self.dns_query_type),
+            ("rulesetId", &self.ruleset_id),
+        ] {
+            if let Some(value) = value {
+                row["dimensions"][name] = value.as_str().into();
+            }
+        }
+        row
     }
 }
 
@@ -126,54 +221,54 @@ pub struct MitigationAnswer {
     pub cost: QueryCost,
 }
 
-#[derive(GraphQLQuery)]
-#[graphql(
-    schema_path = "graphql/schema.graphql",
-    query_path = "graphql/mitigations.graphql",
-    custom_scalars_module = "crate::graphql::scalars",
-    response_derives = "Debug"
-)]
-struct Mitigations;
-
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-impl CloudflareClient {
-    /// Rows of dropped traffic in a window. `now` is our clock, against which rows from the future
-    /// are refused.
-    ///
-    /// # Errors
-    /// [`CfError`], for anything but a complete and readable answer.
-    pub async fn mitigations(&self, request: MitigationRequest, now: Timestamp) -> Result<MitigationAnswer, CfError> {
-        let second = Duration::from_secs(1);
-        let (from, to) = (floor_to(request.from, second), floor_to(request.to, second));
-        let variables = mitigations::Variables {
-            account: self.account_id().to_owned(),
-            from: rfc3339_seconds(from),
-            to: rfc3339_seconds(to),
-            limit: u64::from(request.limit),
+macro_rules! queries {
+    ($($query:ident in $path:tt)*) => {$(
+        #[derive(GraphQLQuery)]
+        #[graphql(
+            schema_path = "graphql/schema.graphql",
+            query_path = $path,
+            custom_scalars_module = "crate::graphql::scalars",
+            response_derives = "Debug"
+        )]
+        struct $query;
+    )*};
+}
+
+queries! {
+    Mitigations in "graphql/mitigations.graphql"
+    DroppedByAdvancedTcp in "graphql/dropped_advanced_tcp.graphql"
+    DroppedByAdvancedDns in "graphql/dropped_advanced_dns.graphql"
+    DroppedByFirewall in "graphql/dropped_firewall.graphql"
+}
+
+/// The generated types of the documents are distinct but alike. After the colon: fields that only some nodes have.
+macro_rules! answer {
+    ($query:ident, $module:ident, $witness:expr, $client:ident, $request:ident, $now:ident: $($field:ident)*) => {{
+        let variables = $module::Variables {
+            account: $client.account_id().to_owned(),
+            from: rfc3339_seconds($request.from),
+            to: rfc3339_seconds($request.to),
+            limit: u64::from($request.limit),
         };
-        let answered = self
-            .query::<Mitigations>("read mitigations", CallKind::Analytics, variables)
+        let answered = $client
+            .query::<$query>("read mitigations", CallKind::Analytics, variables)
             .await?;
         let incoming = answered.incoming;
         let viewer = incoming.present("viewer", answered.data.viewer)?;
         let account = incoming.only_account(viewer.accounts)?;
-        let truncated = account.rows.len() >= request.limit as usize;
+        let truncated = account.rows.len() >= $request.limit as usize;
         let rows = account
             .rows
             .into_iter()
             .map(|row| {
                 let dims = row.dimensions;
                 Ok(MitigationRow {
-                    at: incoming.row_instant("datetime", &dims.datetime, now)?,
+                    at: incoming.row_instant("datetime", &dims.datetime, $now)?,
                     datetime: dims.datetime,
-                    attack_id: given(dims.attack_id),
-                    attack_vector: given(dims.attack_vector),
-                    rule_name: given(dims.rule_name),
-                    rule_id: given(dims.rule_id),
-                    mitigation_reason: given(dims.mitigation_reason),
                     outcome: given(dims.outcome),
                     verdict: given(dims.verdict),
                     source_ip: given(dims.ip_source_address),
@@ -191,12 +286,14 @@ impl CloudflareClient {
                     sample_interval: u64::from(dims.sample_interval),
                     packets: Packets(row.sum.packets),
                     bits: Bits(row.sum.bits),
+                    $($field: given(dims.$field),)*
+                    ..MitigationRow::of($witness)
                 })
             })
             .collect::<Result<Vec<_>, CfError>>()?;
         Ok(MitigationAnswer {
-            from,
-            to,
+            from: $request.from,
+            to: $request.to,
             rows,
             truncated,
             cost: QueryCost {
@@ -204,5 +301,44 @@ impl CloudflareClient {
                 budget: viewer.budget,
             },
         })
+    }};
+}
+
+impl CloudflareClient {
+    /// Rows of traffic that the DDoS rules dropped in a window; see [`Self::dropped`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn mitigations(&self, request: MitigationRequest, now: Timestamp) -> Result<MitigationAnswer, CfError> {
+        self.dropped(Witness::Ddos, request, now).await
+    }
+
+    /// Rows of traffic that one system dropped in a window. `now` is our clock, against which rows from the future are
+    /// refused.
+    ///
+    /// # Errors
+    /// [`CfError`], for anything but a complete and readable answer.
+    pub async fn dropped(
+        &self,
+        witness: Witness,
+        request: MitigationRequest,
+        now: Timestamp,
+    ) -> Result<MitigationAnswer, CfError> {
+        let second = Duration::from_secs(1);
+        let request = MitigationRequest {
+            from: floor_to(request.from, second),
+            to: floor_to(request.to, second),
+            ..request
+        };
+        match witness {
+            Witness::Ddos => answer!(Mitigations, mitigations, witness, self, request, now:
+                attack_id attack_vector rule_name rule_id mitigation_reason),
+            Witness::AdvancedTcp => answer!(DroppedByAdvancedTcp, dropped_by_advanced_tcp, witness, self, request, now:
+                mitigation_reason protocol_state),
+            Witness::AdvancedDns => answer!(DroppedByAdvancedDns, dropped_by_advanced_dns, witness, self, request, now:
+                mitigation_reason dns_query_name dns_query_type),
+            Witness::Firewall => answer!(DroppedByFirewall, dropped_by_firewall, witness, self, request, now:
+                rule_id ruleset_id),
+        }
     }
 }

@@ -195,7 +195,7 @@ traffic_query!(TrafficByTenSeconds, traffic_by_ten_seconds);
 traffic_query!(TrafficByMinute, traffic_by_minute);
 
 impl crate::client::Incoming {
-    fn row_subnet(&self, text: &str) -> Result<Prefix, CfError> {
+    pub(crate) fn row_subnet(&self, text: &str) -> Result<Prefix, CfError> {
         text.parse().map_err(|error: domain::prefix::PrefixError| {
             self.error(
                 crate::error::ErrorClass::Malformed,

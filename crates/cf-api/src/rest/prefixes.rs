@@ -247,17 +247,26 @@ impl CloudflareClient {
     /// Refuses ids that are not plain hexadecimal: an empty id would turn "this prefix" into the
     /// list of all.
     fn bgp_path(&self, call: &'static str, parent: &PrefixId, id: Option<&BgpPrefixId>) -> Result<String, CfError> {
-        let ids = [Some(parent.as_str()), id.map(BgpPrefixId::as_str)];
-        for id in ids.into_iter().flatten() {
-            let plain = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
-            if !plain {
-                let detail = format!("'{id}' is not an id of Cloudflare");
-                return Err(CfError::new(ErrorClass::Refused, call, detail));
-            }
-        }
-        let below = id.map(|id| format!("/{id}")).unwrap_or_default();
-        Ok(self.account_path(&format!("/addressing/prefixes/{parent}/bgp/prefixes{below}")))
+        let below = match id {
+            Some(id) => format!("bgp/prefixes/{}", plain(call, id.as_str())?),
+            None => "bgp/prefixes".to_owned(),
+        };
+        self.below_prefix(call, parent, &below)
     }
+
+    /// The path of something that belongs to a parent prefix.
+    pub(super) fn below_prefix(&self, call: &'static str, parent: &PrefixId, below: &str) -> Result<String, CfError> {
+        let parent = plain(call, parent.as_str())?;
+        Ok(self.account_path(&format!("/addressing/prefixes/{parent}/{below}")))
+    }
+}
+
+fn plain<'a>(call: &'static str, id: &'a str) -> Result<&'a str, CfError> {
+    if (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(id);
+    }
+    let detail = format!("'{id}' is not an id of Cloudflare");
+    Err(CfError::new(ErrorClass::Refused, call, detail))
 }
 
 fn normalised(

@@ -14,8 +14,12 @@ const FIRST_MILLISECONDS: f64 = 1e11;
 
 /// `text` without control characters except line breaks, at most `max` characters.
 pub(super) fn bounded(text: &str, max: usize) -> String {
+    let text = text.trim();
+    // Nearly every field is short and plain.
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut kept: String = text
-        .trim()
         .chars()
         .filter(|c| *c == '\n' || !c.is_control())
         .take(max + 1)

@@ -117,6 +117,11 @@ impl<'a> Context<'a> {
         flag("skip") == Some(true) || flag("include") == Some(false)
     }
 
+    /// Whether the account's contract has no such node.
+    pub(super) fn lacks(&self, node: &str) -> bool {
+        self.world.config.missing_nodes.iter().any(|missing| missing == node)
+    }
+
     /// An argument's value, checked against its declared type.
     pub(super) fn argument(&self, field: &Field, name: &str, kind: &str) -> Result<Option<Value>, String> {
         match field.specified_argument_by_name(name) {
@@ -199,7 +204,7 @@ fn settings(context: &Context<'_>, asked: &Asked<'_>) -> Value {
         let mut values = Map::new();
         for setting in context.fields(&asked.below) {
             let value = match setting.field.name.as_str() {
-                "enabled" => json!(true),
+                "enabled" => json!(!context.lacks(name)),
                 "availableFields" => json!(available_fields(name)),
                 "maxPageSize" => json!(limits.max_page_size),
                 "maxNumberOfFields" => json!(limits.max_number_of_fields),

@@ -45,6 +45,12 @@ pub(super) fn run(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, Gra
     let owner = type_of(node);
     let input = format!("{owner}Filter_InputObject");
     let path = ["viewer", "accounts", "0", node];
+    if context.lacks(node) {
+        let account = &context.world.config.account_id;
+        let refusal =
+            format!("account '{account}' does not have access to the path. Refer to this page for more details");
+        return Err(GraphqlError::at(refusal, &path));
+    }
     let bad_argument = |e: String| GraphqlError::at(format!("error parsing args for \"{node}\": {e}"), &path);
 
     let wanted = context

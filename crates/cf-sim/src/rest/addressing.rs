@@ -1,4 +1,4 @@
-//! `addressing/prefixes`, `bgp/prefixes` and the deprecated `bgp/status`.
+//! `addressing/prefixes`, `bgp/prefixes`, `bindings` (read only) and the deprecated `bgp/status`.
 //!
 //! A parent may hold several networks that can be advertised; its own `advertised` is true when any of them is.
 
@@ -51,9 +51,22 @@ pub(super) fn handle(
                 },
                 (["bgp", "prefixes", _], "PATCH") | (["bgp", "status"], "PATCH") if !may.bgp_write => no_permission(),
                 (["bgp", "prefixes", bgp], "PATCH") => change(request, &mut state, id, bgp, ignored, now),
+                (["bindings"], "GET") => list(state.bindings.below(id)),
+                (["bindings", binding], "GET") => match state.bindings.one(id, binding) {
+                    Some(found) => success(&found),
+                    None => failure(404, 1000, "service binding not found"),
+                },
                 (["bgp", "status"], "GET") => success(&status(&state, id)),
                 (["bgp", "status"], "PATCH") => change_status(request, &mut state, id, ignored, now),
-                ([] | ["bgp", "prefixes"] | ["bgp", "prefixes", _] | ["bgp", "status"], _) => method_not_allowed(),
+                (
+                    []
+                    | ["bgp", "prefixes"]
+                    | ["bgp", "prefixes", _]
+                    | ["bgp", "status"]
+                    | ["bindings"]
+                    | ["bindings", _],
+                    _,
+                ) => method_not_allowed(),
                 _ => no_route(),
             }
         }

@@ -202,6 +202,10 @@ pub struct Attack {
     /// Part that Cloudflare drops, 0 to 1.
     #[serde(default = "nearly_all")]
     pub mitigated: f64,
+    /// Who drops it, as the traffic node names it: `dosd`, `flowtrackd` (Advanced TCP Protection), `magic-firewall`, or
+    /// `advanced-dns-protection`. Only the first knows attacks.
+    #[serde(default = "dosd")]
+    pub system: String,
     /// Where it comes from.
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -288,6 +292,10 @@ fn rule() -> String {
 fn one() -> f64 {
     1.0
 }
+fn dosd() -> String {
+    "dosd".to_owned()
+}
+
 fn nearly_all() -> f64 {
     0.995
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::file::{Attack, Background, Scenario, Source};
 use crate::config::SimConfig;
 use crate::quota::plus;
-use crate::traffic::{DOSD, Dims, MAGIC_TRANSIT, MNM, second_text};
+use crate::traffic::{ADVANCED_DNS, ADVANCED_TCP, DOSD, Dims, FIREWALL, MAGIC_TRANSIT, MNM, second_text};
 use crate::world::State;
 
 /// One sender to one receiver.
@@ -150,10 +150,11 @@ impl Streams {
             );
             let dropped = put(2, MAGIC_TRANSIT, &s.dropped, drop);
             let passed = put(3, MAGIC_TRANSIT, &s.passed, pass);
-            put(4, DOSD, &s.ddos_dropped, drop);
-            put(5, DOSD, &s.ddos_passed, pass);
+            let node = node_of(&attack.system);
+            put(4, node, &s.ddos_dropped, drop);
+            put(5, node, &s.ddos_passed, pass);
             self.dropped[index] |= dropped > 0;
-            if dropped + passed > 0 {
+            if dropped + passed > 0 && node == DOSD {
                 let began = plus(started, attack.start.div_f64(factor));
                 upsert(state, s, &self.attack_ids[index], attack, began, (dropped, passed), now);
             }
@@ -163,6 +164,16 @@ impl Streams {
     /// Fills in the end of an attack in the flat node.
     pub(super) fn close_attack(&self, attack: usize, state: &mut State, now: Timestamp) {
         state.traffic.end_attack(&self.attack_ids[attack], now);
+    }
+}
+
+/// The node of a mitigation system, besides the one of all traffic.
+fn node_of(system: &str) -> &'static str {
+    match system {
+        "flowtrackd" => ADVANCED_TCP,
+        "advanced-dns-protection" => ADVANCED_DNS,
+        "magic-firewall" => FIREWALL,
+        _ => DOSD,
     }
 }
 
@@ -357,7 +368,16 @@ impl Line<'_> {
             packet_bits,
             source: s.address.to_string(),
             passed: with(&common, &[("outcome", "pass"), ("mitigationSystem", "")]),
-            dropped: with(&common, &[("outcome", "drop"), ("mitigationSystem", "dosd")]),
+            dropped: with(
+                &common,
+                &[
+                    ("outcome", "drop"),
+                    (
+                        "mitigationSystem",
+                        attack.map_or("dosd", |(_, attack, _)| attack.system.as_str()),
+                    ),
+                ],
+            ),
             ddos_passed: with(&ddos, &[("outcome", "pass"), ("verdict", "pass")]),
             ddos_dropped: with(&ddos, &[("outcome", "drop"), ("verdict", "drop")]),
             flow: Arc::new(flow),

@@ -1,6 +1,6 @@
 //! Shapes, refusals and quotas of the REST API.
 
-use cf_sim::{Cooldown, Permissions, PrefixChange, SimConfig};
+use cf_sim::{BindingSpec, Cooldown, Permissions, PrefixChange, SimConfig};
 use serde_json::json;
 
 use crate::{BGP_ID, Desk, PREFIX, PREFIX_ID, answer};
@@ -41,6 +41,42 @@ async fn lists_have_the_documented_shapes() {
         (&six["cidr"], &bgp.body["result"][0]["cidr"]),
         (&json!("2001:db8::/32"), &json!("2001:db8:1::/48"))
     );
+}
+
+#[tokio::test]
+async fn bindings_are_listed_and_changed_by_others_only() {
+    let desk = Desk::new().await;
+    let path = format!("/addressing/prefixes/{PREFIX_ID}/bindings");
+    let listed = desk.rest("GET", &path, None).await;
+    let rows = listed.body["result"].as_array().unwrap().clone();
+    assert_eq!((listed.status, rows.len()), (200, 1));
+    assert_eq!(
+        (
+            &rows[0]["cidr"],
+            &rows[0]["service_name"],
+            &rows[0]["provisioning"]["state"]
+        ),
+        (&json!(PREFIX), &json!("Magic Transit"), &json!("active"))
+    );
+    let id = rows[0]["id"].as_str().unwrap();
+    let one = desk.rest("GET", &format!("{path}/{id}"), None).await;
+    assert_eq!((one.status, &one.body["result"]), (200, &rows[0]));
+    assert!(
+        desk.sim
+            .change_binding(&BindingSpec::new("203.0.113.7/32", Some("CDN")))
+    );
+    assert!(desk.sim.change_binding(&BindingSpec::new(PREFIX, None)));
+    assert!(!desk.sim.change_binding(&BindingSpec::new("8.8.8.0/24", Some("CDN"))));
+    let listed = desk.rest("GET", &path, None).await;
+    let rows = listed.body["result"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (&rows[0]["cidr"], &rows[0]["service_name"]),
+        (&json!("203.0.113.7/32"), &json!("CDN"))
+    );
+    let gone = desk.rest("GET", &format!("{path}/{id}"), None).await;
+    assert_eq!((gone.status, &gone.body["errors"][0]["code"]), (404, &json!(1000)));
+    assert_eq!(desk.rest("POST", &path, Some(json!({}))).await.status, 405);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Named cases of the judgement.
 
 use domain::alert::OpenAlert;
-use domain::decision::{Decision, Mode, NextAction, PrefixState, Unknown};
+use domain::decision::{Decision, Mode, NextAction, NextKind, PrefixState, Reason, Unknown};
 use domain::ids::HoldId;
 
 use super::*;
@@ -44,14 +44,15 @@ fn answer(verdict: Verdict, age_s: i64, state: BgpState) -> Now {
             effects: vec![],
             blocks: vec![],
             next: NextAction {
-                action: "hold the advertisement".into(),
+                kind: NextKind::Hold,
                 not_before: None,
-                because: "the attack goes on".into(),
+                reasons: vec![Reason::AttackGoesOn],
             },
             calm_period: Duration::from_secs(900),
             settled_until: None,
             latest: None,
             noise: false,
+            restless: false,
             decided_at: at(age_s),
         },
         bgp: Some(state),

@@ -12,7 +12,7 @@ use crate::error::DbError;
 pub(crate) const MODE: u32 = 0o660;
 
 /// The absolute path with links resolved, so that two processes which come by different names meet at the same lock.
-pub(super) fn find(path: &Path) -> Result<PathBuf, OpenError> {
+pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
     let absolute = std::path::absolute(path).map_err(|e| OpenError::io(path, &e))?;
     match fs::canonicalize(&absolute) {
         Ok(real) if real.is_dir() => Err(OpenError::io(&real, &io::Error::from(io::ErrorKind::IsADirectory))),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::column::{at, read_word};
+use super::tallies::{self, Tally};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -71,13 +72,17 @@ pub struct NewRow {
     pub incident: Option<IncidentId>,
     /// The row as Cloudflare gave it, JSON.
     pub raw_data: String,
+    /// What tells its group from every other: a digest over all dimensions that were asked for, as they came. Without one
+    /// it is taken over the columns above.
+    pub identity: Option<String>,
 }
 
 impl NewRow {
-    /// The predecessor's hash: first 32 hex digits of SHA-256 over five dimensions.
+    /// The predecessor's hash: first 32 hex digits of SHA-256 over five dimensions. Where a protocol has no ports,
+    /// Cloudflare says 0, and so does the hash.
     pub fn event_hash(&self) -> String {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let port = self.destination_port.map_or_else(String::new, |port| port.to_string());
+        let port = self.destination_port.unwrap_or(0).to_string();
         let joined = [
             self.event_datetime.clone(),
             text(&self.attack_id),
@@ -91,6 +96,9 @@ impl NewRow {
 
     /// Identity over every dimension.
     pub fn group_key(&self) -> String {
+        if let Some(identity) = &self.identity {
+            return identity.clone();
+        }
         let mut hasher = Sha256::new();
         let port = |port: Option<u16>| port.map_or_else(String::new, |port| port.to_string());
         for part in [
@@ -129,7 +137,55 @@ pub enum Stored {
     Known(i64),
 }
 
-/// Stores a row once; counters of a known group only grow.
+/// Which of these groups are unknown or have grown: positions in `groups`, each a [`NewRow::group_key`] with packets and
+/// bits. Only these have to be stored.
+///
+/// # Errors
+/// Those of the database.
+pub fn news(tx: &ReadTx<'_>, groups: &[(String, u64, u64)]) -> Result<Vec<usize>, DbError> {
+    let clamp = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut query = tx
+        .conn()
+        .prepare_cached("SELECT packets, bits FROM network_analytics_events WHERE group_key = ?1")?;
+    let mut news = Vec::new();
+    for (position, (key, packets, bits)) in groups.iter().enumerate() {
+        let known: Option<(Option<i64>, Option<i64>)> = query
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let is_known = known.is_some_and(|(known_packets, known_bits)| {
+            clamp(*packets) <= known_packets.unwrap_or(0) && clamp(*bits) <= known_bits.unwrap_or(0)
+        });
+        if !is_known {
+            news.push(position);
+        }
+    }
+    Ok(news)
+}
+
+/// A row that the predecessor stored about the same group: it has no identity of ours, and its hash is too coarse, so the
+/// dimensions that the hash leaves out are compared as far as its table holds them.
+fn of_predecessor(tx: &ReadTx<'_>, new: &NewRow, hash: &str) -> Result<Option<(i64, i64, i64)>, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached(
+            "SELECT id, COALESCE(packets, 0), COALESCE(bits, 0) FROM network_analytics_events
+             WHERE event_hash = ?1 AND group_key IS NULL AND COALESCE(source_port, 0) = ?2
+               AND COALESCE(rule_id, '') = ?3 AND COALESCE(protocol, '') = ?4 AND COALESCE(colo_code, '') = ?5",
+        )?
+        .query_row(
+            params![
+                hash,
+                new.source_port.unwrap_or(0),
+                new.rule_id.as_deref().unwrap_or(""),
+                new.protocol.as_deref().unwrap_or(""),
+                new.colo_code.as_deref().unwrap_or(""),
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?)
+}
+
+/// Stores a row once; counters of a known group only grow. A row of the predecessor about the same group becomes ours.
 ///
 /// # Errors
 /// Those of the database.
@@ -148,15 +204,42 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
         }
         tx.conn()
             .prepare_cached(
-                "UPDATE network_analytics_events SET packets = max(packets, ?2), bits = max(bits, ?3), updated_at = ?4
+                "UPDATE network_analytics_events SET packets = max(packets, ?2), bits = max(bits, ?3), updated_at = ?4,
+                   samples = (max(packets, ?2) + sample_interval - 1) / sample_interval
                  WHERE id = ?1",
             )?
             .execute(params![id, packets, bits, at(now)])?;
         return Ok(Stored::Grown(id));
     }
+    let hash = new.event_hash();
+    let samples = new
+        .sample_interval
+        .map(|interval| clamp(new.packets.div_ceil(interval.max(1))));
+    if let Some((id, known_packets, known_bits)) = of_predecessor(tx, new, &hash)? {
+        tx.conn()
+            .prepare_cached(
+                "UPDATE network_analytics_events SET group_key = ?2, packets = max(COALESCE(packets, 0), ?3),
+                   bits = max(COALESCE(bits, 0), ?4), sample_interval = ?5, samples = ?6, mitigation_system = ?7,
+                   prefix = ?8, source_bogon = ?9, incident_id = ?10, updated_at = ?11 WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                key,
+                packets,
+                bits,
+                new.sample_interval.map(clamp),
+                samples,
+                new.mitigation_system,
+                new.prefix.map(|prefix| prefix.to_string()),
+                new.source_bogon,
+                new.incident.map(|id| id.0),
+                at(now),
+            ])?;
+        let grew = packets > known_packets || bits > known_bits;
+        return Ok(if grew { Stored::Grown(id) } else { Stored::Known(id) });
+    }
     // The predecessor's hash is unique in its table but too coarse; on a clash the full key,
     // shortened, takes its place.
-    let hash = new.event_hash();
     let clash: bool = tx
         .conn()
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM network_analytics_events WHERE event_hash = ?1)")?
@@ -172,7 +255,7 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
                ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?19, ?32)",
         )?
         .execute(params![
-            if clash { key[..40].to_owned() } else { hash },
+            if clash { key.chars().take(40).collect() } else { hash },
             new.attack_id,
             new.event_datetime,
             new.attack_vector,
@@ -197,8 +280,7 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
             new.source_country,
             key,
             new.sample_interval.map(clamp),
-            new.sample_interval
-                .map(|interval| clamp(new.packets.div_ceil(interval.max(1)))),
+            samples,
             new.source_city,
             new.source_bogon,
             new.colo_city,
@@ -210,7 +292,7 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
 }
 
 /// A row as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ListRow {
     /// Row number.
     pub id: i64,
@@ -248,11 +330,25 @@ pub struct ListRow {
     pub outcome: Option<String>,
     /// Packets per sample.
     pub sample_interval: Option<i64>,
+    /// Samples that the amounts are estimated from.
+    pub samples: Option<i64>,
+    /// System that dropped.
+    pub mitigation_system: Option<String>,
+    /// Why the source cannot be real.
+    pub source_bogon: Option<String>,
+    /// Our prefix, as text.
+    pub prefix: Option<String>,
     /// Stored at.
     pub stored_at: Option<Timestamp>,
 }
 
-fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
+/// What a list reads of a row.
+pub(crate) const LIST_COLUMNS: &str =
+    "id, event_datetime, attack_id, attack_vector, rule_name, source_ip, source_country,
+  source_asn, source_asn_name, destination_ip, destination_port, protocol, colo_code, colo_country, packets, bits,
+  outcome, sample_interval, samples, mitigation_system, source_bogon, notified_at, prefix";
+
+pub(crate) fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
     let stored: Option<String> = row.get("notified_at")?;
     Ok(ListRow {
         id: row.get("id")?,
@@ -273,6 +369,10 @@ fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
         bits: row.get("bits")?,
         outcome: row.get("outcome")?,
         sample_interval: row.get("sample_interval")?,
+        samples: row.get("samples")?,
+        mitigation_system: row.get("mitigation_system")?,
+        source_bogon: row.get("source_bogon")?,
+        prefix: row.get("prefix")?,
         stored_at: stored.as_deref().and_then(domain::time::from_text),
     })
 }
@@ -293,10 +393,7 @@ pub fn newest(tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Vec<Li
 /// # Errors
 /// Those of the database.
 pub fn counts(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<(u64, u64), DbError> {
-    let all = tx
-        .conn()
-        .prepare_cached("SELECT count(*) FROM network_analytics_events")?
-        .query_row([], |row| row.get(0))?;
+    let all = tallies::get(tx, Tally::Analytics)?;
     let day = tx
         .conn()
         .prepare_cached("SELECT count(*) FROM network_analytics_events WHERE notified_at > ?1")?
@@ -347,6 +444,10 @@ pub struct Fresh {
     pub bits: u64,
     /// Packets per sample.
     pub sample_interval: Option<u64>,
+    /// System that dropped.
+    pub mitigation_system: Option<String>,
+    /// Mitigation reason.
+    pub mitigation_reason: Option<String>,
     /// Our prefix.
     pub prefix: Option<Prefix>,
     /// Incident.
@@ -398,6 +499,8 @@ pub fn after(tx: &ReadTx<'_>, id: i64, limit: u32) -> Result<Vec<Fresh>, DbError
             packets: amount("packets")?,
             bits: amount("bits")?,
             sample_interval: row.get("sample_interval")?,
+            mitigation_system: row.get("mitigation_system")?,
+            mitigation_reason: row.get("mitigation_reason")?,
             prefix: match prefix {
                 Some(_) => Some(read_word(row, T, "prefix", |text| text.parse().ok())?),
                 None => None,

@@ -1,7 +1,7 @@
 //! Every change by anyone (`audit`): who, when, from where, what before and after, why, result.
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Row, params};
 use serde::Serialize;
 
 use super::column::{at, read_at};
@@ -61,30 +61,31 @@ pub fn append(tx: &WriteTx<'_>, entry: &Entry) -> Result<(), DbError> {
     Ok(())
 }
 
+pub(crate) const COLUMNS: &str = "id, at, actor, role, via, address, action, subject, before, after, reason, result";
+
+pub(crate) fn read(row: &Row<'_>) -> Result<Entry, DbError> {
+    Ok(Entry {
+        at: read_at(row, "audit", "at")?,
+        actor: row.get("actor")?,
+        role: row.get("role")?,
+        via: row.get("via")?,
+        address: row.get("address")?,
+        action: row.get("action")?,
+        subject: row.get("subject")?,
+        before: row.get("before")?,
+        after: row.get("after")?,
+        reason: row.get("reason")?,
+        result: row.get("result")?,
+    })
+}
+
 /// The newest rows, newest first.
 ///
 /// # Errors
 /// Those of the database.
 pub fn newest(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<Entry>, DbError> {
     tx.conn()
-        .prepare_cached(
-            "SELECT id, at, actor, role, via, address, action, subject, before, after, reason, result
-             FROM audit ORDER BY id DESC LIMIT ?1",
-        )?
-        .query_and_then(params![limit], |row| {
-            Ok(Entry {
-                at: read_at(row, "audit", "at")?,
-                actor: row.get("actor")?,
-                role: row.get("role")?,
-                via: row.get("via")?,
-                address: row.get("address")?,
-                action: row.get("action")?,
-                subject: row.get("subject")?,
-                before: row.get("before")?,
-                after: row.get("after")?,
-                reason: row.get("reason")?,
-                result: row.get("result")?,
-            })
-        })?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY id DESC LIMIT ?1"))?
+        .query_and_then(params![limit], read)?
         .collect()
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column::{at, json, read_json};
 use crate::error::DbError;
-use crate::tx::WriteTx;
+use crate::tx::{ReadTx, WriteTx};
 
 /// Rows that nobody renewed for this long belong to processes that are gone, and their calls
 /// have left the five-minute window of Cloudflare's limits.
@@ -42,5 +42,16 @@ pub fn exchange(tx: &WriteTx<'_>, owner: &str, own: &Counts, now: Timestamp) -> 
     tx.conn()
         .prepare_cached("SELECT name, body FROM api_budget WHERE name <> ?1 LIMIT 1000")?
         .query_and_then([owner], |row| read_json(row, "api_budget", "body"))?
+        .collect()
+}
+
+/// What all processes count now.
+///
+/// # Errors
+/// Those of the database.
+pub fn all(tx: &ReadTx<'_>, now: Timestamp) -> Result<Vec<Counts>, DbError> {
+    tx.conn()
+        .prepare_cached("SELECT name, body FROM api_budget WHERE updated_at >= ?1 LIMIT 1000")?
+        .query_and_then([at(minus(now, FORGET_AFTER))], |row| read_json(row, "api_budget", "body"))?
         .collect()
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use domain::alert::Affected;
 use domain::ids::DeliveryId;
 use domain::prefix::Prefix;
 use domain::time::minus;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::column::{at, json, opt_at};
+use super::tallies::{self, Tally};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -36,10 +38,6 @@ pub struct NewDelivery {
     pub policy_name: Option<String>,
     /// Target address or host name.
     pub target: Option<String>,
-    /// Our prefixes in it.
-    pub prefixes: Vec<Prefix>,
-    /// Whether it could not be tied to prefixes.
-    pub unresolved: bool,
     /// Peer address, through trusted proxies.
     pub source_ip: String,
     /// `received`, `imported` or `recovered`.
@@ -69,11 +67,11 @@ pub enum Stored {
     Duplicate(DeliveryId),
 }
 
-/// Stores a delivery once.
+/// Stores a delivery once, with what it affects of ours.
 ///
 /// # Errors
 /// Those of the database.
-pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
+pub fn store(tx: &WriteTx<'_>, new: &NewDelivery, affected: &Affected) -> Result<Stored, DbError> {
     let window = if new.event_time.is_some() {
         SAME_WITHIN
     } else {
@@ -107,7 +105,7 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
             new.policy_id,
             new.policy_name,
             new.target,
-            new.prefixes.first().map(ToString::to_string),
+            affected.prefixes.first().map(ToString::to_string),
             new.source_ip,
             new.action_taken,
             new.payload,
@@ -115,8 +113,8 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery) -> Result<Stored, DbError> {
             new.raw_body,
             new.headers,
             opt_at(new.event_time),
-            json(&new.prefixes)?,
-            new.unresolved,
+            json(&affected.prefixes)?,
+            affected.unresolved,
             new.problem,
             new.is_test,
         ])?;
@@ -171,10 +169,7 @@ pub fn last_received(tx: &ReadTx<'_>) -> Result<Option<Timestamp>, DbError> {
 /// # Errors
 /// Those of the database.
 pub fn count(tx: &ReadTx<'_>) -> Result<u64, DbError> {
-    Ok(tx
-        .conn()
-        .prepare_cached("SELECT count(*) FROM webhook_events WHERE is_test = 0")?
-        .query_row([], |row| row.get(0))?)
+    tallies::get(tx, Tally::Deliveries)
 }
 
 /// How many deliveries are stored, self-tests counted too.

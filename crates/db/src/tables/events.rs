@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::column::{at, json, opt_at};
+use super::tallies::{self, Tally};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -118,7 +119,7 @@ pub fn resolve(tx: &WriteTx<'_>, id: EventId, prefixes: &[Prefix]) -> Result<(),
 
 /// A row as pages and command lines show it. Old rows of the predecessor have gaps and words of
 /// their own: texts stay texts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Event number.
     pub id: i64,
@@ -165,6 +166,12 @@ pub struct Event {
     pub raw_payload: Option<String>,
 }
 
+/// For lists: without the payload, which may be a megabyte.
+pub(crate) const LIST_COLUMNS: &str =
+    "id, event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
+  CAST(target_port AS INTEGER) AS target_port, protocol, attack_vector, packets_per_second, megabits_per_second,
+  severity, action_taken, created_at, event_time, incident_id, actor, is_test, NULL AS raw_payload";
+
 const COLUMNS: &str = "id, event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
   CAST(target_port AS INTEGER) AS target_port, protocol, attack_vector, packets_per_second, megabits_per_second,
   severity, action_taken, created_at, event_time, incident_id, actor, is_test, raw_payload";
@@ -179,7 +186,7 @@ fn text(row: &Row<'_>, column: &str) -> Result<Option<String>, DbError> {
     })
 }
 
-fn read(row: &Row<'_>) -> Result<Event, DbError> {
+pub(crate) fn read(row: &Row<'_>) -> Result<Event, DbError> {
     let instant = |column| -> Result<Option<Timestamp>, DbError> {
         Ok(text(row, column)?.as_deref().and_then(domain::time::from_text))
     };
@@ -313,7 +320,7 @@ pub fn totals(tx: &ReadTx<'_>, day_ago: Timestamp) -> Result<Totals, DbError> {
         "SELECT count(*) FROM attack_events WHERE event_type = 'START' AND created_at > ?1 AND is_test = 0",
     )?;
     Ok(Totals {
-        attacks: count.query_row([""], |row| row.get(0))?,
+        attacks: tallies::get(tx, Tally::Attacks)?,
         attacks_24h: count.query_row([at(day_ago)], |row| row.get(0))?,
     })
 }

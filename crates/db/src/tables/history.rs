@@ -8,6 +8,7 @@ use rusqlite::params;
 use serde::Serialize;
 
 use super::column::{at, opt_at};
+use super::tallies::{self, Tally};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -134,8 +135,5 @@ pub fn newest(tx: &ReadTx<'_>, prefix: Option<Prefix>, limit: u32) -> Result<Vec
 /// # Errors
 /// Those of the database.
 pub fn count(tx: &ReadTx<'_>) -> Result<u64, DbError> {
-    Ok(tx
-        .conn()
-        .prepare_cached("SELECT count(*) FROM withdrawal_history")?
-        .query_row([], |row| row.get(0))?)
+    tallies::get(tx, Tally::Withdrawals)
 }

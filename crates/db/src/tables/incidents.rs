@@ -1,6 +1,7 @@
 //! Incidents (`incidents` and what hangs on them): one attack from its first sign to the
 //! withdrawal, joined by the rules of [`domain::incident`].
 
+mod duty;
 mod parts;
 
 use domain::alert::Alert;
@@ -12,7 +13,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-pub use parts::{Parts, Source, parts};
+pub use duty::{Duty, assign, duty};
+pub use parts::{Parts, Share, Source, parts};
 
 use super::column::{at, opt_at, read_at, read_opt_at};
 use crate::error::DbError;
@@ -25,15 +27,11 @@ use crate::tx::{ReadTx, WriteTx};
 pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp) -> Result<IncidentId, DbError> {
     let keys = keys_of(alert);
     let mut found = None;
+    let mut unknown = Vec::new();
     for key in &keys {
-        found = tx
-            .conn()
-            .prepare_cached("SELECT incident_id FROM incident_keys WHERE kind = ?1 AND key = ?2")?
-            .query_row(params![key.kind, key.key], |row| row.get(0))
-            .optional()?
-            .map(IncidentId);
-        if found.is_some() {
-            break;
+        match by_key(tx, &key.kind, &key.key)? {
+            Some(id) => found = found.or(Some(id)),
+            None => unknown.push(key),
         }
     }
     let id = match found {
@@ -43,25 +41,31 @@ pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp
             None => open(tx, alert, now)?,
         },
     };
-    for key in &keys {
+    for key in unknown {
         tx.conn()
             .prepare_cached("INSERT OR IGNORE INTO incident_keys (kind, key, incident_id) VALUES (?1, ?2, ?3)")?
             .execute(params![key.kind, key.key, id.0])?;
     }
     add_prefixes(tx, id, affected)?;
-    let span = extend(span_of(tx, id)?, alert);
+    let known = span_of(tx, id)?;
+    let span = extend(known, alert);
+    if known.is_none_or(|known| known.began_at != span.began_at) {
+        // Apart from the rest: the beginning is indexed, and nearly never changes.
+        tx.conn()
+            .prepare_cached("UPDATE incidents SET began_at = ?2 WHERE id = ?1")?
+            .execute(params![id.0, at(span.began_at)])?;
+    }
     tx.conn()
         .prepare_cached(
-            "UPDATE incidents SET began_at = ?2, ended_at = ?3, last_sign_at = ?4, updated_at = ?5,
-               title = CASE WHEN vector IS NULL AND ?6 IS NOT NULL THEN ?6 ELSE title END,
-               vector = COALESCE(vector, ?6),
-               peak_pps = CASE WHEN ?7 IS NULL THEN peak_pps ELSE max(COALESCE(peak_pps, 0), ?7) END,
-               peak_bps = CASE WHEN ?8 IS NULL THEN peak_bps ELSE max(COALESCE(peak_bps, 0), ?8) END
+            "UPDATE incidents SET ended_at = ?2, last_sign_at = ?3, updated_at = ?4,
+               title = CASE WHEN vector IS NULL AND ?5 IS NOT NULL THEN ?5 ELSE title END,
+               vector = COALESCE(vector, ?5),
+               peak_pps = CASE WHEN ?6 IS NULL THEN peak_pps ELSE max(COALESCE(peak_pps, 0), ?6) END,
+               peak_bps = CASE WHEN ?7 IS NULL THEN peak_bps ELSE max(COALESCE(peak_bps, 0), ?7) END
              WHERE id = ?1",
         )?
         .execute(params![
             id.0,
-            at(span.began_at),
             opt_at(span.ended_at),
             at(span.last_sign_at),
             at(now),
@@ -124,8 +128,9 @@ fn candidates(tx: &ReadTx<'_>, prefixes: &[Prefix], when: Timestamp) -> Result<V
     for prefix in prefixes {
         let mut query = tx.conn().prepare_cached(
             "SELECT i.id, i.vector, i.began_at, i.last_sign_at, i.is_test FROM incidents i
-             JOIN incident_prefixes p ON p.incident_id = i.id
-             WHERE p.prefix = ?1 AND i.last_sign_at >= ?2 AND i.began_at <= ?3 ORDER BY i.id DESC LIMIT 50",
+             JOIN (SELECT incident_id FROM incident_prefixes WHERE prefix = ?1 ORDER BY incident_id DESC LIMIT 200) p
+               ON p.incident_id = i.id
+             WHERE i.last_sign_at >= ?2 AND i.began_at <= ?3 ORDER BY i.id DESC LIMIT 50",
         )?;
         let rows = query.query_and_then(
             params![
@@ -329,11 +334,12 @@ pub struct Incident {
     pub updated_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, title, vector, began_at, last_sign_at, ended_at, withdrawn_at, peak_pps, peak_bps, is_test,
+pub(crate) const COLUMNS: &str =
+    "id, title, vector, began_at, last_sign_at, ended_at, withdrawn_at, peak_pps, peak_bps, is_test,
   acknowledged_by, acknowledged_at, updated_at,
   (SELECT group_concat(prefix, ' ') FROM incident_prefixes WHERE incident_id = incidents.id) AS prefixes";
 
-fn read(row: &Row<'_>) -> Result<Incident, DbError> {
+pub(crate) fn read(row: &Row<'_>) -> Result<Incident, DbError> {
     const T: &str = "incidents";
     let prefixes: Option<String> = row.get("prefixes")?;
     Ok(Incident {

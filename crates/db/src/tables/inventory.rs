@@ -151,3 +151,23 @@ pub fn rule_prefixes(tx: &ReadTx<'_>, name: &str) -> Result<Option<Vec<Prefix>>,
         .next()
         .transpose()
 }
+
+/// The cached rules, and when they were read.
+///
+/// # Errors
+/// Those of the database.
+pub fn rules(tx: &ReadTx<'_>) -> Result<Vec<(MonitoringRule, Timestamp)>, DbError> {
+    const T: &str = "monitoring_rules";
+    tx.conn()
+        .prepare_cached("SELECT id, name, prefixes, body, read_at FROM monitoring_rules ORDER BY name LIMIT 10000")?
+        .query_and_then([], |row| {
+            let rule = MonitoringRule {
+                id: row.get("id")?,
+                name: row.get("name")?,
+                prefixes: read_json(row, T, "prefixes")?,
+                body: row.get("body")?,
+            };
+            Ok((rule, read_at(row, T, "read_at")?))
+        })?
+        .collect()
+}

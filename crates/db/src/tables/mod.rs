@@ -3,6 +3,7 @@
 
 pub mod alert_history;
 pub mod analytics;
+pub mod attack_spans;
 pub mod audit;
 pub mod budget;
 pub(crate) mod column;
@@ -12,13 +13,20 @@ pub mod events;
 pub mod heartbeats;
 pub mod history;
 pub mod holds;
+pub mod hostnames;
 pub mod incidents;
 pub mod intents;
 pub mod inventory;
 pub mod leases;
 pub mod ledger;
+pub mod lists;
 pub mod outbox;
 pub mod preferences;
+pub mod retention;
+pub mod second_factor;
+pub mod series;
 pub mod sessions;
+pub(crate) mod tallies;
+pub mod tokens;
 pub mod trace;
 pub mod users;

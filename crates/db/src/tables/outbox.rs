@@ -125,7 +125,7 @@ pub struct Notification {
     pub message_id: Option<i64>,
 }
 
-fn read(row: &Row<'_>) -> Result<Notification, DbError> {
+pub(crate) fn read(row: &Row<'_>) -> Result<Notification, DbError> {
     let id: i64 = row.get("id")?;
     let rank: i64 = row.get("priority")?;
     Ok(Notification {
@@ -317,15 +317,15 @@ pub fn mutes(tx: &ReadTx<'_>) -> Result<Vec<Mute>, DbError> {
         .collect()
 }
 
-/// Whether a notification of this kind was ever entered.
+/// Answers to questions that wait to be sent.
 ///
 /// # Errors
 /// Those of the database.
-pub fn is_known_kind(tx: &ReadTx<'_>, kind: &str) -> Result<bool, DbError> {
+pub fn waiting_answers(tx: &ReadTx<'_>) -> Result<u32, DbError> {
     Ok(tx
         .conn()
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM notifications WHERE kind = ?1)")?
-        .query_row([kind], |row| row.get(0))?)
+        .prepare_cached("SELECT count(*) FROM notifications WHERE state = 'queued' AND group_key = ?1")?
+        .query_row([ANSWER_GROUP], |row| row.get(0))?)
 }
 
 /// Silences a kind for a while.

@@ -2,7 +2,7 @@
 //! database opens no door.
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::column::{at, read_at, read_word};
 use super::users::Role;
@@ -34,6 +34,8 @@ pub struct Session {
     pub address: String,
     /// Browser of the login.
     pub agent: String,
+    /// The password was given, the second factor was not yet.
+    pub owes_factor: bool,
 }
 
 /// A session to be opened.
@@ -90,29 +92,85 @@ pub fn find(
     now: Timestamp,
 ) -> Result<Option<Session>, DbError> {
     tx.conn()
-        .prepare_cached(
-            "SELECT s.token_hash, s.user_id, s.csrf, s.created_at, s.seen_at, s.expires_at, s.address, s.agent,
-               u.name, u.role, u.must_change
-             FROM sessions s JOIN users u ON u.id = s.user_id
-             WHERE s.token_hash = ?1 AND s.expires_at > ?2 AND s.seen_at > ?3 AND u.disabled = 0",
-        )?
-        .query_and_then(params![token_hash, at(now), at(idle_since)], |row| {
-            Ok(Session {
-                token_hash: row.get("token_hash")?,
-                user_id: row.get("user_id")?,
-                user: row.get("name")?,
-                role: read_word(row, "users", "role", Role::from_text)?,
-                must_change: row.get("must_change")?,
-                csrf: row.get("csrf")?,
-                created_at: read_at(row, "sessions", "created_at")?,
-                seen_at: read_at(row, "sessions", "seen_at")?,
-                expires_at: read_at(row, "sessions", "expires_at")?,
-                address: row.get("address")?,
-                agent: row.get("agent")?,
-            })
-        })?
+        .prepare_cached(&format!(
+            "{SELECT} WHERE s.token_hash = ?1 AND s.expires_at > ?2 AND s.seen_at > ?3 AND u.disabled = 0"
+        ))?
+        .query_and_then(params![token_hash, at(now), at(idle_since)], read)?
         .next()
         .transpose()
+}
+
+const SELECT: &str =
+    "SELECT s.token_hash, s.user_id, s.csrf, s.created_at, s.seen_at, s.expires_at, s.address, s.agent,
+    s.owes_factor, u.name, u.role, u.must_change
+  FROM sessions s JOIN users u ON u.id = s.user_id";
+
+fn read(row: &Row<'_>) -> Result<Session, DbError> {
+    Ok(Session {
+        token_hash: row.get("token_hash")?,
+        user_id: row.get("user_id")?,
+        user: row.get("name")?,
+        role: read_word(row, "users", "role", Role::from_text)?,
+        must_change: row.get("must_change")?,
+        csrf: row.get("csrf")?,
+        created_at: read_at(row, "sessions", "created_at")?,
+        seen_at: read_at(row, "sessions", "seen_at")?,
+        expires_at: read_at(row, "sessions", "expires_at")?,
+        address: row.get("address")?,
+        agent: row.get("agent")?,
+        owes_factor: row.get("owes_factor")?,
+    })
+}
+
+/// The live sessions of an account, or of all accounts, the last used first.
+///
+/// # Errors
+/// Those of the database.
+pub fn live(
+    tx: &ReadTx<'_>,
+    user_id: Option<i64>,
+    idle_since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Session>, DbError> {
+    tx.conn()
+        .prepare_cached(&format!(
+            "{SELECT} WHERE (?1 IS NULL OR s.user_id = ?1) AND s.expires_at > ?2 AND s.seen_at > ?3
+               AND u.disabled = 0 AND s.owes_factor = 0 ORDER BY s.seen_at DESC, s.token_hash LIMIT 1000"
+        ))?
+        .query_and_then(params![user_id, at(now), at(idle_since)], read)?
+        .collect()
+}
+
+/// The session owes the second factor until it is replaced by another.
+///
+/// # Errors
+/// Those of the database.
+pub fn owe_factor(tx: &WriteTx<'_>, token_hash: &str) -> Result<(), DbError> {
+    tx.conn()
+        .prepare_cached("UPDATE sessions SET owes_factor = 1 WHERE token_hash = ?1")?
+        .execute([token_hash])?;
+    Ok(())
+}
+
+/// Ends the session whose token's hash begins with `id` (hex digits), of one account or of any. Returns whose it was.
+///
+/// # Errors
+/// Those of the database.
+pub fn close_listed(tx: &WriteTx<'_>, id: &str, user_id: Option<i64>) -> Result<Option<String>, DbError> {
+    let owner: Option<String> = tx
+        .conn()
+        .prepare_cached(
+            "SELECT u.name FROM sessions s JOIN users u ON u.id = s.user_id
+             WHERE substr(s.token_hash, 1, length(?1)) = ?1 AND (?2 IS NULL OR s.user_id = ?2)",
+        )?
+        .query_row(params![id, user_id], |row| row.get(0))
+        .optional()?;
+    tx.conn()
+        .prepare_cached(
+            "DELETE FROM sessions WHERE substr(token_hash, 1, length(?1)) = ?1 AND (?2 IS NULL OR user_id = ?2)",
+        )?
+        .execute(params![id, user_id])?;
+    Ok(owner)
 }
 
 /// Remembers that the session was used.

@@ -140,6 +140,18 @@ pub fn set_disabled(tx: &WriteTx<'_>, name: &str, disabled: bool) -> Result<bool
         == 1)
 }
 
+/// Gives an account another role. Returns whether it exists.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_role(tx: &WriteTx<'_>, name: &str, role: Role) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("UPDATE users SET role = ?2 WHERE name = ?1")?
+        .execute(params![name, role.as_str()])?
+        == 1)
+}
+
 /// Remembers a login.
 ///
 /// # Errors

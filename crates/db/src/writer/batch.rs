@@ -69,9 +69,15 @@ impl Thread {
         }
         self.stats.batch_began();
         let mut ran = Vec::new();
-        let result = self
-            .run_waiting(&mut ran)
-            .and_then(|()| exec(&self.conn, "COMMIT").map_err(DbError::from));
+        let apart = self.apart > 0 || !self.waiting.front().is_some_and(|first| first.job.is_repeatable());
+        let run = if apart {
+            self.run_apart(&mut ran)
+        } else if self.run_together(&mut ran) {
+            Ok(())
+        } else {
+            return self.once_more(ran);
+        };
+        let result = run.and_then(|()| exec(&self.conn, "COMMIT").map_err(DbError::from));
         let rolled_back = self.conn.is_autocommit() || exec(&self.conn, "ROLLBACK").is_ok();
         self.pace.after_batch();
         match result {
@@ -85,11 +91,51 @@ impl Thread {
         }
     }
 
-    /// Runs waiting writes until the batch is full, old enough or nothing waits. An error means that the transaction is lost.
-    fn run_waiting(&mut self, ran: &mut Vec<Ran>) -> Result<(), DbError> {
+    /// Whether a batch that holds `ran` writes takes more in.
+    fn takes_more(&self, ran: usize, began: Instant) -> bool {
+        ran < BATCH_JOBS && began.elapsed() < self.limits.batch && !self.given_up()
+    }
+
+    /// Runs waiting writes that can be run again, without anything between them. False when one failed: then the whole
+    /// transaction is to be undone.
+    fn run_together(&mut self, ran: &mut Vec<Ran>) -> bool {
         let began = Instant::now();
-        while ran.len() < BATCH_JOBS && began.elapsed() < self.limits.batch && !self.given_up() {
+        while self.takes_more(ran.len(), began) {
             let Some(mut next) = self.next_waiting() else { break };
+            if !next.job.is_repeatable() {
+                self.waiting.push_front(next);
+                break;
+            }
+            let outcome = next.job.run(&WriteTx::new(&self.conn));
+            let went_well = outcome.is_ok() && !self.conn.is_autocommit();
+            ran.push((next, outcome));
+            if !went_well {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Undoes a transaction in which one write failed, and puts all of its writes back to be run apart from each other.
+    fn once_more(&mut self, ran: Vec<Ran>) {
+        let rolled_back = self.conn.is_autocommit() || exec(&self.conn, "ROLLBACK").is_ok();
+        self.pace.after_batch();
+        if !rolled_back {
+            self.open_anew();
+        }
+        self.apart = ran.len();
+        for (queued, _) in ran.into_iter().rev() {
+            self.waiting.push_front(queued);
+        }
+    }
+
+    /// Runs waiting writes, each in a SAVEPOINT of its own, until the batch is full, old enough or nothing waits. An error
+    /// means that the transaction is lost.
+    fn run_apart(&mut self, ran: &mut Vec<Ran>) -> Result<(), DbError> {
+        let began = Instant::now();
+        while self.takes_more(ran.len(), began) {
+            let Some(mut next) = self.next_waiting() else { break };
+            self.apart = self.apart.saturating_sub(1);
             if let Err(error) = exec(&self.conn, "SAVEPOINT job").map_err(DbError::from) {
                 ran.push((next, Err(error.clone())));
                 return Err(error);

@@ -423,3 +423,79 @@ async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output
     })
     .await
 }
+
+/// Hands in a write that may be run again.
+fn submit_repeatable<F>(db: &Db, function: F) -> Receiver<Result<(), DbError>>
+where
+    F: Fn(&WriteTx<'_>) -> Result<(), DbError> + Send + 'static,
+{
+    let (sender, answer) = channel();
+    db.writer()
+        .unwrap()
+        .submit_repeatable("test", function, move |result| drop(sender.send(result)))
+        .unwrap();
+    answer
+}
+
+/// [`hold_writer`] by a write that may be run again, so that what follows meets no SAVEPOINT.
+fn hold_writer_repeatably(db: &Db) -> Sender<()> {
+    let (go, wait) = channel::<()>();
+    let (began, begun) = channel();
+    drop(submit_repeatable(db, move |_| {
+        let _ = began.send(());
+        let _ = wait.recv();
+        Ok(())
+    }));
+    begun.recv().unwrap();
+    go
+}
+
+#[test]
+fn among_writes_that_can_be_run_again_one_that_fails_or_panics_fails_alone() {
+    let f = fixture(OpenOptions::default());
+    let go = hold_writer_repeatably(&f.db);
+    let good: Vec<_> = (0..20).map(|n| submit_repeatable(&f.db, move |tx| put(tx, n))).collect();
+    let conflict = submit_repeatable(&f.db, |tx| {
+        put(tx, 100)?;
+        put(tx, 1)
+    });
+    let panicked = submit_repeatable(&f.db, |tx| {
+        put(tx, 101)?;
+        panic!("on purpose");
+    });
+    let once = submit(&f.db, |tx| put(tx, 50));
+    let later: Vec<_> = (20..40).map(|n| submit_repeatable(&f.db, move |tx| put(tx, n))).collect();
+    drop(go);
+    for answer in good.into_iter().chain(later) {
+        answer.recv().unwrap().unwrap();
+    }
+    once.recv().unwrap().unwrap();
+    assert_eq!(conflict.recv().unwrap().unwrap_err().code(), "db.conflict");
+    assert_eq!(panicked.recv().unwrap().unwrap_err().code(), "db.panicked");
+    let wanted: Vec<i64> = (0..40).chain([50]).collect();
+    assert_eq!(stored(&f.db), wanted, "each stored once, nothing of the failed ones");
+}
+
+#[test]
+fn writes_that_can_be_run_again_share_one_commit_and_run_once_when_all_goes_well() {
+    let f = fixture(OpenOptions::default());
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let go = hold_writer_repeatably(&f.db);
+    let answers: Vec<_> = (0..100)
+        .map(|n| {
+            let runs = Arc::clone(&runs);
+            submit_repeatable(&f.db, move |tx| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                put(tx, n)
+            })
+        })
+        .collect();
+    let before = f.db.writer_stats().commits;
+    drop(go);
+    for answer in answers {
+        answer.recv().unwrap().unwrap();
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 100);
+    assert_eq!(stored(&f.db).len(), 100);
+    assert_eq!(f.db.writer_stats().commits, before + 1, "one for the holder and all hundred");
+}

@@ -13,15 +13,12 @@ pub fn decide(previous: &PrefixState, inputs: &Inputs, policy: &Policy) -> Decis
         state: previous.clone(),
         effects: Vec::new(),
         blocks: Vec::new(),
-        next: NextAction {
-            action: String::new(),
-            not_before: None,
-            because: String::new(),
-        },
+        next: NextAction::default(),
         calm_period,
         settled_until: None,
         latest: None,
         noise: false,
+        restless: false,
         decided_at: inputs.now,
     };
     let mut verdict = judge(&mut decision, inputs, policy);
@@ -36,7 +33,7 @@ pub fn decide(previous: &PrefixState, inputs: &Inputs, policy: &Policy) -> Decis
             because: "epoch_changed".into(),
         });
     }
-    decision.next = next_action(&verdict, &decision, &not_managed_because(inputs));
+    decision.next = next_action(&verdict, &decision, not_managed_because(inputs));
     settle_memory(&mut decision, &verdict, inputs, policy);
     decision.state.last_verdict = verdict.key();
     decision.verdict = verdict;
@@ -115,8 +112,8 @@ pub(super) fn judge(decision: &mut Decision, inputs: &Inputs, policy: &Policy) -
             }
         }
         TrafficAnswer::Unknown(because) => unknown(Unknown::Data(because)),
-        TrafficAnswer::Quiet { noise } => {
-            decision.noise = noise;
+        TrafficAnswer::Quiet { noise, restless } => {
+            (decision.noise, decision.restless) = (noise, restless);
             let settled = reading.settled_until.unwrap_or(Timestamp::MIN);
             calm_verdict(decision, &reading.track, settled, inputs, policy)
         }

@@ -156,7 +156,7 @@ pub(super) fn announce_overdue(decision: &mut Decision, verdict: &Verdict, input
     };
     if due && inputs.managed == Managed::Yes && !matches!(verdict, Verdict::Direct) {
         state.overdue_announced_at = Some(now);
-        let because = decision.next.because.clone();
+        let because = decision.next.because();
         decision.effects.push(Effect::AnnounceOverdue {
             since: epoch.0,
             because,

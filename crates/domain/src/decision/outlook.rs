@@ -3,54 +3,66 @@
 use super::*;
 
 /// Why automation leaves the prefix alone: it is not listed, or Cloudflare would refuse.
-pub(super) fn not_managed_because(inputs: &Inputs) -> String {
+pub(super) fn not_managed_because(inputs: &Inputs) -> Reason {
     let refusal = inputs.bgp.value().and_then(BgpState::refuses_control);
     match (&inputs.managed, refusal) {
-        (Managed::NotListed, _) => "automation does not manage it: it is not listed".into(),
-        (Managed::Yes, Some(why)) => format!("automation does not manage it: {}", why.explain()),
-        (Managed::Yes, None) => "automation does not manage it".into(),
+        (Managed::NotListed, _) => Reason::NotListed,
+        (Managed::Yes, Some(why)) => Reason::NotControllable { why },
+        (Managed::Yes, None) => Reason::NotManaged,
     }
 }
 
 /// Why the verdict is what it is, with everything that holds the prefix.
-pub(super) fn reason_for(verdict: &Verdict, decision: &Decision, not_managed: &str) -> String {
-    let with_blocks = |reason: String| {
-        let blocks = decision.blocks.iter().map(Block::explain);
-        std::iter::once(reason).chain(blocks).collect::<Vec<_>>().join("; ")
+fn reasons_for(verdict: &Verdict, decision: &Decision, not_managed: Reason) -> Vec<Reason> {
+    let blocked = |by: &[Block]| -> Vec<Reason> {
+        let block = |block: &Block| Reason::Blocked { block: block.clone() };
+        by.iter().map(block).collect()
     };
     match verdict {
-        Verdict::Direct => "it is not advertised".into(),
-        Verdict::NotManaged => not_managed.to_owned(),
-        Verdict::Unknown { because, .. } => because.explain(),
-        Verdict::Propagating { .. } => "the announcement still spreads".into(),
-        Verdict::Attack => "the attack goes on".into(),
-        Verdict::Calm { since: calm_since, .. } => with_blocks(format!(
-            "calm since {}, {} of {} proven",
-            for_people(*calm_since),
-            human(decision.state.calm.as_ref().map_or(Duration::ZERO, CalmTrack::proven)),
-            human(decision.calm_period),
-        )),
-        Verdict::Blocked { by } => by.iter().map(Block::explain).collect::<Vec<_>>().join("; "),
-        Verdict::Withdraw => "calm is proven".into(),
+        Verdict::Direct => vec![Reason::NotAdvertised],
+        Verdict::NotManaged => vec![not_managed],
+        Verdict::Unknown { because, .. } => vec![Reason::Unknown {
+            because: because.clone(),
+        }],
+        Verdict::Propagating { .. } => vec![Reason::Spreads],
+        Verdict::Attack => vec![Reason::AttackGoesOn],
+        Verdict::Calm { since: calm_since, .. } => {
+            let proven = decision.state.calm.as_ref().map_or(Duration::ZERO, CalmTrack::proven);
+            let mut reasons = vec![Reason::CalmRuns {
+                since: *calm_since,
+                proven_s: proven.as_secs(),
+                needed_s: decision.calm_period.as_secs(),
+            }];
+            if decision.restless {
+                reasons.insert(0, Reason::Restless);
+            }
+            reasons.extend(blocked(&decision.blocks));
+            reasons
+        }
+        Verdict::Blocked { by } => blocked(by),
+        Verdict::Withdraw => vec![Reason::CalmProven],
     }
 }
 
-pub(super) fn next_action(verdict: &Verdict, decision: &Decision, not_managed: &str) -> NextAction {
+pub(super) fn next_action(verdict: &Verdict, decision: &Decision, not_managed: Reason) -> NextAction {
     let blocks_until = decision.blocks.iter().filter_map(Block::until).max();
     let open_ended = decision.blocks.iter().any(|block| block.until().is_none());
-    let (action, not_before): (&str, Option<Timestamp>) = match verdict {
-        Verdict::Direct | Verdict::NotManaged => ("nothing", None),
-        Verdict::Unknown { .. } | Verdict::Attack => ("hold the advertisement", None),
-        Verdict::Propagating { until } => ("start the calm clock", Some(*until)),
-        Verdict::Calm { .. } | Verdict::Blocked { .. } if open_ended => ("hold the advertisement", None),
-        Verdict::Calm { due, .. } => ("withdraw", Some(blocks_until.map_or(*due, |until| until.max(*due)))),
-        Verdict::Blocked { .. } => ("withdraw", blocks_until),
-        Verdict::Withdraw => ("withdraw", Some(decision.decided_at)),
+    let (kind, not_before) = match verdict {
+        Verdict::Direct | Verdict::NotManaged => (NextKind::Nothing, None),
+        Verdict::Unknown { .. } | Verdict::Attack => (NextKind::Hold, None),
+        Verdict::Propagating { until } => (NextKind::StartCalmClock, Some(*until)),
+        Verdict::Calm { .. } | Verdict::Blocked { .. } if open_ended => (NextKind::Hold, None),
+        Verdict::Calm { due, .. } => (
+            NextKind::Withdraw,
+            Some(blocks_until.map_or(*due, |until| until.max(*due))),
+        ),
+        Verdict::Blocked { .. } => (NextKind::Withdraw, blocks_until),
+        Verdict::Withdraw => (NextKind::Withdraw, Some(decision.decided_at)),
     };
     NextAction {
-        action: action.to_owned(),
+        kind,
         not_before,
-        because: reason_for(verdict, decision, not_managed),
+        reasons: reasons_for(verdict, decision, not_managed),
     }
 }
 
@@ -93,11 +105,8 @@ pub fn apply_mass_calm_brake(decisions: &mut [(Prefix, bool, Decision)]) -> Vec<
             };
         }
         state.last_verdict = decision.verdict.key();
-        let mut next = next_action(&decision.verdict, decision, "");
-        next.because = format!(
-            "several prefixes turned calm at once after analytics were blind, so calm starts anew; {}",
-            next.because
-        );
+        let mut next = next_action(&decision.verdict, decision, Reason::NotManaged);
+        next.reasons.insert(0, Reason::MassCalm);
         decision.next = next;
     }
     restarted

@@ -105,10 +105,14 @@ pub fn before_mark(entry: &Entry, belongs_to: Prefix, seen: &BgpState, mode: Opt
         let words = format!("the ids belong to {belongs_to}, not to {}", entry.prefix);
         return BeforeMark::Refused("id_mismatch", words);
     }
+    if entry.act == Act::Advertise {
+        // What a read says of locks may be old or left out: Cloudflare's answer decides (rule 12).
+        return BeforeMark::GoOn;
+    }
     if let Some(why) = seen.refuses_control() {
         return BeforeMark::Refused("not_controllable", why.explain().into());
     }
-    if entry.act == Act::Withdraw && seen.epoch().is_none() {
+    if seen.epoch().is_none() {
         let words = "Cloudflare does not say since when it is advertised";
         return BeforeMark::Refused("epoch_unknown", words.into());
     }

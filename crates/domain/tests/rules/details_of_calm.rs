@@ -40,7 +40,13 @@ fn an_attack_across_the_end_of_what_was_read_is_not_cut_in_two_halves() {
     let mut before = quiet(0, 45 * MIN);
     add_drop(&mut before, 39 * MIN, 3_000, 3);
     let first = read_traffic(&before, &track, &policy.traffic, at(45 * MIN));
-    assert_eq!(first.answer, TrafficAnswer::Quiet { noise: false });
+    assert_eq!(
+        first.answer,
+        TrafficAnswer::Quiet {
+            noise: false,
+            restless: false
+        }
+    );
     assert_eq!(secs(first.track.verified_until), 40 * MIN);
     for from in [37, 38, 39, 40] {
         let mut after = quiet(from * MIN, 80 * MIN);
@@ -121,6 +127,7 @@ fn the_question_reaches_back_over_the_whole_calm_period_even_when_the_newest_row
         saw_rows: true,
         newest_row: None,
         rows_from: None,
+        attacked: false,
     };
     for lag in 0..=10 {
         let now = 205 * MIN;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack_thresholds;
 mod chaos;
 mod details_of_calm;
 mod incidents;

@@ -59,10 +59,10 @@ fn who_why_and_until_are_said() {
     readings.hold = Some(hold(Some(90 * 60)));
     let decision = decide(&PrefixState::default(), &readings, &policy());
     assert_eq!(decision.verdict.key(), "blocked:held");
-    assert_eq!(decision.next.action, "withdraw");
+    assert_eq!(decision.next.action(), "withdraw");
     assert_eq!(decision.next.not_before, Some(at(90 * 60)));
     for word in ["ana@noc", "maintenance", "05/01/2026 01:30 UTC"] {
-        assert!(decision.next.because.contains(word), "{}", decision.next.because);
+        assert!(decision.next.because().contains(word), "{}", decision.next.because());
     }
     readings.hold = Some(Hold {
         prefix: None,
@@ -70,8 +70,8 @@ fn who_why_and_until_are_said() {
     });
     let decision = decide(&PrefixState::default(), &readings, &policy());
     assert_eq!(
-        (decision.next.action.as_str(), decision.next.not_before),
+        (decision.next.action(), decision.next.not_before),
         ("hold the advertisement", None)
     );
-    assert!(decision.next.because.contains("all automation is paused"));
+    assert!(decision.next.because().contains("all automation is paused"));
 }

@@ -54,7 +54,7 @@ proptest! {
                 prop_assert_eq!(*due, at(60 * MIN) + dur(15 * MIN));
                 prop_assert_eq!(&decision.state.last_verdict, "calm");
                 let expected = if held { ("hold the advertisement", None) } else { ("withdraw", Some(*due)) };
-                prop_assert_eq!((decision.next.action.as_str(), decision.next.not_before), expected);
+                prop_assert_eq!((decision.next.action(), decision.next.not_before), expected);
             } else {
                 prop_assert_eq!(intends, !held);
             }

@@ -22,7 +22,7 @@ proptest! {
         prop_assert_eq!(&decision.verdict, if ours { &Verdict::Withdraw } else { &Verdict::NotManaged });
         if listed && !ours {
             // It says which of them it is.
-            let why = &decision.next.because;
+            let why = decision.next.because();
             prop_assert!(["locked", "on demand", "BGP signalling"].iter().any(|word| why.contains(word)), "{}", why);
         }
     }
@@ -57,6 +57,6 @@ fn a_failed_route_check_holds() {
     };
     let decision = decide(&PrefixState::default(), &readings, &policy());
     assert_eq!(decision.verdict.key(), "blocked:no_direct_route");
-    assert!(decision.next.because.contains("the looking glass shows no route"));
+    assert!(decision.next.because().contains("the looking glass shows no route"));
     assert_eq!(decision.next.not_before, None);
 }

@@ -112,7 +112,7 @@ fn any_single_obstacle_prevents_and_cancels_a_withdrawal() {
                     .any(|effect| matches!(effect, Effect::IntendWithdrawal { .. })),
                 "{name}"
             );
-            assert!(!decision.next.because.is_empty(), "{name} has a reason");
+            assert!(!decision.next.because().is_empty(), "{name} has a reason");
         }
     }
 }
@@ -135,10 +135,10 @@ fn obstacles_add_up_and_each_is_named() {
         &policy,
     );
     assert_eq!(calm_running.verdict.key(), "calm");
-    assert_eq!(calm_running.next.action, "hold the advertisement");
+    assert_eq!(calm_running.next.action(), "hold the advertisement");
     assert!(
-        calm_running.next.because.contains("ana@noc"),
+        calm_running.next.because().contains("ana@noc"),
         "{}",
-        calm_running.next.because
+        calm_running.next.because()
     );
 }

@@ -54,6 +54,9 @@ pub fn policy() -> Policy {
         traffic: TrafficPolicy {
             min_packets: Packets(5_000),
             min_bits: Bits(10_000_000),
+            min_packet_rate: None,
+            min_bit_rate: None,
+            calm_percent: 100,
             min_samples: 2,
             lookback: dur(5 * MIN),
             settle: dur(5 * MIN),

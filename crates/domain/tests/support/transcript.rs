@@ -192,7 +192,7 @@ impl Stage {
             let when = next
                 .not_before
                 .map_or_else(String::new, |at| format!(" from {}", short(at)));
-            let verdict = format!("{prefix} {key}: {}{when}, because {}", next.action, next.because);
+            let verdict = format!("{prefix} {key}: {}{when}, because {}", next.action(), next.because());
             self.line(now_s, &verdict);
         }
         for effect in &decision.effects {

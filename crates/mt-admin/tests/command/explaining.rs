@@ -5,7 +5,7 @@ use std::time::Duration;
 use db::deliveries::{NewDelivery, Stored};
 use db::events::NewEvent;
 use db::incidents::Line;
-use domain::alert::{Alert, AlertKind, Phase};
+use domain::alert::{Affected, Alert, AlertKind, Phase};
 use domain::bgp::BgpState;
 use domain::decision::{DirectRoute, Inputs, Managed, Mode, Policy, PrefixState, decide};
 use domain::evidence::Observed;
@@ -29,8 +29,6 @@ async fn an_alert(db: &db::Db) -> EventId {
             policy_id: None,
             policy_name: Some("DDoS".into()),
             target: Some("203.0.113.10".into()),
-            prefixes: vec![prefix()],
-            unresolved: false,
             source_ip: "198.51.100.7".into(),
             action_taken: "received",
             payload: Some("{}".into()),
@@ -41,10 +39,14 @@ async fn an_alert(db: &db::Db) -> EventId {
             problem: None,
             is_test: false,
         };
-        let Stored::New(delivery_id) = db::deliveries::store(tx, &delivery)? else {
+        let affected = Affected {
+            prefixes: vec![prefix()],
+            unresolved: false,
+        };
+        let Stored::New(delivery_id) = db::deliveries::store(tx, &delivery, &affected)? else {
             panic!("it is new")
         };
-        db::deliveries::store(tx, &delivery)?;
+        db::deliveries::store(tx, &delivery, &affected)?;
         let alert = Alert {
             attack_id: Some("attack-17".into()),
             vector: Some("UDP flood".into()),

@@ -1,4 +1,4 @@
-//! `db`: status, check, backup, query, migrate.
+//! `db`: status, check, backup, restore, query, prune, migrate.
 
 use std::fs;
 
@@ -106,4 +106,117 @@ async fn a_query_reads_and_nothing_else() {
         &["db", "query", "--limit", "1", "SELECT value FROM json_each('[1,2]')"],
     );
     assert!(cut.stderr.contains("1 row, and more"), "{}", cut.shown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dated_copies_are_thinned_out_and_remembered() {
+    let site = site().await;
+    notice(&database(&site), "one").await;
+    let folder = site.path().join("backups");
+    fs::create_dir(&folder).unwrap();
+    let stem = site.database().file_stem().unwrap().to_str().unwrap().to_owned();
+    for day in 1..5 {
+        fs::write(folder.join(format!("{stem}-2026010{day}T000000Z.db")), "old").unwrap();
+    }
+    fs::write(folder.join("mine.db"), "kept").unwrap();
+    let arguments = [
+        "db",
+        "backup",
+        "--dated",
+        "--keep",
+        "2",
+        folder.to_str().unwrap(),
+        "--json",
+    ];
+    let made = run(&site, &arguments);
+    assert_eq!(made.code, 0, "{}", made.shown());
+    assert_eq!(made.json()["removed"].as_array().unwrap().len(), 3);
+    let copy = made.json()["path"].as_str().unwrap().to_owned();
+    assert!(db::Db::open(&copy, db::OpenOptions::read_only()).is_ok());
+    let mut left: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    left.sort();
+    let kept = [
+        folder.join(format!("{stem}-20260104T000000Z.db")),
+        copy.into(),
+        folder.join("mine.db"),
+    ];
+    assert!(
+        kept.iter().all(|path| left.contains(path)) && left.len() == 3,
+        "{left:?}"
+    );
+    let said = run(
+        &site,
+        &["db", "query", "SELECT value FROM facts WHERE name = 'last_backup'"],
+    );
+    assert!(said.stdout.contains("20"), "{}", said.shown());
+    let missing = run(&site, &["db", "backup", "--dated", "/nonexistent", "--json"]);
+    assert_eq!(
+        (missing.code, missing.json()["error"]["code"].clone()),
+        (1, "db.backup_io".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_asks_never_goes_under_a_service_and_keeps_what_was_there() {
+    let site = site().await;
+    let db = database(&site);
+    notice(&db, "before").await;
+    let copy = site.path().join("copy.db");
+    let name = copy.to_str().unwrap();
+    assert_eq!(run(&site, &["db", "backup", name]).code, 0);
+    notice(&db, "after").await;
+    let unasked = run(&site, &["db", "restore", name]);
+    assert_eq!(unasked.code, 2, "{}", unasked.shown());
+    let used = run(&site, &["db", "restore", "--yes", name]);
+    assert!(
+        used.code == 1 && used.stderr.contains("systemctl stop"),
+        "{}",
+        used.shown()
+    );
+    let used = run(&site, &["db", "restore", "--yes", name, "--json"]);
+    assert_eq!(used.json()["error"]["code"], "db.in_use");
+    assert!(db.close(std::time::Duration::from_secs(5)).await.checkpointed);
+    drop(db);
+    let done = run(&site, &["db", "restore", "--yes", name]);
+    assert_eq!(done.code, 0, "{}", done.shown());
+    assert!(
+        done.stderr.contains("paused") && done.stdout.contains(".replaced-"),
+        "{}",
+        done.shown()
+    );
+    let rows = run(&site, &["db", "query", "--json", "SELECT count(*) FROM notifications"]).json();
+    assert_eq!(rows["rows"][0][0], 1, "what came after the copy is not in it");
+    let audit = run(
+        &site,
+        &["db", "query", "SELECT action FROM audit ORDER BY id DESC LIMIT 1"],
+    );
+    assert!(audit.stdout.contains("db.restore"), "{}", audit.shown());
+    let none = run(&site, &["db", "restore", "--yes", "/nonexistent.db", "--json"]);
+    assert_eq!(
+        (none.code, none.json()["error"]["code"].clone()),
+        (1, "db.file_missing".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_keeps_to_the_settings() {
+    let mut site = site().await;
+    let db = database(&site);
+    notice(&db, "new").await;
+    site.set("/database/retention", serde_json::json!({"notifications": "1d"}));
+    let counted = run(&site, &["db", "prune", "--dry-run", "--json"]).json();
+    assert_eq!(
+        (&counted["dry_run"], counted["tables"].as_array().unwrap().len()),
+        (&true.into(), 9)
+    );
+    let pruned = run(&site, &["db", "prune"]);
+    assert_eq!(pruned.code, 0, "{}", pruned.shown());
+    assert!(
+        pruned.stdout.contains("kept for ever") && pruned.stderr.contains("0 rows deleted"),
+        "{}",
+        pruned.shown()
+    );
 }

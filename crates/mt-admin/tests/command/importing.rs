@@ -1,6 +1,7 @@
 //! `import webhooks`: files of the predecessor become deliveries of their own time, once, and wake nobody.
 
 use db::deliveries::NewDelivery;
+use domain::alert::Affected;
 use serde_json::{Value, json};
 use testkit::Site;
 
@@ -38,6 +39,13 @@ fn folder(site: &Site) -> String {
     folder.to_str().unwrap().to_owned()
 }
 
+fn nothing() -> Affected {
+    Affected {
+        prefixes: Vec::new(),
+        unresolved: false,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_taken_once_with_their_own_time_and_nobody_is_told() {
     let site = site().await;
@@ -55,8 +63,6 @@ async fn files_are_taken_once_with_their_own_time_and_nobody_is_told() {
         policy_id: None,
         policy_name: None,
         target: None,
-        prefixes: Vec::new(),
-        unresolved: false,
         source_ip: String::new(),
         action_taken: "received",
         raw_body: None,
@@ -64,7 +70,7 @@ async fn files_are_taken_once_with_their_own_time_and_nobody_is_told() {
         problem: None,
         is_test: false,
     };
-    db.write("test", move |tx| db::deliveries::store(tx, &end))
+    db.write("test", move |tx| db::deliveries::store(tx, &end, &nothing()))
         .await
         .unwrap();
     let count = || async { site.record().deliveries };

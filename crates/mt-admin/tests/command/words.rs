@@ -21,6 +21,9 @@ async fn help_of_every_command() {
         &["health"][..],
         &["db"],
         &["db", "query"],
+        &["db", "backup"],
+        &["db", "restore"],
+        &["db", "prune"],
         &["notifications"],
         &["user"],
         &["user", "add"],
@@ -40,6 +43,7 @@ async fn wrong_arguments_and_configuration() {
     for (arguments, said) in [
         (&["helth"][..], "'health'"),
         (&["db", "bakup"], "'backup'"),
+        (&["db", "backup", "--keep", "3", "x"], "--dated"),
         (&["explain", "203.0.113.5/24"], "the network is 203.0.113.0/24"),
         (&["user", "add", "a b"], "a name has 1 to 64"),
         (&["notice", "raise", "--title", " "], "the title is empty"),

@@ -1,8 +1,8 @@
 //! What one claimed message goes through, from words to a recorded end.
 //!
-//! A message stays in hand while it changes its form (plain text, smaller parts) or its address (moved chat, topic gone)
-//! and between its parts; each of these asks for its own place in the pace, and critical notices may go in between.
-//! Everything else ends it: sent, to be tried later, or failed.
+//! A message stays in hand while it changes its form (plain text, the barest text, smaller parts) or its address (moved
+//! chat, topic gone) and between its parts; each of these asks for its own place in the pace, and critical notices may go
+//! in between. Everything else ends it: sent, or to be tried later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,12 +27,23 @@ const LONG_FLOOD: Duration = Duration::from_secs(120);
 /// Notices read whole of those that a message holds already.
 const TOLD_WHOLE: u32 = 40;
 
+/// How much of itself a message shows. Each is tried when Telegram refuses the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With markup.
+    Html,
+    /// All of its text.
+    Plain,
+    /// One line of our own about each notice: nothing in it can be what was refused.
+    Bare,
+}
+
 struct Hand {
     rows: Vec<Notification>,
     pieces: VecDeque<Document>,
     sent: usize,
     first_message: Option<i64>,
-    plain: bool,
+    form: Form,
     target: Target,
     /// The message to send in place of an edit that cannot be made.
     instead: Vec<Document>,
@@ -66,9 +77,10 @@ impl Worker {
         let mut hand = self.take_in_hand(rows, edit).await;
         while let Some(piece) = hand.pieces.front() {
             progress();
-            let text = if hand.plain { piece.plain() } else { piece.html() };
+            let html = hand.form == Form::Html;
+            let text = if html { piece.html() } else { piece.plain() };
             self.set_busy(true);
-            let delivery = sender.send(text, !hand.plain, &hand.target).await;
+            let delivery = sender.send(text, html, &hand.target).await;
             self.set_busy(false);
             progress();
             match self.judge(&mut hand, delivery) {
@@ -136,7 +148,7 @@ impl Worker {
             pieces: pieces.into(),
             sent: 0,
             first_message: None,
-            plain,
+            form: if plain { Form::Plain } else { Form::Html },
             target,
             instead,
         }
@@ -155,31 +167,11 @@ impl Worker {
             Delivery::Sent { message_id } => self.arrived(hand, message_id),
             Delivery::NotModified => self.arrived(hand, hand.target.edit),
             Delivery::EditGone { words } | Delivery::TooLong { words } if hand.target.edit.is_some() => {
-                let message_id = hand.target.edit.take().unwrap_or_default();
-                tracing::info!(
-                    event = "notify.message.uneditable",
-                    notification = id,
-                    message_id,
-                    words
-                );
-                hand.pieces = std::mem::take(&mut hand.instead).into();
-                Next::Again {
-                    step: Step::Uneditable { message_id, words },
-                    change: Change::Keep,
-                }
+                uneditable(hand, words)
             }
-            // Nothing was to be edited: an answer to something that was not asked.
-            Delivery::EditGone { words } => end(Outcome::Failed { words }, Change::Keep),
-            Delivery::MarkupRefused { words } if !hand.plain => {
-                tracing::warn!(event = "notify.markup.refused", notification = id, words);
-                hand.plain = true;
-                hand.target.reply_to = None;
-                Next::Again {
-                    step: Step::Plain { words },
-                    change: Change::Keep,
-                }
-            }
-            Delivery::MarkupRefused { words } | Delivery::Permanent { words } => {
+            // Without an edit it is about a message that this one answers: a barer form answers none.
+            Delivery::EditGone { words } | Delivery::FormRefused { words } => self.barer(hand, words, now),
+            Delivery::Permanent { words } => {
                 tracing::error!(
                     event = "notify.message.failed",
                     notification = id,
@@ -190,13 +182,7 @@ impl Worker {
             }
             Delivery::TooLong { words } => {
                 let Some(smaller) = hand.pieces.pop_front().and_then(Document::smaller) else {
-                    tracing::error!(
-                        event = "notify.message.failed",
-                        notification = id,
-                        kind = kind(hand),
-                        words
-                    );
-                    return end(Outcome::Failed { words }, Change::Keep);
+                    return self.barer(hand, words, now);
                 };
                 for piece in smaller.into_iter().rev() {
                     hand.pieces.push_front(piece);
@@ -262,6 +248,45 @@ impl Worker {
                     change,
                 )
             }
+        }
+    }
+
+    /// After a refusal: the next form. The barest one is tried again until it is too old, because a notice that nobody can
+    /// put right by itself must not be lost to an answer that nobody understands.
+    fn barer(&mut self, hand: &mut Hand, words: String, now: Timestamp) -> Next {
+        let id = hand.rows.first().map_or(0, |row| row.id.0);
+        match hand.form {
+            Form::Html => hand.form = Form::Plain,
+            // What the message says already is worth more than the bare text.
+            Form::Plain if hand.target.edit.is_some() => return uneditable(hand, words),
+            Form::Plain => {
+                hand.form = Form::Bare;
+                hand.pieces = [self.renderer.bare(&hand.rows)].into();
+            }
+            Form::Bare => {
+                let limits = &self.config.limits;
+                let wait = limits::spread(limits.broken_pause, (self.config.draw)());
+                tracing::error!(
+                    event = "notify.message.refused",
+                    notification = id,
+                    kind = kind(hand),
+                    again_in_s = wait.as_secs(),
+                    words
+                );
+                return Next::End {
+                    outcome: Outcome::Retry {
+                        at: plus(now, wait),
+                        words,
+                    },
+                    change: Change::Keep,
+                };
+            }
+        }
+        tracing::warn!(event = "notify.markup.refused", notification = id, words);
+        hand.target.reply_to = None;
+        Next::Again {
+            step: Step::Plain { words },
+            change: Change::Keep,
         }
     }
 
@@ -362,9 +387,13 @@ impl Worker {
                 }
                 Ok(Slot::Wait(until)) => Some(until),
                 Ok(Slot::Yield) if !self.stopping() => match self.claim(Some(Priority::Critical)).await {
+                    // Depth ends here: a critical notice yields to nothing.
                     Ok(Claim::Send(row)) => {
-                        // Depth ends here: a critical notice yields to nothing.
                         Box::pin(self.deliver(vec![*row], None, progress)).await;
+                        continue;
+                    }
+                    Ok(Claim::Digest(rows)) => {
+                        Box::pin(self.deliver(rows, None, progress)).await;
                         continue;
                     }
                     Ok(Claim::Wait(until)) => Some(until),
@@ -396,6 +425,22 @@ impl Worker {
             }
             self.rest(until, progress).await;
         }
+    }
+}
+
+/// A new message instead of the edit.
+fn uneditable(hand: &mut Hand, words: String) -> Next {
+    let message_id = hand.target.edit.take().unwrap_or_default();
+    tracing::info!(
+        event = "notify.message.uneditable",
+        notification = hand.rows.first().map_or(0, |row| row.id.0),
+        message_id,
+        words
+    );
+    hand.pieces = std::mem::take(&mut hand.instead).into();
+    Next::Again {
+        step: Step::Uneditable { message_id, words },
+        change: Change::Keep,
     }
 }
 

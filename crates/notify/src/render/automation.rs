@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use db::outbox::Notification;
 use domain::bgp::BgpState;
+use domain::binding::BindingChange;
 use domain::duration::human;
 use domain::notice::Facts;
 use domain::prefix::Prefix;
@@ -73,6 +74,7 @@ pub(super) fn body(document: &mut Document, facts: &Facts, row: &Notification, c
                 );
             }
         }
+        Facts::BindingsChanged { changes, .. } => bindings(document, changes),
         Facts::Reattack { withdrawn_at, prefix } => {
             document.field("Withdrawn", *withdrawn_at);
             document.push("Protection was taken off shortly before. If it is not back by itself, advertise now:");
@@ -158,6 +160,28 @@ fn foreign_change(document: &mut Document, prefix: Prefix, before: &BgpState, af
         let again = format!("cloudflare-prefix-manager advertise {prefix}");
         document.push(Line::from("To advertise again: ").code(again));
     }
+}
+
+/// Which service took the traffic of a network, and which does now.
+fn bindings(document: &mut Document, changes: &[BindingChange]) {
+    const SHOWN: usize = 12;
+    let service = |words: &Option<String>| match words {
+        Some(words) => Words::outside(words, limit::NAME),
+        None => Words::outside("none", limit::NAME),
+    };
+    for change in changes.iter().take(SHOWN) {
+        let line = Line::new().code(change.network).text(": ");
+        document.push(
+            line.code(service(&change.before))
+                .text(" → ")
+                .code(service(&change.after)),
+        );
+    }
+    if changes.len() > SHOWN {
+        document.push(format!("and {} more", changes.len() - SHOWN));
+    }
+    document.push("What is not bound to Magic Transit is not protected by it, whether it is advertised or not.");
+    document.push("The product never changes bindings. Find out who did it, in Cloudflare's audit log.");
 }
 
 fn hold_ending(document: &mut Document, prefix: Option<Prefix>, until: Timestamp, context: &Context, now: Timestamp) {

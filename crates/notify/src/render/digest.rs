@@ -32,12 +32,17 @@ impl Renderer {
         } else {
             &format!("{total} notices")
         };
-        let mut followed = vec![
+        let mut followed = Vec::new();
+        // That of the first one is said by itself.
+        if told.first.attempts <= 1 && rows.iter().any(|row| row.attempts > 1) {
+            followed.push(Line::from("Some may be a repeat: an earlier try was not confirmed."));
+        }
+        followed.extend([
             Line::new()
                 .bold("Since then")
                 .text(format!(": {more}, last written {}", domain::time::for_people(now))),
             tally.line(),
-        ];
+        ]);
         let newest = newest(rows, Some(told), MOST_FOLLOWED);
         followed.extend(left_out(total, newest.len()));
         followed.extend(newest.into_iter().map(|row| short(row, context, now)));
@@ -85,7 +90,7 @@ impl Renderer {
         {
             document.push(Line::new().bold(format!("The oldest waited for {}", minutes(since(now, oldest)))));
         }
-        if told.is_none() && rows.iter().any(|row| row.attempts > 1) {
+        if rows.iter().any(|row| row.attempts > 1) {
             document.push("Some may be a repeat: an earlier try was not confirmed.");
         }
         document.push(tally.line());

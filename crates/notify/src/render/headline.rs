@@ -66,6 +66,9 @@ pub(super) fn of(facts: &Facts, context: &Context, written: Timestamp) -> Line {
             };
             format!("{all} prefixes were {what} at once, not by us").into()
         }
+        Facts::BindingsChanged { prefixes, .. } => {
+            Line::from("Service bindings changed, not by us: ").then(named(prefixes))
+        }
         Facts::Reattack { prefix, withdrawn_at } => {
             after("Attack on ", *prefix).text(format!(" {} after our withdrawal", lasted(withdrawn_at)))
         }
@@ -81,6 +84,21 @@ pub(super) fn of(facts: &Facts, context: &Context, written: Timestamp) -> Line {
         Facts::FeedRestored { feed, since } => Line::from("Data from ")
             .then(name(feed))
             .text(format!(" is back after {}", lasted(since))),
+        Facts::DataGap { feed, .. } => Line::from("A gap in ").then(name(feed)),
+        Facts::CaughtUp { recovered, .. } => match recovered {
+            0 => "Alerts may be missing".into(),
+            1 => "1 missed alert recovered".into(),
+            count => format!("{count} missed alerts recovered").into(),
+        },
+        Facts::ChatUnreachable { .. } => "Messages do not reach the chat".into(),
+        Facts::ChatReachable { since, .. } => format!("Messages reach the chat again after {}", lasted(since)).into(),
+        Facts::MessagesExpired { kinds, .. } => {
+            let count: u64 = kinds.iter().map(|(_, count)| count).sum();
+            match count {
+                1 => "1 message was not sent in time".into(),
+                count => format!("{count} messages were not sent in time").into(),
+            }
+        }
         Facts::Mitigation {
             vectors,
             targets,

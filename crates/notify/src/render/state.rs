@@ -98,6 +98,10 @@ fn is_about_prefixes(facts: &Facts) -> bool {
         | Facts::FeedRestored { .. }
         | Facts::Mitigation { .. }
         | Facts::SelfTest { .. }
+        | Facts::DataGap { .. }
+        | Facts::ChatUnreachable { .. }
+        | Facts::ChatReachable { .. }
+        | Facts::MessagesExpired { .. }
         | Facts::Raised { .. } => false,
         _ => true,
     }
@@ -205,11 +209,11 @@ fn next(prefix: &PrefixNow, now: Timestamp) -> Option<Line> {
     if !matches!(answer.decision.verdict, Verdict::NotManaged) {
         line = line
             .text("; next: ")
-            .text(Words::outside(&answer.decision.next.action, limit::NAME));
+            .text(Words::outside(answer.decision.next.action(), limit::NAME));
         if let Some(at) = answer.decision.next.not_before {
             line = line.text(format!(" not before {}", for_people(at)));
         }
-        let because = Words::outside(&answer.decision.next.because, limit::VALUE);
+        let because = Words::outside(&answer.decision.next.because(), limit::VALUE);
         if !because.is_empty() {
             line = line.text(", because ").code(because);
         }

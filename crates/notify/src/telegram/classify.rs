@@ -2,8 +2,8 @@
 //! error texts.
 //!
 //! Source: the error texts of the Bot API server 10.0. Texts are compared without case and by their telling part,
-//! because versions vary them. An unknown text never loses a message: it is tried again until it is too old, except a
-//! `Bad Request` for a message that has already been reduced to plain text.
+//! because versions vary them. No text loses a message: whatever is not known is tried again until it is too old, and an
+//! unknown `Bad Request` means that this form was refused, of which there are barer ones.
 
 use std::error::Error;
 use std::fmt;
@@ -42,8 +42,8 @@ pub enum Delivery {
         /// What happened.
         words: String,
     },
-    /// This form was refused: once more as plain text.
-    MarkupRefused {
+    /// This form was refused: once more in a barer one.
+    FormRefused {
         /// Telegram's words.
         words: String,
     },
@@ -133,8 +133,8 @@ fn wait(seconds: u64) -> Delivery {
     }
 }
 
-/// Reads an answer, which may be a proxy's page. `html` says in which form the message was sent.
-pub(super) fn classify(answer: &Answer, html: bool, secret: &Secret) -> Delivery {
+/// Reads an answer, which may be a proxy's page.
+pub(super) fn classify(answer: &Answer, secret: &Secret) -> Delivery {
     let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
         return of_page(answer, secret);
     };
@@ -154,7 +154,7 @@ pub(super) fn classify(answer: &Answer, html: bool, secret: &Secret) -> Delivery
                 None if answer.status >= 500 => Delivery::Transient {
                     words: secret.redact(description),
                 },
-                None => of_text(description, html, secret),
+                None => of_text(description, secret),
             }
         }
         _ => Delivery::Transient {
@@ -169,10 +169,11 @@ pub(super) fn updates(answer: &Answer, secret: &Secret) -> Updates {
     if let (Some(true), Some(list)) = (body["ok"].as_bool(), body["result"].as_array()) {
         return Updates::Some(list.clone());
     }
-    match classify(answer, false, secret) {
+    match classify(answer, secret) {
         Delivery::RetryAfter { wait } => Updates::Wait(wait),
         Delivery::Transient { words }
         | Delivery::Permanent { words }
+        | Delivery::FormRefused { words }
         | Delivery::ThreadGone { words }
         | Delivery::ChannelBroken { reason: words } => Updates::Failed { words },
         _ => Updates::Failed {
@@ -241,11 +242,6 @@ const BROKEN: [(&str, &str); 17] = [
     ),
 ];
 
-const MARKUP: [&str; 3] = [
-    "can't parse entities",
-    "can't parse message text",
-    "unsupported parse_mode",
-];
 const TOO_LONG: [&str; 4] = [
     "message is too long",
     "text is too long",
@@ -260,7 +256,7 @@ const EDIT: [&str; 4] = [
 ];
 const THREAD: [&str; 4] = ["thread not found", "topic_deleted", "topic_closed", "topic_id_invalid"];
 
-fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
+fn of_text(description: &str, secret: &Secret) -> Delivery {
     let words = secret.redact(description);
     let text = words.to_lowercase();
     let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
@@ -270,6 +266,10 @@ fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
     if text.starts_with("too many requests") || text.contains("retry after") {
         return told_wait(&text);
     }
+    // First, because it quotes the message, which may hold any of the words below.
+    if text.starts_with("bad request: can't parse") {
+        return Delivery::FormRefused { words };
+    }
     if any(&EDIT) {
         return Delivery::EditGone { words };
     }
@@ -278,16 +278,6 @@ fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
     }
     if any(&TOO_LONG) {
         return Delivery::TooLong { words };
-    }
-    if any(&MARKUP) {
-        return if html {
-            Delivery::MarkupRefused { words }
-        } else {
-            Delivery::Permanent { words }
-        };
-    }
-    if text.contains("message text is empty") {
-        return Delivery::Permanent { words };
     }
     if let Some((_, reason)) = BROKEN.iter().find(|(part, _)| text.contains(part)) {
         return Delivery::ChannelBroken {
@@ -305,12 +295,8 @@ fn of_text(description: &str, html: bool, secret: &Secret) -> Delivery {
         };
     }
     if text.starts_with("bad request") {
-        // Something about this message; in its barest form it may pass.
-        return if html {
-            Delivery::MarkupRefused { words }
-        } else {
-            Delivery::Permanent { words }
-        };
+        // Its mode, its text ("message text is empty"), or something that nobody has seen.
+        return Delivery::FormRefused { words };
     }
     Delivery::Transient { words }
 }
@@ -337,17 +323,17 @@ mod tests {
         Secret::new(&SecretString::from(TOKEN))
     }
 
-    fn answer(body: &str, html: bool) -> Delivery {
-        with_status(400, None, body, html)
+    fn answer(body: &str) -> Delivery {
+        with_status(400, None, body)
     }
 
-    fn with_status(status: u16, retry_after: Option<u64>, body: &str, html: bool) -> Delivery {
+    fn with_status(status: u16, retry_after: Option<u64>, body: &str) -> Delivery {
         let answer = Answer {
             status,
             retry_after,
             text: body.to_owned(),
         };
-        classify(&answer, html, &secret())
+        classify(&answer, &secret())
     }
 
     fn class(delivery: &Delivery) -> &'static str {
@@ -356,7 +342,7 @@ mod tests {
             Delivery::NotModified => "not modified",
             Delivery::RetryAfter { .. } => "retry after",
             Delivery::Transient { .. } => "transient",
-            Delivery::MarkupRefused { .. } => "markup",
+            Delivery::FormRefused { .. } => "form",
             Delivery::TooLong { .. } => "too long",
             Delivery::MigrateTo { .. } => "migrate",
             Delivery::ThreadGone { .. } => "thread",
@@ -368,75 +354,69 @@ mod tests {
 
     #[test]
     fn every_documented_error_has_its_class() {
-        for (description, as_html, as_plain) in [
+        for (description, wanted) in [
             (
                 "Bad Request: can't parse entities: Unsupported start tag \"x\" at byte offset 3",
-                "markup",
-                "permanent",
+                "form",
             ),
-            (
-                "Bad Request: can't parse entities: Character '.' is reserved",
-                "markup",
-                "permanent",
-            ),
-            ("Bad Request: unsupported parse_mode", "markup", "permanent"),
-            ("Bad Request: message is too long", "too long", "too long"),
-            ("Bad Request: text is too long", "too long", "too long"),
-            ("Bad Request: MESSAGE_TOO_LONG", "too long", "too long"),
-            ("Request Entity Too Large", "too long", "too long"),
-            ("Bad Request: message text is empty", "permanent", "permanent"),
+            ("Bad Request: can't parse entities: Character '.' is reserved", "form"),
+            ("Bad Request: unsupported parse_mode", "form"),
+            ("Bad Request: message is too long", "too long"),
+            ("Bad Request: text is too long", "too long"),
+            ("Bad Request: MESSAGE_TOO_LONG", "too long"),
+            ("Request Entity Too Large", "too long"),
+            ("Bad Request: message text is empty", "form"),
             (
                 "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
                 "not modified",
-                "not modified",
             ),
-            ("Bad Request: chat not found", "broken", "broken"),
-            ("Bad Request: message thread not found", "thread", "thread"),
-            ("Bad Request: TOPIC_CLOSED", "thread", "thread"),
-            ("Bad Request: message to edit not found", "edit gone", "edit gone"),
-            ("Bad Request: message can't be edited", "edit gone", "edit gone"),
-            ("Bad Request: MESSAGE_ID_INVALID", "edit gone", "edit gone"),
-            (
-                "Bad Request: group chat was upgraded to a supergroup chat",
-                "broken",
-                "broken",
-            ),
+            ("Bad Request: chat not found", "broken"),
+            ("Bad Request: message thread not found", "thread"),
+            ("Bad Request: TOPIC_CLOSED", "thread"),
+            ("Bad Request: message to edit not found", "edit gone"),
+            ("Bad Request: message can't be edited", "edit gone"),
+            ("Bad Request: MESSAGE_ID_INVALID", "edit gone"),
+            ("Bad Request: group chat was upgraded to a supergroup chat", "broken"),
             (
                 "Bad Request: not enough rights to send text messages to the chat",
                 "broken",
-                "broken",
             ),
+            ("Bad Request: need administrator rights in the channel chat", "broken"),
+            ("Bad Request: group is deactivated", "broken"),
+            ("Bad Request: PEER_ID_INVALID", "broken"),
+            ("Bad Request: something nobody has seen", "form"),
+            ("Unauthorized", "broken"),
+            ("Unauthorized: invalid token specified", "broken"),
+            ("Not Found", "broken"),
+            ("Forbidden: bot was blocked by the user", "broken"),
+            ("Forbidden: bot was kicked from the supergroup chat", "broken"),
+            ("Forbidden: the group chat was deleted", "broken"),
+            ("Forbidden: user is deactivated", "broken"),
+            ("Forbidden: bot is not a member of the channel chat", "broken"),
+            ("Forbidden: words of tomorrow", "broken"),
+            ("Too Many Requests: retry after 17", "retry after"),
+            ("Internal Server Error", "transient"),
+            ("Bad Gateway", "transient"),
+            ("Gateway Timeout", "transient"),
+            ("Conflict: terminated by other getUpdates request", "transient"),
             (
-                "Bad Request: need administrator rights in the channel chat",
-                "broken",
-                "broken",
-            ),
-            ("Bad Request: group is deactivated", "broken", "broken"),
-            ("Bad Request: PEER_ID_INVALID", "broken", "broken"),
-            ("Bad Request: something nobody has seen", "markup", "permanent"),
-            ("Unauthorized", "broken", "broken"),
-            ("Unauthorized: invalid token specified", "broken", "broken"),
-            ("Not Found", "broken", "broken"),
-            ("Forbidden: bot was blocked by the user", "broken", "broken"),
-            ("Forbidden: bot was kicked from the supergroup chat", "broken", "broken"),
-            ("Forbidden: the group chat was deleted", "broken", "broken"),
-            ("Forbidden: user is deactivated", "broken", "broken"),
-            ("Forbidden: bot is not a member of the channel chat", "broken", "broken"),
-            ("Forbidden: words of tomorrow", "broken", "broken"),
-            ("Too Many Requests: retry after 17", "retry after", "retry after"),
-            ("Internal Server Error", "transient", "transient"),
-            ("Bad Gateway", "transient", "transient"),
-            ("Gateway Timeout", "transient", "transient"),
-            (
-                "Conflict: terminated by other getUpdates request",
-                "transient",
+                "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first",
                 "transient",
             ),
-            ("words of tomorrow", "transient", "transient"),
+            (
+                "Bad Request: can't find end of the entity starting at byte offset 7",
+                "form",
+            ),
+            ("Bad Request: chat_id is empty", "broken"),
+            ("Bad Request: message is too long", "too long"),
+            (
+                "Bad Request: can't parse entities: Unsupported start tag \"not enough rights, chat not found\"",
+                "form",
+            ),
+            ("words of tomorrow", "transient"),
         ] {
             let body = serde_json::json!({"ok": false, "error_code": 400, "description": description}).to_string();
-            assert_eq!(class(&answer(&body, true)), as_html, "{description}");
-            assert_eq!(class(&answer(&body, false)), as_plain, "{description} as plain text");
+            assert_eq!(class(&answer(&body)), wanted, "{description}");
         }
     }
 
@@ -459,13 +439,13 @@ mod tests {
             ),
             (r#"{"ok":true,"result":true}"#, Delivery::Sent { message_id: None }),
         ] {
-            assert_eq!(answer(body, true), wanted, "{body}");
+            assert_eq!(answer(body), wanted, "{body}");
         }
         for body in ["<html>502</html>", "", "[]", "{\"ok\":1}", "{\"ok\":false}"] {
-            assert_eq!(class(&answer(body, true)), "transient", "{body}");
+            assert_eq!(class(&answer(body)), "transient", "{body}");
         }
         assert_eq!(
-            answer(r#"{"ok":false,"description":"x","parameters":{"retry_after":0}}"#, true),
+            answer(r#"{"ok":false,"description":"x","parameters":{"retry_after":0}}"#),
             Delivery::RetryAfter {
                 wait: Duration::from_secs(1)
             }
@@ -474,17 +454,13 @@ mod tests {
             wait: Duration::from_secs(seconds),
         };
         let flood = r#"{"ok":false,"error_code":429,"description":"x","parameters":{"retry_after":3}}"#;
-        assert_eq!(
-            with_status(429, Some(9), flood, true),
-            waits(9),
-            "the longer one counts"
-        );
-        assert_eq!(with_status(429, Some(7), "<html>", true), waits(7));
-        assert_eq!(with_status(429, None, "<html>", true), waits(FLOOD_DEFAULT.as_secs()));
-        assert_eq!(class(&with_status(413, None, "<html>", true)), "too long");
+        assert_eq!(with_status(429, Some(9), flood), waits(9), "the longer one counts");
+        assert_eq!(with_status(429, Some(7), "<html>"), waits(7));
+        assert_eq!(with_status(429, None, "<html>"), waits(FLOOD_DEFAULT.as_secs()));
+        assert_eq!(class(&with_status(413, None, "<html>")), "too long");
         for status in [500, 502, 503] {
             let body = r#"{"ok":false,"error_code":500,"description":"Bad Request: inside"}"#;
-            assert_eq!(class(&with_status(status, None, body, true)), "transient", "{status}");
+            assert_eq!(class(&with_status(status, None, body)), "transient", "{status}");
         }
         assert_eq!(
             told_wait("too many requests"),
@@ -501,7 +477,7 @@ mod tests {
             format!("x{half}y"),
         ] {
             let body = serde_json::json!({"ok": false, "description": format!("Forbidden: {text}")}).to_string();
-            let shown = format!("{:?}", answer(&body, true));
+            let shown = format!("{:?}", answer(&body));
             assert!(!shown.contains("canary"), "{shown}");
         }
         let long = secret().redact(&"word ".repeat(1_000));

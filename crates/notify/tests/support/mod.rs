@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod checker;
+pub mod couriers;
 pub mod shown;
 
 use std::time::Duration;

@@ -4,23 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use assembly::evidence;
 use cf_api::CloudflareClient;
-use cf_api::graphql::traffic::{Resolution, TrafficRequest};
+use cf_api::graphql::traffic::TrafficRequest;
 use cli::picture::Picture;
 use cli::standing::believed_for;
-use domain::calm::{CalmTrack, TrafficAnswer, TrafficPolicy, WindowSum, read_traffic};
+use domain::calm::{CalmTrack, TrafficAnswer, WindowSum, read_traffic};
 use domain::decision::Verdict;
 use domain::evidence::{PrefixTraffic, assign};
 use domain::prefix::Prefix;
 use domain::time::{ceil_to, floor_to, minus, since};
 use jiff::Timestamp;
-use settings::{AutoWithdraw, MitigationSystems};
+use settings::AutoWithdraw;
 
 use super::targets::Read;
 use crate::site::Site;
-
-/// Rows asked for at most; Cloudflare's own example of a node's `maxPageSize`.
-const ROW_LIMIT: u32 = 10_000;
 
 /// What is known about an attack.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +85,7 @@ pub async fn assess(
                     .ok_or_else(|| "its traffic was not read".to_owned()),
                 Err(error) => Err(error.clone()),
             };
-            let policy = policy(settings, read.prefix);
+            let policy = evidence::traffic_policy(settings, read.prefix);
             let seen = share.map(|share| read_traffic(share, &CalmTrack::begin(epoch, &policy), &policy, now));
             Some((read.prefix, judge(seen, read.prefix, picture, settings, now)))
         })
@@ -100,11 +98,7 @@ async fn read(
     advertised: &[Prefix],
     now: Timestamp,
 ) -> Result<BTreeMap<Prefix, PrefixTraffic>, String> {
-    let resolution = match settings.attack_lookback.as_secs() {
-        300.. => Resolution::Minute,
-        50.. => Resolution::TenSeconds,
-        _ => Resolution::Second,
-    };
+    let resolution = evidence::resolution(settings.attack_lookback);
     let bucket = resolution.bucket();
     let from = floor_to(minus(now, settings.settle * 3 + settings.attack_lookback * 2), bucket);
     let request = TrafficRequest {
@@ -112,26 +106,10 @@ async fn read(
         recent_from: from,
         to: ceil_to(now, bucket),
         resolution,
-        limit: ROW_LIMIT,
+        limit: evidence::ROW_LIMIT,
     };
     let answer = api.traffic(request, now).await.map_err(|error| error.to_string())?;
-    let systems = match &settings.mitigation_systems {
-        MitigationSystems::All => BTreeSet::new(),
-        MitigationSystems::Only(systems) => systems.iter().cloned().collect(),
-    };
-    Ok(assign(&answer.window, advertised, &systems))
-}
-
-fn policy(settings: &AutoWithdraw, prefix: Prefix) -> TrafficPolicy {
-    TrafficPolicy {
-        min_packets: settings.min_dropped_packets,
-        min_bits: settings.min_dropped_bits,
-        min_samples: settings.min_samples,
-        lookback: settings.attack_lookback,
-        settle: settings.settle,
-        propagation: settings.propagation,
-        carries_no_traffic: settings.no_traffic.contains(&prefix),
-    }
+    Ok(assign(&answer.window, advertised, &evidence::systems(settings)))
 }
 
 fn judge(

@@ -301,10 +301,10 @@ fn say_danger(preview: &mut Preview, picture: &Picture, site: &Site, now: Timest
             let when = next
                 .not_before
                 .map_or_else(String::new, |at| format!(" not before {}", clock(at, now)));
-            let because = words::outside(&next.because, words::LONG);
+            let because = words::outside(&next.because(), words::LONG);
             format!(
                 "{calm}next: {}{when}, because {because} ({} ago)",
-                next.action,
+                next.action(),
                 age(answer.at, now)
             )
         }

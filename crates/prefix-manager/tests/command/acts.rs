@@ -133,7 +133,7 @@ async fn locked_is_refused_with_3() {
     let refused = run(&site, &["advertise", PREFIX, "--yes", "--json"]);
     assert_eq!(
         result(&refused),
-        (3, "not_controllable".to_owned()),
+        (3, "locked".to_owned()),
         "{}",
         refused.shown()
     );

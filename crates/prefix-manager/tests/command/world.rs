@@ -8,7 +8,7 @@ use db::decisions::Now;
 use db::heartbeats::Heartbeat;
 use db::{Db, OpenOptions};
 use domain::calm::WindowSum;
-use domain::decision::{Block, Decision, Mode, NextAction, PrefixState, Verdict};
+use domain::decision::{Block, Decision, Mode, NextAction, NextKind, PrefixState, Reason, Verdict};
 use domain::prefix::Prefix;
 use domain::time::minus;
 use domain::units::{Bits, BitsPerSecond, Packets, PacketsPerSecond};
@@ -144,14 +144,15 @@ pub(crate) async fn daemon_says(site: &Site, db: &Db, verdict: Verdict, blocks: 
             effects: vec![],
             blocks,
             next: NextAction {
-                action: "hold the advertisement".into(),
+                kind: NextKind::Hold,
                 not_before: None,
-                because: "the attack goes on".into(),
+                reasons: vec![Reason::AttackGoesOn],
             },
             calm_period: Duration::from_secs(900),
             settled_until: Some(now),
             latest: Some(window),
             noise: false,
+            restless: false,
             decided_at: now,
         },
         bgp: Some(domain::bgp::BgpState {

@@ -267,6 +267,34 @@ async fn a_locked_prefix_is_refused_before_any_call() {
 }
 
 #[tokio::test]
+async fn a_lock_or_a_missing_flag_does_not_keep_an_advertise_from_being_asked() {
+    // What a read says may be old or left out; whether it can be advertised is Cloudflare's to say (rule 12).
+    let not_on_demand = PrefixChange {
+        enabled: Some(false),
+        ..PrefixChange::default()
+    };
+    let locked = PrefixChange {
+        locked: Some(true),
+        ..PrefixChange::default()
+    };
+    let signalled = PrefixChange {
+        bgp_signalled: Some(true),
+        ..PrefixChange::default()
+    };
+    for refused in [not_on_demand, locked, signalled] {
+        let world = World::new(quick()).await;
+        assert!(world.sim.set_advertised(CIDR, false));
+        let id = world.by_person(Act::Advertise).await;
+        world.sim.change_prefix(CIDR, &refused);
+        assert_eq!(world.finish(id).await, IntentState::Refused, "{refused:?}");
+        assert_eq!(world.patches(), 1, "Cloudflare was asked, once: {refused:?}");
+        let words = world.intent(id).await.outcome_words.unwrap_or_default();
+        assert!(words.contains("HTTP 400"), "its answer is the reason: {words}");
+        assert_eq!(world.record().await.2, ["advertise_refused"]);
+    }
+}
+
+#[tokio::test]
 async fn two_processes_on_one_intent_make_one_call() {
     let world = World::new(quick()).await;
     let id = world.by_person(Act::Withdraw).await;

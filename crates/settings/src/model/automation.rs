@@ -34,6 +34,12 @@ pub struct AutoWithdraw {
     pub min_dropped_packets: Packets,
     /// Attack threshold over the look-back window; both thresholds must be exceeded.
     pub min_dropped_bits: Bits,
+    /// Mean rate over the look-back window that is an attack by itself; 0 for none.
+    pub min_dropped_pps: u64,
+    /// Mean rate over the look-back window that is an attack by itself; 0 for none.
+    pub min_dropped_bps: u64,
+    /// Thresholds for calm, in percent of those for an attack (1 to 100).
+    pub calm_threshold_percent: u8,
     /// Which mitigation systems' drops count as attack.
     pub mitigation_systems: MitigationSystems,
     /// Prefixes that carry no traffic at all even when advertised: for them an empty answer is

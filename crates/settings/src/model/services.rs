@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use domain::prefix::Prefix;
 
+use super::MitigationSystems;
+
 /// The SQLite file that all programs share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
@@ -91,4 +93,12 @@ pub struct Analytics {
     pub my_prefixes: Option<Vec<Prefix>>,
     /// Cloudflare's own addresses, announced only when the dashboard's switch says so.
     pub anycast_prefixes: Vec<Prefix>,
+    /// What is asked for beside what the DDoS rules dropped.
+    pub witnesses: MitigationSystems,
+    /// Whose dropped traffic is announced.
+    pub announced_witnesses: MitigationSystems,
+    /// Whether host names of attacking addresses are looked up.
+    pub reverse_dns: bool,
+    /// Who is asked for them; `None` means the name servers of this host.
+    pub dns_server: Option<SocketAddr>,
 }

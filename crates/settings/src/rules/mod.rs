@@ -282,6 +282,20 @@ impl Rules<'_> {
     }
 
     fn analytics(&mut self) {
+        let witnesses = ["dosd", "advanced_tcp", "advanced_dns", "magic_firewall"];
+        for (path, more) in [
+            ("analytics.witnesses", &["attacks", "series"][..]),
+            ("analytics.announced_witnesses", &[]),
+        ] {
+            let Some(crate::model::MitigationSystems::Only(names)) = self.values.systems(path) else {
+                continue;
+            };
+            let known: Vec<&str> = witnesses.iter().chain(more).copied().collect();
+            if let Some(wrong) = names.iter().find(|name| !known.contains(&name.as_str())) {
+                let what = format!("{wrong:?} is none of {}", known.join(", "));
+                self.contradiction(path, what, "write \"all\", or a list of these words");
+            }
+        }
         let (Some(poll), Some(lookback), Some(settle)) = (
             self.duration("analytics.poll_interval"),
             self.duration("analytics.lookback"),

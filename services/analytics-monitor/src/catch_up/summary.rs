@@ -1,24 +1,27 @@
-//! One message about everything that was recovered. Old alerts must not read like new ones: it says
-//! when they happened and what is still open.
+//! One notice about everything that was recovered. Old alerts must not read like new ones: the message says when they
+//! happened and, looked up when it is sent, what is still open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use db::alert_history::Untold;
 use db::incidents::Incident;
-use domain::alert::AlertKind;
+use domain::alert::{AlertKind, Phase};
 use domain::ids::IncidentId;
-use domain::notice::{Facts, Priority};
-use domain::time::{for_people, for_people_seconds, since};
+use domain::notice::{Facts, Priority, RecoveredAlert, RecoveredIncident};
+use domain::time::since;
 use jiff::Timestamp;
 
-/// Incidents and other alerts that are listed one by one.
-const LISTED: usize = 12;
+/// Incidents and other alerts that are kept one by one; more are counted. The message lists fewer.
+const KEPT: usize = 40;
+
+/// Longest text kept of what an alert names.
+const LONGEST: usize = 200;
 
 /// What has not ended and gave its last sign within this time may still be going on.
 const FRESH: Duration = Duration::from_secs(86_400);
 
-/// The message; none when there is nothing to tell.
+/// The notice; none when there is nothing to tell.
 pub fn of(
     untold: &[Untold],
     incidents: &BTreeMap<IncidentId, Incident>,
@@ -28,113 +31,56 @@ pub fn of(
     if untold.is_empty() && lost_since.is_none() {
         return None;
     }
-    let mut lines = Vec::new();
-    if let (Some(first), Some(last)) = (untold.first(), untold.last()) {
-        lines.push(format!(
-            "Cloudflare sent them between {} and {}; they never came in. They were read from its notification \
-             history and are in the record now, with their own times.",
-            for_people_seconds(first.sent_at),
-            for_people_seconds(last.sent_at),
-        ));
-    }
-    let of_incidents = incidents.values().map(|incident| of_incident(incident, untold));
     let others: Vec<&Untold> = untold
         .iter()
         .filter(|alert| alert.incident.is_none_or(|id| !incidents.contains_key(&id)))
         .collect();
-    let listed: Vec<String> = of_incidents.chain(others.iter().map(|alert| of_other(alert))).collect();
-    lines.extend(listed.iter().take(LISTED).cloned());
-    if listed.len() > LISTED {
-        lines.push(format!("and {} more in the record", listed.len() - LISTED));
-    }
-    let unresolved = untold.iter().filter(|alert| alert.unresolved).count();
-    if unresolved > 0 {
-        lines.push(format!(
-            "{unresolved} of them could not be tied to a prefix of yours; such an open attack alert holds every \
-             withdrawal."
-        ));
-    }
-    if let Some(since) = lost_since {
-        lines.push(format!(
-            "Nothing was compared since {}, and Cloudflare keeps its history for 30 days (Enterprise: 90). Alerts of \
-             the time before may be missing.",
-            for_people(since)
-        ));
-    }
-    if !untold.is_empty() {
-        lines.push(
-            "Find out why the receiver did not get them: journalctl -u cloudflare-webhook, and the destination's \
-             last failure under Notifications at Cloudflare."
-                .to_owned(),
-        );
-    }
-    Some(Facts::Raised {
-        title: title(untold.len()),
-        text: lines.join("\n"),
+    let kept_others = KEPT.saturating_sub(incidents.len().min(KEPT));
+    let more = incidents.len().saturating_sub(KEPT) + others.len().saturating_sub(kept_others);
+    Some(Facts::CaughtUp {
+        recovered: count(untold.len()),
+        sent: untold
+            .first()
+            .zip(untold.last())
+            .map(|(first, last)| (first.sent_at, last.sent_at)),
+        incidents: incidents.keys().take(KEPT).map(|id| of_incident(*id, untold)).collect(),
+        others: others.into_iter().take(kept_others).map(of_other).collect(),
+        more: count(more),
+        unresolved: count(untold.iter().filter(|alert| alert.unresolved).count()),
+        lost_since,
         priority: priority(untold, incidents, lost_since.is_some(), now),
     })
 }
 
-fn title(count: usize) -> String {
-    match count {
-        0 => "Alerts may be missing".to_owned(),
-        1 => "1 missed alert recovered".to_owned(),
-        count => format!("{count} missed alerts recovered"),
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn of_incident(id: IncidentId, untold: &[Untold]) -> RecoveredIncident {
+    let alerts: Vec<&Untold> = untold.iter().filter(|alert| alert.incident == Some(id)).collect();
+    let mut events = alerts.iter().filter_map(|alert| alert.event);
+    let first = events.next();
+    RecoveredIncident {
+        incident: id,
+        alerts: count(alerts.len()),
+        events: first.map(|first| (first, events.next_back().unwrap_or(first))),
     }
 }
 
-fn of_incident(incident: &Incident, untold: &[Untold]) -> String {
-    let alerts: Vec<&Untold> = untold
-        .iter()
-        .filter(|alert| alert.incident == Some(incident.id))
-        .collect();
-    let prefixes: BTreeSet<String> = incident.prefixes.iter().map(ToString::to_string).collect();
-    let on = if prefixes.is_empty() {
-        "no prefix known".to_owned()
-    } else {
-        prefixes.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    let end = match (incident.ended_at, incident.withdrawn_at) {
-        (Some(ended), _) => format!("ended {}", for_people_seconds(ended)),
-        (None, Some(withdrawn)) => format!("withdrawn {}", for_people_seconds(withdrawn)),
-        (None, None) => "STILL OPEN: no END was sent".to_owned(),
-    };
-    let numbers: Vec<i64> = alerts.iter().filter_map(|alert| Some(alert.event?.0)).collect();
-    let numbers = match (numbers.first(), numbers.last()) {
-        (Some(first), Some(last)) if first != last => format!("#{first} to #{last}"),
-        (Some(first), _) => format!("#{first}"),
-        _ => "no number".to_owned(),
-    };
-    format!(
-        "• Incident {}: {}, {on}, began {}, {end} ({} recovered, {numbers})",
-        incident.id.0,
-        incident.title,
-        for_people_seconds(incident.began_at),
-        alerts.len(),
-    )
-}
-
-fn of_other(alert: &Untold) -> String {
-    let kind = AlertKind::from_name(alert.alert_type.as_deref().unwrap_or("untyped"));
-    let mut parts = vec![format!(
-        "• {}: {}",
-        kind.title(),
-        match alert.event_type.as_deref() {
-            Some("END") => "over",
-            Some("UPDATE") => "changed",
-            _ => "reported",
-        }
-    )];
-    parts.extend(alert.subject.clone().filter(|subject| !subject.is_empty()));
-    let prefixes: Vec<String> = alert.prefixes.iter().map(ToString::to_string).collect();
-    if !prefixes.is_empty() {
-        parts.push(prefixes.join(", "));
+fn of_other(alert: &Untold) -> RecoveredAlert {
+    let subject = alert.subject.as_deref().filter(|subject| !subject.is_empty());
+    RecoveredAlert {
+        kind: AlertKind::from_name(alert.alert_type.as_deref().unwrap_or("untyped")),
+        phase: match alert.event_type.as_deref() {
+            Some("END") => Phase::End,
+            Some("UPDATE") => Phase::Update,
+            _ => Phase::Start,
+        },
+        subject: subject.map(|subject| subject.chars().take(LONGEST).collect()),
+        prefixes: alert.prefixes.clone(),
+        happened_at: alert.happened_at,
+        event: alert.event,
     }
-    parts.push(for_people_seconds(alert.happened_at));
-    if let Some(event) = alert.event {
-        parts.push(format!("#{}", event.0));
-    }
-    parts.join(", ")
 }
 
 /// As urgent as what may still be going on. What is over is worth knowing soon, no more.
@@ -196,67 +142,97 @@ mod tests {
         BTreeMap::from([(incident.id, incident)])
     }
 
-    fn told(facts: Option<Facts>) -> (String, String, Priority) {
+    /// Count, incidents, other alerts, and how urgent it is.
+    fn told(facts: Option<Facts>) -> (u64, Vec<RecoveredIncident>, Vec<RecoveredAlert>, Priority) {
         match facts {
-            Some(Facts::Raised { title, text, priority }) => (title, text, priority),
+            Some(Facts::CaughtUp {
+                recovered,
+                incidents,
+                others,
+                priority,
+                ..
+            }) => (recovered, incidents, others, priority),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn an_attack_that_is_over_says_when_and_is_not_urgent() {
+    fn an_attack_that_is_over_is_named_and_not_urgent() {
         let untold = [
             alert("1", "fbm_volumetric_attack", "START", "02:00:05", Some(7)),
             alert("2", "fbm_volumetric_attack", "END", "02:10:00", Some(7)),
         ];
-        let (title, text, priority) = told(of(&untold, &incident(Some("02:10:00")), None, at("04:00:00")));
-        assert_eq!(title, "2 missed alerts recovered");
-        assert!(
-            text.contains("between 27/03/2026 02:00:05 UTC and 27/03/2026 02:10:00 UTC"),
-            "{text}"
-        );
-        let line = "• Incident 7: UDP flood, 203.0.113.0/24, began 27/03/2026 02:00:00 UTC, ended 27/03/2026 02:10:00 \
-                    UTC (2 recovered, #10)";
-        assert!(text.contains(line), "{text}");
-        assert_eq!(priority, Priority::Medium);
+        let facts = of(&untold, &incident(Some("02:10:00")), None, at("04:00:00"));
+        let Some(Facts::CaughtUp { sent, unresolved, .. }) = &facts else {
+            panic!("{facts:?}")
+        };
+        assert_eq!((*sent, *unresolved), (Some((at("02:00:05"), at("02:10:00"))), 0));
+        let (recovered, incidents, others, priority) = told(facts);
+        assert_eq!((recovered, others.len(), priority), (2, 0, Priority::Medium));
+        let expected = RecoveredIncident {
+            incident: IncidentId(7),
+            alerts: 2,
+            events: Some((EventId(10), EventId(10))),
+        };
+        assert_eq!(incidents, [expected]);
     }
 
     #[test]
     fn what_may_go_on_is_as_urgent_as_its_own_message() {
         let untold = [alert("1", "fbm_dosd_attack", "START", "02:00:00", Some(7))];
-        let (_, text, priority) = told(of(&untold, &incident(None), None, at("02:30:00")));
-        assert!(text.contains("STILL OPEN"), "{text}");
-        assert_eq!(priority, Priority::High);
+        assert_eq!(
+            told(of(&untold, &incident(None), None, at("02:30:00"))).3,
+            Priority::High
+        );
         let a_week_later = "2026-04-03T02:30:00Z".parse().unwrap();
         assert_eq!(
-            told(of(&untold, &incident(None), None, a_week_later)).2,
+            told(of(&untold, &incident(None), None, a_week_later)).3,
             Priority::Medium
         );
     }
 
     #[test]
-    fn other_alerts_are_listed_and_many_are_counted() {
+    fn other_alerts_are_kept_and_many_are_counted() {
         let mut hijack = alert("1", "bgp_hijack_notification", "START", "02:00:00", None);
         hijack.priority = Priority::Critical;
         hijack.unresolved = true;
-        let (title, text, priority) = told(of(&[hijack.clone()], &BTreeMap::new(), None, at("02:30:00")));
-        assert_eq!(title, "1 missed alert recovered");
-        assert!(
-            text.contains("• BGP hijack: reported, 203.0.113.10, 203.0.113.0/24, 27/03/2026 02:00:00 UTC, #10"),
-            "{text}"
+        hijack.subject = Some("x".repeat(10_000));
+        let (recovered, _, others, priority) = told(of(&[hijack.clone()], &BTreeMap::new(), None, at("02:30:00")));
+        assert_eq!((recovered, priority), (1, Priority::Critical));
+        assert_eq!(
+            (&others[0].kind, others[0].phase),
+            (&AlertKind::BgpHijack, Phase::Start)
         );
-        assert!(text.contains("1 of them could not be tied"), "{text}");
-        assert_eq!(priority, Priority::Critical);
-        let many = vec![hijack; 40];
-        let (_, text, _) = told(of(&many, &BTreeMap::new(), None, at("02:30:00")));
-        assert!(text.contains("and 28 more in the record"), "{text}");
+        assert_eq!(others[0].subject.as_ref().unwrap().len(), LONGEST);
+        let many = vec![hijack; 60];
+        let facts = of(&many, &BTreeMap::new(), None, at("02:30:00"));
+        let Some(Facts::CaughtUp {
+            more,
+            unresolved,
+            others,
+            ..
+        }) = facts
+        else {
+            panic!("{facts:?}")
+        };
+        assert_eq!((others.len(), more, unresolved), (KEPT, 20, 60));
     }
 
     #[test]
     fn a_gap_is_told_even_when_nothing_is_left_to_recover() {
         assert_eq!(of(&[], &BTreeMap::new(), None, at("02:30:00")), None);
-        let (title, text, priority) = told(of(&[], &BTreeMap::new(), Some(at("01:00:00")), at("02:30:00")));
-        assert_eq!((title.as_str(), priority), ("Alerts may be missing", Priority::High));
-        assert!(text.contains("since 27/03/2026 01:00 UTC"), "{text}");
+        let facts = of(&[], &BTreeMap::new(), Some(at("01:00:00")), at("02:30:00"));
+        assert!(
+            matches!(
+                &facts,
+                Some(Facts::CaughtUp {
+                    lost_since: Some(_),
+                    sent: None,
+                    ..
+                })
+            ),
+            "{facts:?}"
+        );
+        assert_eq!((told(facts.clone()).0, told(facts).3), (0, Priority::High));
     }
 }

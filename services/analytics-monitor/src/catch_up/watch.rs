@@ -1,14 +1,17 @@
-//! Catches up turn after turn until shutdown, and says how it goes: to health and log.
+//! Catches up turn after turn until shutdown, and says how it goes: to health and log, and to people when the history
+//! could not be read for long.
 
 use std::time::Duration;
 
 use cf_api::ErrorClass;
 use daemon::health::CheckHandle;
 use daemon::{Frame, LoopHandle, Streak, Weight};
+use db::Db;
 use domain::time::for_people_seconds;
 use tokio::time::Instant;
 
 use super::{CatchUp, CatchUpError, Caught};
+use crate::feed::{self, Feed, Source};
 
 /// Limit within which the loop promises progress: one answer's deadline, one write's, and room.
 pub const LOOP_LIMIT: Duration = Duration::from_secs(90);
@@ -23,6 +26,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// Longest wait that Cloudflare can impose.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
+/// The history cannot be read for so long: people are told, once, and again when it can.
+const TELL_AFTER: Duration = Duration::from_secs(1_800);
+
 /// Longest pause without a sign of life.
 const STEP: Duration = Duration::from_secs(10);
 
@@ -33,6 +39,7 @@ pub struct Watch {
     pause: Duration,
     check: CheckHandle,
     failures: Streak,
+    feed: Feed,
     recovered: u64,
 }
 
@@ -48,6 +55,7 @@ impl Watch {
             pause: interval.min(LONGEST_PAUSE),
             check,
             failures: Streak::new(),
+            feed: Feed::new(Source::alert_history()),
             recovered: 0,
         }
     }
@@ -61,6 +69,12 @@ impl Watch {
         let catch_up = catch_up.with_progress(move || ticks.tick());
         let shutdown = self.frame.shutdown().clone();
         let mut stop = std::pin::pin!(shutdown.triggered());
+        let db = catch_up.db().clone();
+        let left = db.read("alert_history.failing", |tx| feed::stored(tx, &Source::alert_history()));
+        // Unreadable: the run of failures counts anew.
+        let left = left.await.unwrap_or_default();
+        let clock = self.frame.clock().clone();
+        self.feed.restore(left.as_deref(), clock.now(), clock.monotonic());
         loop {
             turn.tick();
             let outcome = tokio::select! {
@@ -74,9 +88,16 @@ impl Watch {
                 Err(error) => soon.max(error.retry_after().unwrap_or_default().min(LONGEST_WAIT)),
             };
             match outcome {
-                Ok(caught) => self.succeeded(&caught),
-                Err(error) => self.failed(&error),
+                Ok(caught) => {
+                    self.succeeded(&caught);
+                    self.tell_return(&db).await;
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    self.tell_failure(&db, &error).await;
+                }
             }
+            turn.tick();
             let end = Instant::now() + wait;
             while Instant::now() < end {
                 turn.tick();
@@ -123,6 +144,45 @@ impl Watch {
             self.check.degraded(line);
         } else {
             self.check.ok(line);
+        }
+    }
+
+    /// What could not be stored is stored with the next failure.
+    async fn tell_failure(&mut self, db: &Db, error: &CatchUpError) {
+        let clock = self.frame.clock();
+        let now = clock.now();
+        let verdict = self.feed.failed(TELL_AFTER, now, clock.monotonic());
+        let Some(write) = self.feed.write(verdict, &meaning(error)) else {
+            return;
+        };
+        let given = write.clone();
+        if db
+            .write("alert_history.failing", move |tx| given.apply(tx, now))
+            .await
+            .is_ok()
+        {
+            self.feed.stored(&write);
+        }
+    }
+
+    /// What could not be stored is stored with the next success.
+    async fn tell_return(&mut self, db: &Db) {
+        let source = Source::alert_history();
+        let look = db.read("alert_history.failing", {
+            let source = source.clone();
+            move |tx| feed::stored(tx, &source)
+        });
+        if look
+            .await
+            .is_ok_and(|failing| failing.is_none_or(|text| text.is_empty()))
+        {
+            self.feed.succeeded();
+            return;
+        }
+        let now = self.frame.clock().now();
+        let stored = db.write("alert_history.works", move |tx| feed::recovered(tx, &source, now));
+        if stored.await.is_ok() {
+            self.feed.succeeded();
         }
     }
 

@@ -54,6 +54,10 @@ impl Site {
                 min_packets: 1,
                 own: vec!["203.0.113.0/24".parse().unwrap()],
                 anycast: vec!["162.159.0.0/16".parse().unwrap()],
+                witnesses: Vec::new(),
+                announced: Vec::new(),
+                attacks: false,
+                series: false,
             },
             dir,
         }
@@ -155,6 +159,11 @@ impl Site {
         let now = self.now();
         self.write(move |tx| db::preferences::set(tx, "my_prefixes_only", &only, "test", now))
             .await;
+    }
+
+    /// The database's log, which every write adds to.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        std::fs::read(self.file("mt.db-wal")).unwrap()
     }
 
     /// Windows of the queries for rows that arrived, in order.

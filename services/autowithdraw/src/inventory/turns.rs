@@ -60,14 +60,15 @@ pub(super) fn cycles_per_round(hot: usize, cold: usize, slots: usize) -> usize {
     if for_hot + for_cold > slots { rounds * 2 } else { rounds }
 }
 
+/// A rotation over ids that come and go.
 #[derive(Debug, Default)]
-struct Rotation {
+pub(crate) struct Rotation {
     last: Option<String>,
 }
 
 impl Rotation {
     /// The next `count` of `among` after the last one, which may be gone by now.
-    fn next(&mut self, among: &BTreeSet<String>, count: usize) -> Vec<String> {
+    pub(crate) fn next(&mut self, among: &BTreeSet<String>, count: usize) -> Vec<String> {
         let last = self.last.clone().unwrap_or_default();
         let after = among.iter().filter(|id| **id > last);
         let before = among.iter().filter(|id| **id <= last);

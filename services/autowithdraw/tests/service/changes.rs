@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cf_sim::{FaultKind, FaultSpec, PrefixChange, Target};
+use cf_sim::{BindingSpec, FaultKind, FaultSpec, PrefixChange, Target};
 use domain::intent::IntentState;
 use domain::notice::Facts;
 use serde_json::json;
@@ -105,6 +105,73 @@ async fn many_changes_at_once_are_one_event_at_the_provider() {
         panic!("{}", record.shown());
     };
     assert_eq!((withdrawn.len(), changed.len()), (1, 2), "all of them are in it");
+    daemon.stop().await;
+}
+
+/// What the daemon has stored of the bindings of all parents.
+async fn bindings_known(house: &House) -> usize {
+    let parents: Vec<String> = house.site.sim.config().prefixes.iter().map(|p| p.id.clone()).collect();
+    house
+        .write(move |tx| {
+            let known = |parent: &&String| db::leases::cursor(tx, &format!("bindings:{parent}")).unwrap().is_some();
+            parents.iter().filter(known).count()
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_service_binding_is_recorded_and_announced_once() {
+    let (house, daemon) = watching().await;
+    let parents = house.site.sim.config().prefixes.len();
+    let deadline = std::time::Instant::now() + WITHDRAWN_WITHIN;
+    while bindings_known(&house).await < parents {
+        assert!(std::time::Instant::now() < deadline, "{}", house.record().shown());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        house.record().messages_of("bindings_changed").count(),
+        0,
+        "nothing changed yet"
+    );
+    // An answer that nobody can use changes nothing.
+    let fault = FaultSpec::new(Target::Rest, FaultKind::Garbage).path("/bindings");
+    let fault = house.site.sim.set_fault(fault.times(2));
+    wait::until("bindings could not be read", WITHDRAWN_WITHIN, || {
+        let requests = house.site.sim.requests_since(0);
+        requests
+            .iter()
+            .any(|request| request.faults.contains(&fault))
+            .then_some(())
+    })
+    .await;
+    assert!(house.site.sim.change_binding(&BindingSpec::new(PREFIX, None)));
+    assert!(
+        house
+            .site
+            .sim
+            .change_binding(&BindingSpec::new("203.0.113.7/32", Some("CDN")))
+    );
+    let record = house
+        .until("the change is announced", WITHDRAWN_WITHIN, |record| {
+            record.messages_of("bindings_changed").count() == 1
+        })
+        .await;
+    let notice = record.messages_of("bindings_changed").next().unwrap();
+    let Some(Facts::BindingsChanged { prefixes, changes }) = &notice.facts else {
+        panic!("{}", record.shown());
+    };
+    assert_eq!((prefixes.as_slice(), changes.len()), ([prefix()].as_slice(), 2));
+    assert_eq!(notice.priority, domain::notice::Priority::Critical);
+    let rows: Vec<_> = record
+        .events_of("NOTE")
+        .map(|row| (Some(row.id), row.action_taken.as_deref(), row.prefix.as_deref()))
+        .collect();
+    let event = notice.event.map(|event| event.0);
+    assert_eq!(rows, [(event, Some("bindings_changed_elsewhere"), Some(PREFIX))]);
+    wait::never("announced again", Duration::from_secs(3), || {
+        (house.record().messages_of("bindings_changed").count() != 1).then(|| house.record().shown())
+    })
+    .await;
     daemon.stop().await;
 }
 

@@ -30,6 +30,8 @@ async fn a_cycle_of_a_process_that_was_replaced_meanwhile_is_dropped() {
             traffic_error: None,
             missing: Vec::new(),
             discovery_error: None,
+            bindings: Vec::new(),
+            bindings_error: None,
         };
         db.write("test", move |tx| commit(tx, &cycle, &terms))
     };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autowithdraw::actor::{DEAD_AFTER, LeaseHolder, Standing};
+use autowithdraw::actor::{LeaseHolder, Standing};
 use daemon::ManualClock;
 use db::{Db, OpenOptions};
 use domain::decision::Mode;
+use domain::intent::DEAD_AFTER;
 use jiff::SignedDuration;
 use prefix_ops::Actor;
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::login::{NewLogin, agent, too_many};
-use super::password::Stored;
+use super::password::{Stored, Turn};
 use super::{Member, audit_row, first, policy, throttle};
 use crate::answer::Failure;
 use crate::app::App;
@@ -42,7 +42,14 @@ pub(crate) async fn form(State(app): State<App>, member: Member, Query(shown): Q
     pages::password::page(&app, &member, shown.done.is_some(), None)
 }
 
-/// `POST /password` and `POST /api/change-password`
+/// Sets a new password of one's own
+///
+/// Ends all other sessions of the account and renews this one. Not for tokens.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/change-password", operation_id = "change_password", tag = "settings",
+    request_body = crate::api::document::PasswordChange,
+    responses((status = 200, body = crate::api::document::Done), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn submit(
     State(app): State<App>,
     client: ClientAddr,
@@ -96,18 +103,9 @@ async fn change(
     if let Some(because) = policy::refuse(new, current, member.name()) {
         return Err(Failure::bad_request("weak_password", because));
     }
-    let turn = app.hasher().turn().await?;
     let now = app.now();
     let address = client.0.to_string();
-    let origin = throttle::origin(client.0);
-    let user = look_up(app, member, &origin, now).await?;
-    let stored = Stored {
-        hash: Some(user.password_hash.clone()),
-        bcrypt_cost: None,
-    };
-    if !turn.verify(fields.current_password, stored).await?.matches {
-        return Err(refuse(app, user, (address, origin), now).await);
-    }
+    let (user, turn) = proven(app, client, member, fields.current_password, "password.change").await?;
     let hash = turn.hash(fields.new_password).await?;
     let opened = NewLogin::make(app, &user, &address, &agent(headers), now)?;
     let secret = opened.secret.clone();
@@ -129,6 +127,43 @@ async fn change(
     Ok(secret)
 }
 
+/// Whether it is really the person, and not whoever found an open session: the account, if the password is its own.
+///
+/// # Errors
+/// 401 when the password is wrong, 429 when too many were.
+pub(crate) async fn prove(
+    app: &App,
+    client: &ClientAddr,
+    member: &Member,
+    password: SecretString,
+    action: &'static str,
+) -> Result<User, Failure> {
+    let (user, _) = proven(app, client, member, password, action).await?;
+    Ok(user)
+}
+
+async fn proven(
+    app: &App,
+    client: &ClientAddr,
+    member: &Member,
+    password: SecretString,
+    action: &'static str,
+) -> Result<(User, Turn), Failure> {
+    member.is_person()?;
+    let turn = app.hasher().turn().await?;
+    let now = app.now();
+    let origin = throttle::origin(client.0);
+    let user = look_up(app, member, &origin, now).await?;
+    let stored = Stored {
+        hash: Some(user.password_hash.clone()),
+        bcrypt_cost: None,
+    };
+    if turn.verify(password, stored).await?.matches {
+        return Ok((user, turn));
+    }
+    Err(refuse(app, user, (client.0.to_string(), origin), action, now).await)
+}
+
 /// The account, unless too many wrong passwords were given for it.
 async fn look_up(app: &App, member: &Member, origin: &str, now: Timestamp) -> Result<User, Failure> {
     let (name, origin) = (member.name().to_owned(), origin.to_owned());
@@ -147,7 +182,13 @@ async fn look_up(app: &App, member: &Member, origin: &str, now: Timestamp) -> Re
 }
 
 /// A session in strange hands must not serve for guessing the password.
-async fn refuse(app: &App, user: User, (address, origin): (String, String), now: Timestamp) -> Failure {
+async fn refuse(
+    app: &App,
+    user: User,
+    (address, origin): (String, String),
+    action: &'static str,
+    now: Timestamp,
+) -> Failure {
     tracing::warn!(
         event = "dashboard.login.failed",
         account = user.name,
@@ -160,7 +201,7 @@ async fn refuse(app: &App, user: User, (address, origin): (String, String), now:
         let result = "refused: wrong current password";
         audit::append(
             tx,
-            &audit_row(now, who, &address, ("password.change", &user.name), result),
+            &audit_row(now, who, &address, (action, &user.name), result),
         )
     };
     match app.db().write("failed password change", store).await {

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::password::{self, Stored, Turn};
+use super::second_factor::login::Tried;
 use super::{Member, audit_row, member, throttle, token};
 use crate::answer::Failure;
 use crate::app::App;
@@ -30,6 +31,9 @@ use crate::{pages, words};
 /// Longest account name that is looked at, in characters.
 const LONGEST_NAME: usize = 64;
 
+/// How long the question for the second factor stands.
+const HALF_LASTS: Duration = Duration::from_secs(300);
+
 /// How much of a browser's own name is kept with its session.
 const LONGEST_AGENT: usize = 160;
 
@@ -37,6 +41,9 @@ const LONGEST_AGENT: usize = 160;
 pub(crate) struct Credentials {
     username: String,
     password: SecretString,
+    /// Of the second factor, where one is asked for. A form asks for it on a page of its own.
+    #[serde(default)]
+    code: Option<String>,
     #[serde(default)]
     next: Option<String>,
 }
@@ -78,13 +85,14 @@ pub(crate) async fn submit(
             .take(LONGEST_NAME)
             .collect(),
         password: fields.password,
+        code: fields.code.filter(|code| !code.trim().is_empty()),
         address: client.0.to_string(),
         origin: throttle::origin(client.0),
         agent: agent(&headers),
         old_session: app.cookie().read(&headers).map(token::digest),
     };
     match request.run(&app).await {
-        Ok(secret) => {
+        Ok(Opened::Whole(secret)) => {
             let mut answer = if by_form {
                 pages::go_to(&next)
             } else {
@@ -92,6 +100,21 @@ pub(crate) async fn submit(
             };
             let lives = app.settings().dashboard.session_max;
             app.cookie().give(answer.headers_mut(), &secret, lives);
+            answer
+        }
+        Ok(Opened::Half(secret)) => {
+            let mut answer = if by_form {
+                let query = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair("next", &next)
+                    .finish();
+                pages::go_to(&format!("/second-factor?{query}"))
+            } else {
+                let text = "A second factor is asked for: send the same again with its code.";
+                Failure::new(StatusCode::UNAUTHORIZED, "second_factor_required", text).into_response()
+            };
+            if by_form {
+                app.cookie().give(answer.headers_mut(), &secret, HALF_LASTS);
+            }
             answer
         }
         Err(failure) if by_form && failure.status() != StatusCode::INTERNAL_SERVER_ERROR => {
@@ -117,11 +140,20 @@ pub(crate) async fn logout(State(app): State<App>, client: ClientAddr, member: M
     Ok(answer)
 }
 
+/// What a right password opens.
+enum Opened {
+    /// A session.
+    Whole(String),
+    /// One that still owes the second factor.
+    Half(String),
+}
+
 /// One try to sign in.
 struct Attempt {
     /// As compared and counted: lower case, bounded.
     name: String,
     password: SecretString,
+    code: Option<String>,
     address: String,
     /// Under which name failures from there are counted.
     origin: String,
@@ -130,8 +162,8 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// The new session's secret.
-    async fn run(self, app: &App) -> Result<String, Failure> {
+    /// The new session.
+    async fn run(self, app: &App) -> Result<Opened, Failure> {
         let turn = app.hasher().turn().await?;
         let now = app.now();
         let known = self.look_up(app, now).await?;
@@ -157,7 +189,11 @@ impl Attempt {
         let verdict = turn.verify(password, stored).await?;
         match known.user {
             Some(user) if verdict.matches && bounded && !user.disabled => {
-                self.succeed(app, &turn, user, verdict.rehash, now).await
+                if known.wants_factor {
+                    return self.ask_for_factor(app, user, now).await;
+                }
+                let secret = self.succeed(app, &turn, user, verdict.rehash, now).await?;
+                Ok(Opened::Whole(secret))
             }
             user => {
                 let because = match user {
@@ -177,10 +213,17 @@ impl Attempt {
             let bcrypt_costs = users::all(tx)?
                 .into_iter()
                 .filter_map(|user| password::bcrypt_cost(&user.password_hash));
+            let bcrypt_cost = bcrypt_costs.max();
+            let user = users::by_name(tx, &name)?;
+            let wants_factor = match &user {
+                Some(user) => db::second_factor::get(tx, user.id)?.since.is_some(),
+                None => false,
+            };
             Ok(Known {
                 wait: wait.max(throttle::wait(throttle::ADDRESS, of_address, now)),
-                bcrypt_cost: bcrypt_costs.max(),
-                user: users::by_name(tx, &name)?,
+                bcrypt_cost,
+                user,
+                wants_factor,
             })
         };
         app.db().read("login", read).await
@@ -231,7 +274,36 @@ impl Attempt {
         Ok(secret)
     }
 
-    async fn fail(self, app: &App, because: &'static str, now: Timestamp) -> Result<String, Failure> {
+    /// The password was right and is not enough. What is opened reaches nothing but the question for the code.
+    async fn ask_for_factor(self, app: &App, user: User, now: Timestamp) -> Result<Opened, Failure> {
+        let opened = NewLogin::make(app, &user, &self.address, &self.agent, now)?;
+        if let Some(code) = self.code {
+            let tried = Tried {
+                user,
+                address: self.address,
+                origin: self.origin,
+                code,
+            };
+            let secret = tried.store(app, opened, self.old_session, now).await?;
+            return Ok(Opened::Whole(secret));
+        }
+        let half = NewLogin {
+            ends: plus(now, HALF_LASTS),
+            ..opened
+        };
+        let secret = half.secret.clone();
+        let store = move |tx: &WriteTx<'_>| {
+            if let Some(old) = &self.old_session {
+                sessions::close(tx, old)?;
+            }
+            half.store(tx, now)?;
+            sessions::owe_factor(tx, &token::digest(&half.secret))
+        };
+        app.db().write("login", store).await?;
+        Ok(Opened::Half(secret))
+    }
+
+    async fn fail(self, app: &App, because: &'static str, now: Timestamp) -> Result<Opened, Failure> {
         app.counters().failed_logins.inc();
         let account = words::outside_up_to(&self.name, LONGEST_NAME);
         tracing::warn!(
@@ -264,6 +336,7 @@ impl Attempt {
 struct Known {
     wait: Option<Duration>,
     user: Option<User>,
+    wants_factor: bool,
     bcrypt_cost: Option<u32>,
 }
 
@@ -319,7 +392,7 @@ pub(crate) fn too_many(wait: Duration) -> Failure {
 }
 
 /// A path of this site; everything else leads to the main page.
-fn local_path(next: Option<&str>) -> &str {
+pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |path: &&str| {
         let rest = path.strip_prefix('/');
         rest.is_some_and(|rest| !rest.starts_with(['/', '\\'])) && path.bytes().all(|byte| (0x21..0x7f).contains(&byte))

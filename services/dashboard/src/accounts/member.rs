@@ -17,7 +17,7 @@ use db::users::Role;
 use domain::time::{minus, since};
 use subtle::ConstantTimeEq as _;
 
-use super::token;
+use super::{bearer, token};
 use crate::answer::{self, Failure};
 use crate::app::App;
 use crate::{pages, submission};
@@ -40,10 +40,15 @@ const STREAM: &str = "/api/live";
 /// Paths that an account with a one-time password may use.
 const BEFORE_CHANGE: [&str; 3] = ["/password", "/api/change-password", "/logout"];
 
+/// Paths that a session which still owes its second factor may use.
+const OWING: [&str; 2] = ["/second-factor", "/logout"];
+
 /// Who asks. Handlers behind the gate take it as an argument.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     session: Session,
+    /// Number of the token, when it is a program.
+    machine: Option<i64>,
 }
 
 impl Member {
@@ -58,6 +63,31 @@ impl Member {
 
     pub(crate) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// A program with a token.
+    pub(super) fn machine(session: Session, token: i64) -> Self {
+        Self {
+            session,
+            machine: Some(token),
+        }
+    }
+
+    /// Refuses programs: what a token may do must not be more than its role, and an account is a person's.
+    ///
+    /// # Errors
+    /// 403 for a program.
+    pub(crate) fn is_person(&self) -> Result<(), Failure> {
+        if self.is_machine() {
+            let text = "This is for people with a session, not for tokens.";
+            return Err(Failure::forbidden("people_only", text));
+        }
+        Ok(())
+    }
+
+    /// Whether it is a program with a token, and not a person.
+    pub(crate) fn is_machine(&self) -> bool {
+        self.machine.is_some()
     }
 
     /// Whether the person may change things.
@@ -107,15 +137,29 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
 
 async fn admit(app: &App, request: Request) -> Result<(Member, Request), Box<Response>> {
     let refuse = |failure: Failure| Box::new(failure.into_response());
+    if bearer::is_given(request.headers()) {
+        let (path, client) = (request.uri().path().to_owned(), request.extensions().get().copied());
+        let member = bearer::admit(app, request.headers(), &path, client).await.map_err(refuse)?;
+        return Ok((member, request));
+    }
     let Some(session) = find(app, request.headers())
         .await
         .map_err(|error| refuse(error.into()))?
     else {
         return Err(Box::new(nobody(app, &request)));
     };
-    let member = Member { session };
+    let member = Member { session, machine: None };
     let path = request.uri().path();
-    if member.session.must_change && !BEFORE_CHANGE.contains(&path) {
+    if member.session.owes_factor && !OWING.contains(&path) {
+        let answer = if answer::for_program(request.uri(), request.headers()) {
+            let text = "A second factor is asked for.";
+            Failure::new(StatusCode::UNAUTHORIZED, "second_factor_required", text).into_response()
+        } else {
+            pages::go_to("/second-factor")
+        };
+        return Err(Box::new(answer));
+    }
+    if member.session.must_change && !member.session.owes_factor && !BEFORE_CHANGE.contains(&path) {
         let answer = if answer::for_program(request.uri(), request.headers()) {
             Failure::forbidden("password_change_required", "Set a new password first.").into_response()
         } else {

@@ -33,6 +33,13 @@ pub(crate) const ADDRESS: Rule = Rule {
     ceiling: Duration::from_secs(900),
 };
 
+/// For codes of a second factor. Whoever gets here has the password already, and there are only a million codes: at one
+/// guess in a quarter of an hour finding one of the three that count takes ten years.
+pub(crate) const SECOND_FACTOR: Rule = Rule {
+    free: 4,
+    ceiling: Duration::from_secs(900),
+};
+
 /// Under which name failures from an address are counted: an IPv6 customer has at least a /64 to guess from.
 pub(crate) fn origin(address: IpAddr) -> String {
     match address {

@@ -7,10 +7,9 @@ use db::incidents::{self, Line};
 use db::users::Role;
 use db::{DbError, WriteTx, audit};
 use domain::ids::IncidentId;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use super::value;
+use super::incidents::Incident;
 use crate::accounts::{Member, audit_row};
 use crate::answer::Failure;
 use crate::app::App;
@@ -21,7 +20,24 @@ use crate::submission::Submission;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Nothing {}
 
-/// The first acknowledgement stays; a second changes nothing and is answered like the first.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct AcknowledgeAnswer {
+    success: bool,
+    message: &'static str,
+    incident: Incident,
+}
+
+/// Takes note of an incident
+///
+/// The first acknowledgement stays; a second changes nothing and is answered like the first. Needs the role of an
+/// operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/incidents/{id}/acknowledge", operation_id = "acknowledge_incident", tag = "incidents",
+    params(("id" = i64, Path, example = 4)),
+    request_body = crate::api::document::Nothing,
+    responses((status = 200, body = AcknowledgeAnswer), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn post(
     State(app): State<App>,
     client: ClientAddr,
@@ -78,5 +94,10 @@ pub(crate) async fn post(
     } else {
         "It was acknowledged before."
     };
-    Ok(Json(json!({"success": true, "message": message, "incident": value(&incident)?})).into_response())
+    let body = AcknowledgeAnswer {
+        success: true,
+        message,
+        incident: Incident::from(&incident),
+    };
+    Ok(Json(body).into_response())
 }

@@ -28,7 +28,14 @@ use crate::{pages, words};
 /// How the journal, the audit and the predecessor's columns name this program.
 const VIA: &str = "dashboard";
 
-/// `POST /api/prefixes/advertise`
+/// Advertises a prefix
+///
+/// Refused by no rule of ours. The answer comes when the wish is durable. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/prefixes/advertise", operation_id = "advertise", tag = "acts",
+    request_body = crate::api::document::ActWanted,
+    responses((status = 202, body = crate::api::document::ActFiled), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn advertise(
     State(app): State<App>,
     client: ClientAddr,
@@ -39,7 +46,14 @@ pub(crate) async fn advertise(
     act(&app, &client, &member, asked, submission.by_form).await
 }
 
-/// `POST /api/prefixes/withdraw`
+/// Withdraws a prefix
+///
+/// `confirm` repeats the prefix. Refused while it is held, unless `force`. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/prefixes/withdraw", operation_id = "withdraw", tag = "acts",
+    request_body = crate::api::document::ActWanted,
+    responses((status = 202, body = crate::api::document::ActFiled), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn withdraw(
     State(app): State<App>,
     client: ClientAddr,
@@ -50,7 +64,15 @@ pub(crate) async fn withdraw(
     act(&app, &client, &member, asked, submission.by_form).await
 }
 
-/// `POST /api/prefix/{cidr}/advertise` and `/withdraw`, the predecessor's addresses.
+/// The same under the predecessor's addresses: `/api/prefix/{cidr}/advertise` and `/withdraw`
+///
+/// A body with reason and, for a withdrawal, confirmation is needed here as well.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/prefix/{path}", operation_id = "act_on_prefix", tag = "acts",
+    params(("path" = String, Path, description = "A network, its slash plain or encoded, and /advertise or /withdraw", example = "203.0.113.0/24/advertise")),
+    request_body = crate::api::document::ActWanted,
+    responses((status = 202, body = crate::api::document::ActFiled), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn of_one(
     State(app): State<App>,
     client: ClientAddr,

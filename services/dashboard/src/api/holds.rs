@@ -13,11 +13,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use db::holds;
 use db::users::Role;
+use domain::hold::Hold;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::store::By;
 use self::wanted::{Scope, Wanted};
-use super::Answer;
 use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
@@ -25,14 +27,40 @@ use crate::client::ClientAddr;
 use crate::submission::Submission;
 use crate::{pages, words};
 
-/// `GET /api/holds`: those in force.
-pub(crate) async fn list(State(app): State<App>, _member: Member) -> Answer {
-    let now = app.now();
-    let holds = app.db().read("holds", move |tx| holds::in_force(tx, now)).await?;
-    Ok(Json(json!({"success": true, "holds": holds, "timestamp": now})))
+/// A person's word against automation.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct HoldsAnswer {
+    success: bool,
+    /// Those in force
+    #[cfg_attr(test, schema(value_type = Vec<crate::api::document::HoldShape>))]
+    holds: Vec<Hold>,
+    timestamp: Timestamp,
 }
 
-/// `POST /api/holds`
+/// The holds in force
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/holds", operation_id = "list_holds", tag = "acts",
+    responses((status = 200, body = HoldsAnswer), crate::api::document::Failures)
+))]
+pub(crate) async fn list(State(app): State<App>, _member: Member) -> Result<Json<HoldsAnswer>, Failure> {
+    let now = app.now();
+    let holds = app.db().read("holds", move |tx| holds::in_force(tx, now)).await?;
+    Ok(Json(HoldsAnswer {
+        success: true,
+        holds,
+        timestamp: now,
+    }))
+}
+
+/// Holds a prefix, or pauses everything
+///
+/// A withdrawal that is planned and not sent is cancelled in the same transaction. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/holds", operation_id = "set_hold", tag = "acts",
+    request_body = crate::api::document::HoldWanted,
+    responses((status = 200, body = crate::api::document::HoldDone), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn set(
     State(app): State<App>,
     client: ClientAddr,
@@ -65,7 +93,7 @@ pub(crate) async fn set(
     );
     let end = hold.until.map_or_else(
         || "until it is released".to_owned(),
-        |at| format!("until {} UTC", words::clock(at, now)),
+        |at| format!("until {}", words::said(at, now)),
     );
     let note = if cancelled > 0 {
         " A withdrawal that was planned is cancelled."
@@ -80,7 +108,14 @@ pub(crate) async fn set(
     ))
 }
 
-/// `POST /api/holds/release`
+/// Releases the hold on exactly this
+///
+/// Says what still holds it. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/holds/release", operation_id = "release_hold", tag = "acts",
+    request_body = crate::api::document::ReleaseWanted,
+    responses((status = 200, body = crate::api::document::ReleaseDone), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn release(
     State(app): State<App>,
     client: ClientAddr,
@@ -91,7 +126,12 @@ pub(crate) async fn release(
     release_scope(&app, &client, &member, scope, submission.by_form).await
 }
 
-/// `DELETE /api/holds/{prefix}`; `everything` ends the pauses.
+/// Releases the hold on exactly this prefix; `everything` ends the pauses
+#[cfg_attr(test, utoipa::path(
+    delete, path = "/api/holds/{prefix}", operation_id = "delete_hold", tag = "acts",
+    params(("prefix" = String, Path, description = "A network, its slash plain or encoded; or everything", example = "203.0.113.0/24")),
+    responses((status = 200, body = crate::api::document::ReleaseDone), crate::api::document::ChangeFailures)
+))]
 pub(crate) async fn delete(
     State(app): State<App>,
     client: ClientAddr,

@@ -2,63 +2,206 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use db::incidents::{self, Line};
-use db::outbox::Notification;
-use domain::ids::IncidentId;
-use serde_json::{Value, json};
+use axum::http::Uri;
+use db::incidents::Line;
+use db::lists::Page;
+use db::lists::incidents::{self, Filter};
+use db::{DbError, ReadTx};
+use domain::prefix::Prefix;
+use jiff::Timestamp;
+use serde::Serialize;
 
-use super::paging::Paging;
-use super::{Answer, attacks, list, value};
+use super::attacks::Attack;
+use super::listing::{self, List};
+use super::messages::Message;
+use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
 use crate::pages;
 
-pub(crate) async fn list_all(State(app): State<App>, _member: Member, paging: Paging<50>) -> Answer {
-    let (before, limit) = (paging.before.map(IncidentId), paging.limit);
-    let found = app
-        .db()
-        .read("incidents", move |tx| incidents::newest(tx, before, limit))
-        .await?;
-    let next = paging.next(found.last().map(|incident| incident.id.0), found.len());
-    let rows: Result<Vec<Value>, Failure> = found.iter().map(value).collect();
-    Ok(list("incidents", rows?, next))
+/// An attack from its first sign to the withdrawal.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Incident {
+    id: i64,
+    title: String,
+    vector: Option<String>,
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
+    prefixes: Vec<Prefix>,
+    /// First sign
+    began_at: Timestamp,
+    last_sign_at: Timestamp,
+    /// Cloudflare's END
+    ended_at: Option<Timestamp>,
+    /// The last of its prefixes was withdrawn
+    withdrawn_at: Option<Timestamp>,
+    /// Packets per second
+    peak_pps: Option<f64>,
+    /// Bits per second
+    peak_bps: Option<f64>,
+    is_test: bool,
+    acknowledged_by: Option<String>,
+    acknowledged_at: Option<Timestamp>,
+    updated_at: Timestamp,
 }
 
-pub(crate) async fn one(State(app): State<App>, _member: Member, Path(id): Path<i64>) -> Answer {
+impl From<&db::incidents::Incident> for Incident {
+    fn from(row: &db::incidents::Incident) -> Self {
+        let row = row.clone();
+        Self {
+            id: row.id.0,
+            title: row.title,
+            vector: row.vector,
+            prefixes: row.prefixes,
+            began_at: row.began_at,
+            last_sign_at: row.last_sign_at,
+            ended_at: row.ended_at,
+            withdrawn_at: row.withdrawn_at,
+            peak_pps: row.peak_pps,
+            peak_bps: row.peak_bps,
+            is_test: row.is_test,
+            acknowledged_by: row.acknowledged_by,
+            acknowledged_at: row.acknowledged_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A page of the incidents.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct IncidentList {
+    success: bool,
+    incidents: Vec<Incident>,
+    next_before: Option<i64>,
+}
+
+/// Incidents, filtered.
+#[derive(Debug, Clone)]
+pub(crate) struct Incidents(Filter);
+
+impl List for Incidents {
+    const NAME: &'static str = "incidents";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "began_at",
+        "title",
+        "vector",
+        "prefixes",
+        "peak_bps",
+        "peak_pps",
+        "last_sign_at",
+        "ended_at",
+        "withdrawn_at",
+        "acknowledged_by",
+        "acknowledged_at",
+        "is_test",
+        "updated_at",
+    ];
+    const FILTERS: &'static [&'static str] = &["since", "until", "prefix", "q"];
+    type Row = Incident;
+    type Cursor = i64;
+
+    fn asked(params: &Params) -> Result<Self, Failure> {
+        Ok(Self(Filter {
+            span: params.span()?,
+            prefix: params.prefix()?,
+            text: params.text("q")?,
+        }))
+    }
+
+    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
+        params.before()
+    }
+
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Incident>, Option<i64>), DbError> {
+        let found = incidents::list(tx, &self.0, Page { before, limit })?;
+        Ok((found.rows.iter().map(Incident::from).collect(), found.next))
+    }
+}
+
+/// Incidents, newest first
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/incidents", operation_id = "list_incidents", tag = "incidents",
+    params(crate::api::document::Span, crate::api::document::Paging, crate::api::document::OfPrefix,
+        crate::api::document::Text),
+    responses((status = 200, body = IncidentList), crate::api::document::ListFailures)
+))]
+pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<IncidentList>, Failure> {
+    let (incidents, next_before) = listing::page::<Incidents>(&app, &member, &uri).await?;
+    Ok(Json(IncidentList {
+        success: true,
+        incidents,
+        next_before,
+    }))
+}
+
+/// Something that happened in an incident.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct TimelineLine {
+    at: Timestamp,
+    kind: String,
+    text: String,
+    /// Program
+    source: String,
+    actor: Option<String>,
+    reference: Option<Reference>,
+}
+
+/// The row that a line of a timeline stands for.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Reference {
+    table: String,
+    id: i64,
+}
+
+impl From<&Line> for TimelineLine {
+    fn from(line: &Line) -> Self {
+        Self {
+            at: line.at,
+            kind: line.kind.clone(),
+            text: line.text.clone(),
+            source: line.source.clone(),
+            actor: line.actor.clone(),
+            reference: line.reference.as_ref().map(|(table, id)| Reference {
+                table: table.to_string(),
+                id: *id,
+            }),
+        }
+    }
+}
+
+/// Everything about one incident.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct IncidentAnswer {
+    success: bool,
+    incident: Incident,
+    timeline: Vec<TimelineLine>,
+    messages: Vec<Message>,
+    events: Vec<Attack>,
+}
+
+/// One incident with its timeline, messages and events
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/incidents/{id}", operation_id = "get_incident", tag = "incidents",
+    params(("id" = i64, Path, example = 4)),
+    responses((status = 200, body = IncidentAnswer), crate::api::document::OneFailures)
+))]
+pub(crate) async fn one(
+    State(app): State<App>,
+    _member: Member,
+    Path(id): Path<i64>,
+) -> Result<Json<IncidentAnswer>, Failure> {
     let stored = pages::incident::stored(&app, id).await?;
-    Ok(Json(json!({
-        "success": true,
-        "incident": value(&stored.incident)?,
-        "timeline": stored.timeline.iter().map(line).collect::<Vec<_>>(),
-        "messages": stored.messages.iter().map(message).collect::<Vec<_>>(),
-        "events": stored.events.iter().map(attacks::row).collect::<Vec<_>>(),
-    })))
-}
-
-fn line(line: &Line) -> Value {
-    json!({
-        "at": line.at,
-        "kind": line.kind,
-        "text": line.text,
-        "source": line.source,
-        "actor": line.actor,
-        "reference": line.reference.as_ref().map(|(table, id)| json!({"table": table, "id": id})),
-    })
-}
-
-/// A message and its fate. Which chat it went to is the configuration's business.
-fn message(message: &Notification) -> Value {
-    json!({
-        "id": message.id,
-        "created_at": message.created_at,
-        "kind": message.kind,
-        "priority": message.priority.as_str(),
-        "state": message.state,
-        "reason": message.reason,
-        "attempts": message.attempts,
-        "not_before": message.not_before,
-        "sent_at": message.sent_at,
-        "event_id": message.event,
-    })
+    Ok(Json(IncidentAnswer {
+        success: true,
+        incident: Incident::from(&stored.incident),
+        timeline: stored.timeline.iter().map(TimelineLine::from).collect(),
+        messages: stored.messages.iter().map(Message::from).collect(),
+        events: stored.events.iter().map(Attack::from).collect(),
+    }))
 }

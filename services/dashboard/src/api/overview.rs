@@ -2,16 +2,33 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Answer, value};
 use crate::accounts::Member;
+use crate::answer::Failure;
 use crate::app::App;
+use crate::overview::Overview;
 use crate::pages;
 
-pub(crate) async fn get(State(app): State<App>, _member: Member) -> Answer {
+/// What the main page shows. Keys may be added; those that are named here stay.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct OverviewAnswer {
+    success: bool,
+    #[serde(flatten)]
+    #[cfg_attr(test, schema(value_type = crate::api::document::OverviewShape))]
+    overview: Overview,
+}
+
+/// Everything the main page shows
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/overview", operation_id = "get_overview", tag = "situation",
+    responses((status = 200, body = OverviewAnswer), crate::api::document::Failures)
+))]
+pub(crate) async fn get(State(app): State<App>, _member: Member) -> Result<Json<OverviewAnswer>, Failure> {
     let overview = pages::main::situation(&app).await?;
-    let mut body = value(&overview)?;
-    body["success"] = json!(true);
-    Ok(Json(body))
+    Ok(Json(OverviewAnswer {
+        success: true,
+        overview,
+    }))
 }

@@ -12,7 +12,7 @@ const LONGEST: usize = 300;
 ///
 /// # Errors
 /// 400 where there is none.
-pub(super) fn of(text: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn of(text: Option<&str>) -> Result<String, Failure> {
     let reason = words::outside_up_to(text.unwrap_or_default(), LONGEST);
     if reason.chars().count() < SHORTEST {
         return Err(Failure::bad_request(

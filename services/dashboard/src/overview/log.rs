@@ -64,6 +64,15 @@ impl LogRow {
         }
     }
 
+    /// The filter that shows it.
+    pub(crate) fn group(&self) -> &'static str {
+        match self.kind.as_str() {
+            "START" | "UPDATE" | "END" => "alert",
+            "ADVERTISE" | "WITHDRAW" => "act",
+            _ => "other",
+        }
+    }
+
     /// The word of the style sheet.
     pub(crate) fn class(&self) -> &'static str {
         match self.kind.as_str() {

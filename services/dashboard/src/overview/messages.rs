@@ -55,7 +55,7 @@ impl Messages {
             (_, Some(since), ..) => {
                 let text = format!(
                     "Sending fails since {}; nothing is lost, it is tried again.",
-                    words::clock(since, now)
+                    words::said(since, now)
                 );
                 ("failing", Tone::Warn, text)
             }
@@ -64,7 +64,7 @@ impl Messages {
                 ("late", Tone::Warn, text)
             }
             (.., Some(lost), _) => {
-                let text = format!("A message of {} was given up.", words::clock(lost.created_at, now));
+                let text = format!("A message of {} was given up.", words::said(lost.created_at, now));
                 ("lost", Tone::Warn, text)
             }
             (.., None, None) => (

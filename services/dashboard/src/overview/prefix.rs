@@ -406,7 +406,7 @@ fn badge(judged: &Judged, hold: Option<&Hold>, now: Timestamp) -> String {
     match (judged.state, &judged.deadline, hold) {
         (State::Calm, Some(deadline), _) if deadline.stands_because.is_some() => "calm, clock stopped".to_owned(),
         (State::Calm, Some(deadline), _) if deadline.at <= now => "calm, withdrawing now".to_owned(),
-        (State::Calm, Some(deadline), _) => format!("calm, withdrawing at {}", words::clock(deadline.at, now)),
+        (State::Calm, Some(deadline), _) => format!("calm, withdrawing at {}", words::said(deadline.at, now)),
         (State::Held, _, Some(hold)) => held_words(hold, now),
         (State::Propagating, Some(deadline), _) if deadline.what == "withdrawn" => "propagating, withdrawn".to_owned(),
         (State::Propagating, Some(_), _) => "propagating, advertised".to_owned(),
@@ -419,7 +419,7 @@ pub(crate) fn held_words(hold: &Hold, now: Timestamp) -> String {
     let what = if hold.prefix.is_none() { "paused" } else { "held" };
     let who = words::outside_up_to(&hold.actor, 40);
     match hold.until {
-        Some(until) => format!("{what} by {who} until {}", words::clock(until, now)),
+        Some(until) => format!("{what} by {who} until {}", words::said(until, now)),
         None => format!("{what} by {who} until released"),
     }
 }

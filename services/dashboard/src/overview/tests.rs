@@ -57,6 +57,9 @@ fn nothing() -> Picture {
             last_failed: None,
         }),
         last_delivery: Ok(None),
+        rules: Ok(vec![]),
+        calls: Ok(vec![]),
+        minute: Ok(None),
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn chain(
 fn bgp(state: &BgpState, now: Timestamp) -> String {
     let since = state.advertised_modified_at.map_or_else(
         || ", since when is not said".to_owned(),
-        |at| format!(" since {}", words::clock_seconds(at, now)),
+        |at| format!(" since {}", words::said_seconds(at, now)),
     );
     let flag = match state.advertised {
         Some(true) => format!("advertised{since}"),
@@ -125,7 +125,7 @@ fn traffic(decided: &Now, now: Timestamp) -> Option<String> {
     let decision = &decided.decision;
     let latest = decision.latest?;
     let settled = decision.settled_until.map_or_else(String::new, |at| {
-        format!("; rows are complete until {}", words::clock(at, now))
+        format!("; rows are complete until {}", words::said(at, now))
     });
     let noise = if decision.noise {
         "; an excess rests on too few samples and counts as noise"
@@ -135,7 +135,7 @@ fn traffic(decided: &Now, now: Timestamp) -> Option<String> {
     Some(format!(
         "{} dropped in the window to {}, on {}{settled}{noise}",
         words::rates(Some(latest.bit_rate.0), Some(latest.packet_rate.0)).unwrap_or_else(|| "nothing was".to_owned()),
-        words::clock(latest.ends_at, now),
+        words::said(latest.ends_at, now),
         words::counted(latest.samples, "sample"),
     ))
 }
@@ -154,15 +154,15 @@ fn verdict(decided: &Now, now: Timestamp) -> String {
         Verdict::Unknown { because, since } => {
             format!(
                 "unknown since {}: {}",
-                words::clock(*since, now),
+                words::said(*since, now),
                 words::outside(&because.explain())
             )
         }
-        Verdict::Propagating { until } => format!("the announcement spreads until {}", words::clock(*until, now)),
+        Verdict::Propagating { until } => format!("the announcement spreads until {}", words::said(*until, now)),
         Verdict::Attack => "attack: drops exceed both thresholds".to_owned(),
         Verdict::Calm { since, .. } => format!(
             "calm since {}, {} of {} proven",
-            words::clock(*since, now),
+            words::said(*since, now),
             human(proven),
             human(decision.calm_period)
         ),
@@ -185,13 +185,13 @@ pub(crate) fn next(
         (State::Propagating, Some(deadline)) if deadline.what == "withdrawn" => {
             format!(
                 "nothing; the withdrawal is seen everywhere by about {}",
-                words::clock(deadline.at, now)
+                words::said(deadline.at, now)
             )
         }
         (State::Propagating, Some(deadline)) => {
             format!(
                 "the calm clock starts at {}, when the announcement has spread",
-                words::clock(deadline.at, now)
+                words::said(deadline.at, now)
             )
         }
         (State::Direct, _) => "nothing; it is not advertised".to_owned(),
@@ -199,7 +199,7 @@ pub(crate) fn next(
         (State::Held, _) => match hold.and_then(|hold| hold.until) {
             Some(until) => format!(
                 "nothing before {}, when the hold ends, unless it is released",
-                words::clock(until, now)
+                words::said(until, now)
             ),
             None => "nothing until the hold is released".to_owned(),
         },
@@ -207,7 +207,7 @@ pub(crate) fn next(
             Some(because) => format!("nothing is certain: {because}"),
             None => format!(
                 "withdraw not before {}, because {}",
-                words::clock(deadline.at, now),
+                words::said(deadline.at, now),
                 calm_words(decided, now)
             ),
         },
@@ -232,7 +232,7 @@ fn calm_words(decided: Option<&Now>, now: Timestamp) -> String {
     match (track, decision) {
         (Some(track), Some(decision)) if track.proven() < decision.calm_period => format!(
             "calm since {}, {} of {} are proven",
-            words::clock(track.calm_since, now),
+            words::said(track.calm_since, now),
             human(track.proven()),
             human(decision.calm_period)
         ),
@@ -277,7 +277,7 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -
     match earliest.filter(|earliest| *earliest > sight.now) {
         Some(at) => format!(
             "the advertisement stays until {period} of calm are proven; then it is withdrawn, not before {}",
-            words::clock(at, sight.now)
+            words::said(at, sight.now)
         ),
         None => format!("the advertisement stays until {period} of calm are proven; then it is withdrawn"),
     }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::prefix::Prefix;
 
+use super::curves::Curves;
 use super::{Shell, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -12,21 +13,29 @@ use crate::app::App;
 use crate::html;
 use crate::overview::current;
 use crate::overview::prefix::PrefixView;
+use crate::overview::sources::Quota;
 use crate::overview::state::State as PrefixState;
 use crate::overview::{Overview, Worst};
+use crate::traffic::Asked;
 
 #[derive(Template)]
 #[template(path = "main.html")]
 struct Page {
     shell: Shell,
     overview: Overview,
+    curves: Curves,
 }
 
 /// `GET /`
-pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Response, Failure> {
+pub(crate) async fn page(State(app): State<App>, member: Member, asked: Asked) -> Result<Response, Failure> {
     let overview = situation(&app).await?;
     let shell = Shell::over(&app, &member, &overview, "", "situation");
-    Ok(rendered(&Page { shell, overview }))
+    let curves = Curves::of_situation(&app, &overview, asked).await;
+    Ok(rendered(&Page {
+        shell,
+        overview,
+        curves,
+    }))
 }
 
 /// The situation of this moment.
@@ -45,6 +54,12 @@ impl Page {
             Worst::Unknown => "No attack is announced, but not everything is known.",
             _ => "No attack is known.",
         }
+    }
+
+    /// Length of a quota's bar.
+    fn part(&self, quota: &Quota) -> String {
+        let part = f64::from(quota.used) / f64::from(quota.of.max(1));
+        format!("{:.1}%", part.min(1.0) * 100.0)
     }
 
     /// Where a link to a prefix leads.

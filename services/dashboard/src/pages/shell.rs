@@ -25,6 +25,8 @@ pub(crate) struct Shell {
     pub(crate) now: Timestamp,
     /// Nobody, on the pages before the login.
     pub(crate) person: Option<Person>,
+    /// The secret of a session that still owes its second factor: nobody is signed in yet, but the form needs it.
+    pub(crate) csrf_of_half: Option<String>,
     /// The status line; error pages have none.
     pub(crate) status: Option<StatusLine>,
     /// Grows with what the page shows.
@@ -71,6 +73,7 @@ impl Shell {
             organisation: String::new(),
             now: app.now(),
             person: None,
+            csrf_of_half: None,
             status: None,
             version: 0,
             place: "",
@@ -122,7 +125,8 @@ impl Shell {
     }
 
     pub(crate) fn csrf(&self) -> &str {
-        self.person.as_ref().map_or("", |person| person.csrf.as_str())
+        let person = self.person.as_ref().map(|person| person.csrf.as_str());
+        person.or(self.csrf_of_half.as_deref()).unwrap_or_default()
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

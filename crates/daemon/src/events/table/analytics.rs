@@ -131,4 +131,18 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The message about an orderly stop could not be queued. The stop itself is not affected.",
         "Check the database if it repeats.",
     ),
+    EventDef::error(
+        "witness.blind",
+        "A source beside the DDoS rules (`witness`) could not be read for so long that people are told. What it dropped meanwhile is read later.",
+        "Read `error`; check the token's permission Account Analytics: Read and Cloudflare's status page, or take the source out of analytics.witnesses.",
+    ),
+    EventDef::warn(
+        "witness.poll.failed",
+        "A source beside the DDoS rules (`witness`) could not be read; its watermark stays, and it is read again soon.",
+        "Read `error`; if it lasts, witness.blind follows and people are told.",
+    ),
+    EventDef::info(
+        "witness.poll.recovered",
+        "A source beside the DDoS rules is read again, after so many failures.",
+    ),
 ];

@@ -76,8 +76,13 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Nothing, unless a second daemon stands by and does not take over.",
     ),
     EventDef::warn(
+        "prefix.bindings_changed",
+        "The service bindings of an onboarded prefix (`parent`) changed, which no act of ours does; people are told.",
+        "Look at the message or the operator's log for what changed, and find out who did it in Cloudflare's audit log.",
+    ),
+    EventDef::warn(
         "prefix.foreign_change",
-        "The advertisement, lock or binding of a prefix changed and no intent of ours explains it; people are told.",
+        "The advertisement, lock or prepend of a prefix changed and no intent of ours explains it; people are told.",
         "Find out who did it; `cloudflare-prefix-manager advertise` takes it back.",
     ),
     EventDef::warn(

@@ -35,6 +35,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "An act that a person filed here is no longer followed here; cloudflare-autowithdraw goes on with it.",
         "See that cloudflare-autowithdraw runs; `cloudflare-prefix-manager history PREFIX` shows what became of it.",
     ),
+    EventDef::info(
+        "dashboard.announcements.changed",
+        "Somebody chose whether only attacks on own prefixes are announced.",
+    ),
     EventDef::warn(
         "dashboard.change.refused",
         "A request to change something did not come from our own pages, or without the session's secret; nothing was changed.",
@@ -49,9 +53,16 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The database could not be read or written for a request; the page says so.",
         "Check free space, permissions and locks; `cloudflare-mt db check` helps.",
     ),
+    EventDef::warn(
+        "dashboard.export.broken",
+        "A list could not be read to its end for a file; whoever asked for it sees that the file is cut off.",
+        "Ask for it again, narrowed with `since` and `until`.",
+    ),
     EventDef::info("dashboard.hold.released", "A person released a hold or pause."),
     EventDef::info("dashboard.hold.set", "A person set a hold or pause."),
     EventDef::info("dashboard.incident.acknowledged", "A person took note of an incident."),
+    EventDef::info("dashboard.incident.assigned", "An incident was given to somebody, or to nobody."),
+    EventDef::info("dashboard.incident.noted", "A person wrote a note on an incident."),
     EventDef::warn(
         "dashboard.live.failed",
         "Open pages are not told of changes; they say that they are not live and ask by themselves.",

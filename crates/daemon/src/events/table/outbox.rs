@@ -21,6 +21,11 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Somebody who is not listed gave the bot a command, and was not answered.",
         "Add the number `user` to telegram.operators if this person may ask.",
     ),
+    EventDef::warn(
+        "notify.ask.too_many",
+        "A question to the bot was not answered, because as many answers as `waiting` wait to be sent already.",
+        "Ask again when they came; if nobody asked so often, remove the number `user` from telegram.operators.",
+    ),
     EventDef::error(
         "notify.channel.broken",
         "No message can reach the chat until a person changes something; `reason` says what. Other services go on trying with their own settings.",
@@ -82,13 +87,18 @@ pub(super) const EVENTS: &[EventDef] = &[
     ),
     EventDef::warn(
         "notify.markup.refused",
-        "Telegram refused the form of a message; it was sent once more as plain text.",
+        "Telegram refused the form of a message; it was sent once more in a barer one.",
         "Report the defect with `words`.",
     ),
     EventDef::error(
         "notify.message.failed",
         "A message will never be taken by Telegram; it is kept and shown as failed.",
         "Read it in the dashboard, report the defect with `words`.",
+    ),
+    EventDef::error(
+        "notify.message.refused",
+        "Telegram refuses even the barest form of a message; it is tried again after `again_in_s` seconds.",
+        "Read the message in the dashboard, report the defect with `words`.",
     ),
     EventDef::info(
         "notify.message.sent",

@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::merge::{Grouping, Together, together};
 use super::pace::{Pace, held_back};
+use super::turn::CLASSES;
 use super::{Notification, get};
 use crate::error::DbError;
 use crate::tables::column::{at, opt_at};
@@ -64,27 +65,42 @@ pub enum Look {
 /// Those of the database.
 pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timestamp) -> Result<Look, DbError> {
     let most_rank = only.map_or(i64::MAX, Priority::rank);
-    let due = tx
-        .conn()
-        .prepare_cached(&format!(
-            "SELECT id, turn FROM notifications AS n WHERE {DUE} AND {FREE} ORDER BY turn, id LIMIT 1"
-        ))?
-        .query_row(
-            params![at(now), most_rank, at(plus(now, LONGEST_WAIT)), terms.owner],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-        )
-        .optional()?;
-    let Some((id, turn)) = due else {
-        // What is due and not free becomes so with a commit of its holder.
-        let soon = plus(now, HELD_ELSEWHERE);
-        return Ok(Look::Idle {
-            next: next_due(tx, most_rank)?.map(|next| next.max(soon)),
-        });
-    };
-    match held_back(tx, terms, turn, now)? {
-        Some(until) => Ok(Look::Wait(until)),
-        None => Ok(Look::Due(NotificationId(id))),
+    let mut wait: Option<Timestamp> = None;
+    // While critical notices gather for one message, the chat may have room for others. In every other case what keeps a
+    // class back keeps back those behind it too.
+    for (first_turn, last_turn) in CLASSES {
+        let due = tx
+            .conn()
+            .prepare_cached(&format!(
+                "SELECT id, turn FROM notifications AS n
+                 WHERE {DUE} AND {FREE} AND turn >= ?5 AND turn <= ?6 ORDER BY turn, id LIMIT 1"
+            ))?
+            .query_row(
+                params![
+                    at(now),
+                    most_rank,
+                    at(plus(now, LONGEST_WAIT)),
+                    terms.owner,
+                    first_turn,
+                    last_turn
+                ],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            )
+            .optional()?;
+        let Some((id, turn)) = due else { continue };
+        match held_back(tx, terms, turn, now)? {
+            Some(until) => wait = Some(wait.map_or(until, |known| known.min(until))),
+            None => return Ok(Look::Due(NotificationId(id))),
+        }
     }
+    if let Some(until) = wait {
+        return Ok(Look::Wait(until));
+    }
+    // What is due and not free becomes so with a commit of its holder.
+    let soon = plus(now, HELD_ELSEWHERE);
+    Ok(Look::Idle {
+        next: next_due(tx, most_rank)?.map(|next| next.max(soon)),
+    })
 }
 
 /// Condition for a row that may be sent now: `?1` now, `?2` least urgent rank, `?3` too far ahead to be true, `?4` owner.
@@ -273,7 +289,8 @@ pub fn take_slot(
     let Some(first) = kept else {
         return Ok(Slot::Lost);
     };
-    if priority != Priority::Critical && !matches!(look(tx, terms, Some(Priority::Critical), now)?, Look::Idle { .. }) {
+    // One that may not go yet keeps nobody back; when it may, this is asked again.
+    if priority != Priority::Critical && matches!(look(tx, terms, Some(Priority::Critical), now)?, Look::Due(_)) {
         return Ok(Slot::Yield);
     }
     if let Some(until) = held_back(tx, terms, turn_of_row(tx, first)?, now)? {

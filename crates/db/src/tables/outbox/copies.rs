@@ -87,8 +87,9 @@ pub fn has_new(tx: &ReadTx<'_>, channel: &str) -> Result<bool, DbError> {
         .query_row([cursor], |row| row.get(0))?)
 }
 
-/// Makes copies of new notifications that `wanted` says yes to; what people muted is not copied. A channel that was
-/// never there before begins with what comes after this. Returns how many were made.
+/// Makes copies of new notifications that `wanted` says yes to; what people muted is not copied, nor what is older than
+/// `max_age`: a channel may have been switched off for months. One that was never there before begins with what comes
+/// after this. Returns how many were made.
 ///
 /// # Errors
 /// Those of the database.
@@ -96,6 +97,7 @@ pub fn take_up(
     tx: &WriteTx<'_>,
     channel: &str,
     wanted: impl Fn(&Notification) -> bool,
+    max_age: Duration,
     now: Timestamp,
 ) -> Result<usize, DbError> {
     let newest: i64 = tx
@@ -119,7 +121,7 @@ pub fn take_up(
         };
         let Some(row) = row else { continue };
         let kept_back = row.state == "suppressed" && row.group.as_deref() != Some(stuck::GROUP);
-        if kept_back || !wanted(&row) {
+        if kept_back || row.created_at < minus(now, max_age) || !wanted(&row) {
             continue;
         }
         made += tx

@@ -177,10 +177,9 @@ pub fn summarise_expired(tx: &WriteTx<'_>, gap: Duration, now: Timestamp) -> Res
         return Ok(None);
     }
     let urgent = kinds.iter().any(|kind| kind.rank <= Priority::High.rank());
-    let mut notice = Notice::about(Facts::Raised {
-        title: format!("{expired} messages were not sent in time"),
-        text: words(&kinds),
-        priority: if urgent { Priority::Critical } else { Priority::High },
+    let mut notice = Notice::about(Facts::MessagesExpired {
+        kinds: kinds.into_iter().map(|kind| (kind.kind, kind.count)).collect(),
+        urgent,
     });
     notice.group = Some(LAST_SUMMARY.to_owned());
     let id = enqueue(tx, &notice, now)?;
@@ -234,16 +233,4 @@ fn expired_kinds(tx: &ReadTx<'_>, after: Timestamp, now: Timestamp) -> Result<Ve
             })
         })?
         .collect()
-}
-
-fn words(kinds: &[ExpiredKind]) -> String {
-    let list: Vec<String> = kinds
-        .iter()
-        .map(|kind| format!("{} x {}", kind.count, kind.kind.replace('_', " ")))
-        .collect();
-    format!(
-        "They waited for Telegram until they were too old and were given up: {}.\n\
-         Nothing of it is lost: read what happened in the dashboard's log, or list them with `cloudflare-mt notifications list`.",
-        list.join(", ")
-    )
 }

@@ -1,7 +1,8 @@
 //! What is sent together: a storm's followers as one message, or written into the message their incident has already.
 //!
-//! What must hold: critical notices, acts on BGP and the first notice of an incident go alone (first notices are merged
-//! with each other only when a storm of incidents begins); a message that was edited holds notices of one incident only;
+//! What must hold: acts on BGP and the first notice of an incident go alone (first notices are merged with each other
+//! only when a storm of incidents begins); critical notices are never among others, and where the chat has no room for
+//! one message each, each has its own line in a common one; a message that was edited holds notices of one incident only;
 //! the followers of an incident are in one process's hands at a time, because each edit replaces the whole text.
 
 use std::time::Duration;
@@ -28,14 +29,14 @@ const MOST_AT_ONCE: u32 = 300;
 const MERGES: &str = "kind NOT IN ('withdrawn', 'advertised', 'would_withdraw', 'self_test')
   AND group_key IS NOT 'chat.answer'";
 
-/// When several notifications become one message. Critical ones never do.
+/// When several notifications become one message. Critical ones do only where the chat has no room for one message each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grouping {
     /// As many due of one incident or with the same group key are sent as one.
     pub same_group: u32,
     /// As many due at all are sent as one, whatever their group.
     pub storm: u32,
-    /// Most in one new message.
+    /// Most in one new message; so many have a line of their own in it.
     pub most: u32,
 }
 
@@ -68,7 +69,17 @@ pub(super) fn together(
         }
     };
     let grouping = terms.grouping;
-    if turn == CRITICAL || due.goes_alone(head)? {
+    if turn == CRITICAL {
+        let waiting = due.critical(grouping.most)?;
+        let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        let together = count >= 2 && pace::takes_together(tx, terms, count, now)?;
+        return Ok(if together {
+            Together::Digest(waiting)
+        } else {
+            Together::Alone
+        });
+    }
+    if due.goes_alone(head)? {
         return Ok(Together::Alone);
     }
     if turn < FOLLOWERS {
@@ -124,6 +135,27 @@ impl Due<'_, '_> {
                     self.terms.owner,
                     CRITICAL,
                     value,
+                    most.max(2)
+                ],
+                |row| Ok(NotificationId(row.get(0)?)),
+            )?
+            .collect()
+    }
+
+    /// Critical notices that are due, at most `most`, oldest first.
+    fn critical(&self, most: u32) -> Result<Vec<NotificationId>, DbError> {
+        self.tx
+            .conn()
+            .prepare_cached(&format!(
+                "SELECT id FROM notifications WHERE {DUE} AND turn = ?5 ORDER BY id LIMIT ?6"
+            ))?
+            .query_and_then(
+                params![
+                    at(self.now),
+                    i64::MAX,
+                    at(plus(self.now, LONGEST_WAIT)),
+                    self.terms.owner,
+                    CRITICAL,
                     most.max(2)
                 ],
                 |row| Ok(NotificationId(row.get(0)?)),

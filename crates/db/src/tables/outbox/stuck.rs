@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use domain::duration::human;
 use domain::ids::NotificationId;
-use domain::notice::{Facts, Notice, Priority};
-use domain::time::{for_people, from_text, minus, plus, since};
+use domain::notice::{Facts, Notice};
+use domain::time::{from_text, minus, plus, since};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -99,18 +98,12 @@ pub fn announce_stuck(tx: &WriteTx<'_>, stuck: &Stuck, now: Timestamp) -> Result
     if announced(tx)?.is_some() {
         return Ok(false);
     }
-    let because = stuck.because.as_deref().unwrap_or("no service says why");
     let notice = Notice {
         group: Some(GROUP.to_owned()),
-        ..Notice::about(Facts::Raised {
-            title: "Messages do not reach the chat".into(),
-            text: format!(
-                "Nothing has reached the chat since {}; {} messages wait.\nReason: {because}\n\
-                 Until it is over read what happens in the dashboard.",
-                for_people(stuck.since),
-                stuck.waiting
-            ),
-            priority: Priority::Critical,
+        ..Notice::about(Facts::ChatUnreachable {
+            since: stuck.since,
+            waiting: stuck.waiting,
+            because: stuck.because.clone(),
         })
     };
     let id = enqueue(tx, &notice, now)?;
@@ -143,17 +136,9 @@ pub fn announce_unstuck(tx: &WriteTx<'_>, now: Timestamp) -> Result<Option<Durat
         .optional()?;
     let notice = Notice {
         group: Some("outbox.unstuck".to_owned()),
-        ..Notice::about(Facts::Raised {
-            title: format!(
-                "Messages reach the chat again after {}",
-                human(Duration::from_secs(lasted.as_secs()))
-            ),
-            text: format!(
-                "None came through from {} on. {} still wait and follow now.",
-                for_people(announced.since),
-                waiting.unwrap_or_default()
-            ),
-            priority: Priority::High,
+        ..Notice::about(Facts::ChatReachable {
+            since: announced.since,
+            waiting: waiting.unwrap_or_default(),
         })
     };
     enqueue(tx, &notice, now)?;

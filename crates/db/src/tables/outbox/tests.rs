@@ -483,17 +483,10 @@ fn in_a_storm_most_of_the_pace_is_kept_for_incidents_that_begin() {
     let now = at(0);
     outbox.write(move |tx| {
         for _ in 0..100 {
-            let facts = Facts::Acted {
-                act: domain::intent::Act::Withdraw,
+            // Of a kind that is never merged, and not the first of anything.
+            let facts = Facts::WouldWithdraw {
                 prefix: "203.0.113.0/24".parse().unwrap(),
-                description: String::new(),
-                origin: domain::intent::Origin::Automatic,
-                reason: String::new(),
-                advertised_at: None,
-                changed_at: now,
-                calm_s: None,
-                peak: None,
-                systems: Vec::new(),
+                calm_s: 900,
             };
             enqueue(tx, &Notice::about(facts), now)?;
         }

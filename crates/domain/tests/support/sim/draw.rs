@@ -141,6 +141,10 @@ fn draw_fault(rng: &mut Rng, schedule: &mut Schedule) {
     if matches!(kind, Kind::Crash | Kind::Stop) || (!kind.lasts() && rng.chance(600)) {
         drawn.step = Some(step);
     }
+    if row.1 == Group::Configuration && rng.chance(700) {
+        // Shorter than a calm period nothing would come of it.
+        drawn.until = (drawn.from + 10_800).min(schedule.end_s);
+    }
     if row.1 == Group::Calling && rng.chance(700) {
         // Calls are few: let it last until there is one.
         drawn.until = (drawn.from + 7_200).min(schedule.end_s);

@@ -255,7 +255,8 @@ impl Stage {
                 self.last[index].clone_from(&key);
                 self.line(&format!(
                     "{prefix} {key}: {}, because {}",
-                    decision.next.action, decision.next.because
+                    decision.next.action(),
+                    decision.next.because()
                 ));
             }
         }

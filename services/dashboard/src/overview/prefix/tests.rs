@@ -72,21 +72,19 @@ fn decided(verdict: Verdict, blocks: Vec<Block>, state: BgpState, age_s: u64) ->
                     saw_rows: true,
                     newest_row: None,
                     rows_from: None,
+                    attacked: false,
                 }),
                 systems: BTreeSet::new(),
                 ..PrefixState::default()
             },
             effects: vec![],
             blocks,
-            next: NextAction {
-                action: String::new(),
-                not_before: None,
-                because: String::new(),
-            },
+            next: NextAction::default(),
             calm_period: Duration::from_secs(900),
             settled_until: Some(behind(300)),
             latest: None,
             noise: false,
+            restless: false,
             decided_at: at,
         },
         bgp: Some(state),
@@ -175,7 +173,7 @@ fn advertised() -> BgpState {
 fn fresh_answers_are_believed() {
     let table = [
         (Verdict::Attack, advertised(), State::UnderAttack, "under attack"),
-        (calm(), advertised(), State::Calm, "calm, withdrawing at 03:35"),
+        (calm(), advertised(), State::Calm, "calm, withdrawing at 03:35 UTC"),
         (Verdict::Withdraw, advertised(), State::Calm, "calm, withdrawing now"),
         (Verdict::NotManaged, advertised(), State::NotManaged, "not managed"),
         (Verdict::Direct, bgp(Some(false), 7_200), State::Direct, "direct"),
@@ -321,7 +319,7 @@ fn a_persons_word_counts_at_once() {
     let view = case.judged();
     assert_eq!(
         (view.state, view.words.as_str()),
-        (State::Held, "held by ana until 04:00")
+        (State::Held, "held by ana until 04:00 UTC")
     );
     assert_eq!(view.deadline, None);
     // An attack and what is not known are shown before the hold.
@@ -391,7 +389,7 @@ fn the_chain_names_time_and_source_of_every_link() {
     let sources: Vec<&str> = chain.iter().map(|link| link.source.as_str()).collect();
     assert_eq!(sources, ["Cloudflare API", AUTOWITHDRAW, "ana", AUTOWITHDRAW]);
     assert!(chain.iter().all(|link| link.at.is_some()));
-    assert_eq!(chain[1].text, "calm since 03:15, 6 min 40 s of 15 min proven");
+    assert_eq!(chain[1].text, "calm since 03:15 UTC, 6 min 40 s of 15 min proven");
     assert_eq!(chain[2].text, "held by ana until released: maintenance");
     assert_eq!(
         chain[3].text,

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod prefixes;
+mod traffic;
 
 use std::time::Duration;
 
@@ -107,6 +108,7 @@ pub fn fill(tx: &WriteTx<'_>, words: &Words, now: Timestamp) -> Result<(), DbErr
     attacks::past(tx, words, now)?;
     let incident = attacks::attack(tx, words, now)?;
     attacks::exposed(tx, words, now)?;
+    traffic::all(tx, words, incident, now)?;
     messages(tx, words, incident, now)?;
     analytics(tx, words, now)
 }

@@ -211,6 +211,7 @@ fn answer(one: &Seen<'_>, verdict: &Verdict, now: Timestamp) -> Now {
         saw_rows: true,
         newest_row: Some(settled),
         rows_from: None,
+        attacked: false,
     });
     let attacked = matches!(verdict, Verdict::Attack);
     Now {
@@ -230,15 +231,12 @@ fn answer(one: &Seen<'_>, verdict: &Verdict, now: Timestamp) -> Now {
             },
             effects: vec![],
             blocks: one.blocks.clone(),
-            next: NextAction {
-                action: String::new(),
-                not_before: None,
-                because: String::new(),
-            },
+            next: NextAction::default(),
             calm_period: Duration::from_secs(900),
             settled_until: Some(settled),
             latest,
             noise: false,
+            restless: false,
             decided_at: at,
         },
         bgp: Some(bgp_state(one, now)),

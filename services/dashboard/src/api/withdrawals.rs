@@ -1,0 +1,144 @@
+//! `GET /api/withdrawals`: completed withdrawals.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use db::lists::Page;
+use db::lists::withdrawals::{self, Filter};
+use db::{DbError, ReadTx};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::listing::{self, List};
+use super::params::Params;
+use crate::accounts::Member;
+use crate::answer::Failure;
+use crate::app::App;
+
+/// A completed withdrawal.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Withdrawal {
+    id: i64,
+    prefix: String,
+    attack_id: Option<String>,
+    attack_type: Option<String>,
+    advertised_at: Option<Timestamp>,
+    attack_ended_at: Option<Timestamp>,
+    withdrawn_at: Option<Timestamp>,
+    attack_duration_seconds: Option<i64>,
+    /// How long it was advertised; in rows of the predecessor the calm before the withdrawal
+    protection_duration_seconds: Option<i64>,
+    /// Proven calm
+    calm_seconds: Option<i64>,
+    withdraw_method: Option<String>,
+    status: Option<String>,
+    notes: Option<String>,
+    actor: Option<String>,
+    incident_id: Option<i64>,
+    /// When it was recorded
+    timestamp: Option<Timestamp>,
+}
+
+impl From<withdrawals::Withdrawal> for Withdrawal {
+    fn from(row: withdrawals::Withdrawal) -> Self {
+        Self {
+            id: row.id,
+            prefix: row.prefix,
+            attack_id: row.attack_id,
+            attack_type: row.attack_type,
+            advertised_at: row.advertised_at,
+            attack_ended_at: row.attack_ended_at,
+            withdrawn_at: row.withdrawn_at,
+            attack_duration_seconds: row.attack_duration_seconds,
+            protection_duration_seconds: row.protection_duration_seconds,
+            calm_seconds: row.calm_seconds,
+            withdraw_method: row.withdraw_method,
+            status: row.status,
+            notes: row.notes,
+            actor: row.actor,
+            incident_id: row.incident_id,
+            timestamp: row.timestamp,
+        }
+    }
+}
+
+/// A page of the withdrawals.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct WithdrawalList {
+    success: bool,
+    withdrawals: Vec<Withdrawal>,
+    next_before: Option<i64>,
+}
+
+/// Completed withdrawals, filtered.
+#[derive(Debug, Clone)]
+pub(crate) struct Withdrawals(Filter);
+
+impl List for Withdrawals {
+    const NAME: &'static str = "withdrawals";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "timestamp",
+        "prefix",
+        "advertised_at",
+        "attack_ended_at",
+        "withdrawn_at",
+        "attack_duration_seconds",
+        "protection_duration_seconds",
+        "calm_seconds",
+        "withdraw_method",
+        "status",
+        "actor",
+        "attack_type",
+        "attack_id",
+        "incident_id",
+        "notes",
+    ];
+    const FILTERS: &'static [&'static str] = &["since", "until", "prefix", "q"];
+    type Row = Withdrawal;
+    type Cursor = i64;
+
+    fn asked(params: &Params) -> Result<Self, Failure> {
+        Ok(Self(Filter {
+            span: params.span()?,
+            prefix: params.prefix()?,
+            text: params.text("q")?,
+        }))
+    }
+
+    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
+        params.before()
+    }
+
+    fn read(
+        &self,
+        tx: &ReadTx<'_>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<Withdrawal>, Option<i64>), DbError> {
+        let found = withdrawals::list(tx, &self.0, Page { before, limit })?;
+        Ok((found.rows.into_iter().map(Withdrawal::from).collect(), found.next))
+    }
+}
+
+/// Completed withdrawals, newest first
+#[cfg_attr(test, utoipa::path(
+    get, path = "/api/withdrawals", operation_id = "list_withdrawals", tag = "records",
+    params(crate::api::document::Span, crate::api::document::Paging, crate::api::document::OfPrefix,
+        crate::api::document::Text),
+    responses((status = 200, body = WithdrawalList), crate::api::document::ListFailures)
+))]
+pub(crate) async fn list_all(
+    State(app): State<App>,
+    member: Member,
+    uri: Uri,
+) -> Result<Json<WithdrawalList>, Failure> {
+    let (withdrawals, next_before) = listing::page::<Withdrawals>(&app, &member, &uri).await?;
+    Ok(Json(WithdrawalList {
+        success: true,
+        withdrawals,
+        next_before,
+    }))
+}

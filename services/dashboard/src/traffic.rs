@@ -1,0 +1,215 @@
+//! Dropped traffic over time: which time a page asks for, and the series of prefixes in it.
+//!
+//! Must hold: [`read`] is the only place that knows where the series come from; what was not read stays unknown; however
+//! many pages are open, a series is read once in [`FRESH_FOR`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use db::series::{self, Point};
+use db::{DbError, ReadTx};
+use domain::prefix::Prefix;
+use domain::time::{ceil_to, minus, since};
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use crate::answer::Failure;
+use crate::app::App;
+
+/// Points of a curve: a plot has about that many pixels.
+const MOST_POINTS: u32 = 400;
+
+/// A new minute is there once a minute at most.
+const FRESH_FOR: Duration = Duration::from_secs(15);
+
+/// Windows that are kept; open pages show few different ones.
+const MOST_KEPT: usize = 8;
+
+/// Longest time that can be asked for.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+
+/// What a page offers, with its length in seconds. The first is shown without being asked for.
+pub(crate) const SPANS: [(&str, u64); 4] = [("6h", 21_600), ("1h", 3_600), ("24h", 86_400), ("7d", 604_800)];
+
+/// The series of one prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Curve {
+    pub(crate) prefix: Prefix,
+    /// Without gaps, oldest first.
+    pub(crate) points: Vec<Point>,
+}
+
+/// The series of several prefixes.
+#[derive(Debug, Clone)]
+pub(crate) struct Traffic {
+    pub(crate) curves: Vec<Curve>,
+    /// Start of the newest minute that was read, of whatever prefix.
+    pub(crate) read_until: Option<Timestamp>,
+}
+
+/// The time of a plot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    /// The offered span, `None` for a time of the reader's own.
+    pub(crate) span: Option<&'static str>,
+}
+
+/// What a request asks for, before it is known what time it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    span: Option<usize>,
+    between: Option<(Timestamp, Timestamp)>,
+}
+
+impl Asked {
+    /// `span=6h`, or `from` and `to` as RFC 3339.
+    fn read(query: &str) -> Result<Self, Failure> {
+        let (mut span, mut from, mut to) = (None, None, None);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let instant = || {
+                let text = "from and to must be instants such as 2026-11-22T03:00:00Z.";
+                let instant: Result<Timestamp, _> = value.parse();
+                instant.map_err(|_| Failure::bad_request("invalid_time", text))
+            };
+            match name.as_ref() {
+                "span" => {
+                    let found = SPANS.iter().position(|(name, _)| *name == value);
+                    let text = "span must be one of 1h, 6h, 24h, 7d.";
+                    span = Some(found.ok_or_else(|| Failure::bad_request("invalid_span", text))?);
+                }
+                "from" => from = Some(instant()?),
+                "to" => to = Some(instant()?),
+                _ => {}
+            }
+        }
+        let between = from.zip(to);
+        if between.is_some_and(|(from, to)| to <= from || since(to, from) > LONGEST) {
+            let text = "to must be after from, by at most 31 days.";
+            return Err(Failure::bad_request("invalid_time", text));
+        }
+        Ok(Self { span, between })
+    }
+
+    /// The window that the reader chose, if they did.
+    pub(crate) fn own(self, now: Timestamp) -> Option<Window> {
+        (self.between.is_some() || self.span.is_some()).then(|| self.window(now))
+    }
+
+    /// The window at `now`. It ends with a full minute, so that it stays the same for a while.
+    pub(crate) fn window(self, now: Timestamp) -> Window {
+        if let Some((from, to)) = self.between {
+            return Window { from, to, span: None };
+        }
+        let (name, seconds) = SPANS[self.span.unwrap_or(0)];
+        let to = ceil_to(now, series::MINUTE);
+        Window {
+            from: minus(to, Duration::from_secs(seconds)),
+            to,
+            span: Some(name),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+/// The series of `wanted` prefixes and of others with dropped traffic in that time, at most `most` in all.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn read(tx: &ReadTx<'_>, wanted: &[Prefix], window: Window, most: usize) -> Result<Traffic, DbError> {
+    let limit = u32::try_from(most).unwrap_or(u32::MAX);
+    let mut prefixes = wanted.to_vec();
+    for other in series::prefixes(tx, window.from, window.to, limit)? {
+        if !prefixes.contains(&other) {
+            prefixes.push(other);
+        }
+    }
+    prefixes.truncate(most);
+    let curve = |prefix: &Prefix| {
+        let points = series::series(tx, *prefix, window.from, window.to, MOST_POINTS)?;
+        Ok(Curve {
+            prefix: *prefix,
+            points,
+        })
+    };
+    Ok(Traffic {
+        curves: prefixes.iter().map(curve).collect::<Result<_, DbError>>()?,
+        read_until: series::newest_minute(tx)?,
+    })
+}
+
+/// The curves that open pages show.
+#[derive(Debug, Default)]
+pub(crate) struct Curves {
+    kept: Mutex<Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    prefixes: Vec<Prefix>,
+    window: Window,
+    read: Duration,
+    traffic: Arc<Traffic>,
+}
+
+impl Curves {
+    /// The curves of `prefixes`, and of others with dropped traffic, in `window`. Whoever comes while they are being read waits for those.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) async fn of(
+        &self,
+        app: &App,
+        prefixes: Vec<Prefix>,
+        window: Window,
+        most: usize,
+    ) -> Result<Arc<Traffic>, DbError> {
+        let mut kept = self.kept.lock().await;
+        let now = app.frame().clock().monotonic();
+        kept.retain(|one| now.saturating_sub(one.read) < FRESH_FOR);
+        if let Some(one) = kept.iter().find(|one| one.window == window && one.prefixes == prefixes) {
+            return Ok(Arc::clone(&one.traffic));
+        }
+        let wanted = prefixes.clone();
+        let read = move |tx: &ReadTx<'_>| read(tx, &wanted, window, most);
+        let traffic = Arc::new(app.db().read("traffic", read).await?);
+        kept.truncate(MOST_KEPT - 1);
+        let one = Kept {
+            prefixes,
+            window,
+            read: now,
+            traffic: Arc::clone(&traffic),
+        };
+        kept.insert(0, one);
+        Ok(traffic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_span_or_two_instants() {
+        let now: Timestamp = "2026-11-22T03:27:10Z".parse().unwrap();
+        let window = |query| Asked::read(query).unwrap().window(now);
+        assert_eq!(window("").span, Some("6h"));
+        assert_eq!(window("").to.to_string(), "2026-11-22T03:28:00Z");
+        assert_eq!(window("span=1h").from.to_string(), "2026-11-22T02:28:00Z");
+        let own = window("from=2026-11-22T01:00:00Z&to=2026-11-22T02:00:00Z&span=1h");
+        assert_eq!((own.span, own.to.to_string().as_str()), (None, "2026-11-22T02:00:00Z"));
+        for query in ["span=2h", "from=yesterday", "from=2026-11-22T03:00:00Z&to=2026-11-22T03:00:00Z"] {
+            assert!(Asked::read(query).is_err(), "{query}");
+        }
+    }
+}
