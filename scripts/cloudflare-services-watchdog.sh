@@ -376,7 +376,13 @@ look_at() { # unit
           fi
           ;;
         000) repair "$unit" health "It runs but does not answer at http://$(address "$unit")/health" ;;
-        *)
+        [0-9]*)
+          if [ "$beats_known" = yes ] && ! outbox_lives; then
+            raise silence "No service leaves a sign of life" \
+              "They run, but nothing new is in the database: is its disk full or read-only? Alarms may be lost. docs/40-runbooks.md says what to do."
+            spare "$unit.health" && spare "$unit.silent"
+            return
+          fi
           # It answers and says that it does not work; what it says names the cause, and a restart rarely mends it.
           code=1
           [ ! -f "$STATE/conditions/$unit.health" ] || code=2

@@ -7,11 +7,13 @@
 //! | [`vigil`] | a service's own beat, and the silence of the others |
 //! | [`intake`] | one notification of Cloudflare to one transaction, whether it was received or recovered |
 //! | [`evidence`] | what traffic is judged by: thresholds, resolution, mitigation systems |
+//! | [`numbers`] | what every service says for Prometheus about the shared database |
 //! | [`outbox`] | the loop with which every service drains the outbox |
 
 pub mod evidence;
 pub mod intake;
 pub mod life;
+pub mod numbers;
 pub mod outbox;
 pub mod parts;
 pub mod vigil;

@@ -35,7 +35,7 @@ pub async fn announce_start(frame: &Frame, db: &Db, lines: Vec<(String, String)>
     stored.await.context("the start could not be recorded")
 }
 
-/// Starts the heartbeat, the vigil and, once, the integrity check. Call before `frame.ready()`.
+/// Starts the heartbeat, the vigil, the numbers for Prometheus and, once, the integrity check. Call before `frame.ready()`.
 pub fn start(frame: &Frame, db: &Db) {
     let store = db.clone();
     let name = host();
@@ -56,6 +56,7 @@ pub fn start(frame: &Frame, db: &Db) {
         }
     });
     watch(frame, db.clone());
+    crate::numbers::start(frame, db);
     check_integrity(frame, db.clone());
 }
 

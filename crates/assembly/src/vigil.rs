@@ -66,3 +66,43 @@ pub async fn watch(db: &Db, now: Timestamp) -> Result<usize, DbError> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use db::OpenOptions;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + second).unwrap()
+    }
+
+    fn sign(second: i64) -> Heartbeat {
+        Heartbeat {
+            service: "cloudflare-autowithdraw".into(),
+            pid: 1,
+            host: "test".into(),
+            version: "0".into(),
+            started_at: at(0),
+            beat_at: at(second),
+            state: "ok".into(),
+            status: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn three_minutes_of_silence_are_told_once_by_whoever_watches_and_so_is_the_return() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path().join("vigil.db"), OpenOptions::default()).unwrap();
+        beat(&db, sign(0)).await.unwrap();
+        assert_eq!(watch(&db, at(180)).await.unwrap(), 0);
+        assert_eq!(watch(&db, at(181)).await.unwrap(), 1);
+        assert_eq!(watch(&db, at(200)).await.unwrap(), 0, "once");
+        beat(&db, sign(400)).await.unwrap();
+        let told = db.read("test", |tx| db::outbox::newest(tx, None, 10)).await.unwrap();
+        let mut kinds: Vec<String> = told.into_iter().map(|row| row.kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, ["service_back", "service_silent"]);
+        stopped(&db, sign(0), at(410)).await.unwrap();
+        assert_eq!(watch(&db, at(9_000)).await.unwrap(), 0, "its end was meant");
+    }
+}

@@ -12,7 +12,7 @@ use crate::ids::Dice;
 const MAGIC_TRANSIT: &str = "Magic Transit";
 
 /// Keeps the ids of bindings apart from all others that come from the same seed.
-const SALT: u64 = 0x62_69_6e_64;
+const SALT: u64 = 0x6269_6e64;
 
 /// A change by somebody else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

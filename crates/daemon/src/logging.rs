@@ -8,6 +8,7 @@ mod console;
 mod filter;
 mod journal;
 mod panics;
+pub(crate) mod tally;
 mod text;
 mod visit;
 

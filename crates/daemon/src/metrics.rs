@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -108,6 +109,16 @@ impl Collector for FrameCollector {
             .collect();
         let rows: Vec<Row<'_>> = checks.iter().map(|(labels, value)| (&labels[..], *value)).collect();
         labelled(&mut encoder, "check_ok", "1 when the check is known to work", &rows)?;
+
+        let events = crate::logging::tally::counts();
+        if !events.is_empty() {
+            let help = "Errors and warnings logged since the start, by event (docs/50-log-events.md)";
+            let mut metric = encoder.encode_descriptor("log_events", help, None, MetricType::Counter)?;
+            for (event, count) in events {
+                let labels = [("event", event.name), ("level", event.level.as_str())];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
 
         let loops = self.progress.survey();
         let ages: Vec<_> = loops

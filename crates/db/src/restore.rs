@@ -49,7 +49,7 @@ pub enum RestoreError {
         /// The copy.
         path: PathBuf,
         /// Why.
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// The copy is damaged, or it cannot be copied to its place.
     #[error("{} could not be brought beside the database", from.display())]
@@ -57,7 +57,7 @@ pub enum RestoreError {
         /// The copy.
         from: PathBuf,
         /// Why.
-        source: BackupError,
+        source: Box<BackupError>,
     },
     /// The place of the database cannot be used.
     #[error("nothing can be put at {}", path.display())]
@@ -65,7 +65,7 @@ pub enum RestoreError {
         /// The database.
         path: PathBuf,
         /// Why.
-        source: OpenError,
+        source: Box<OpenError>,
     },
 }
 
@@ -88,21 +88,21 @@ impl RestoreError {
 pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<RestoreReport, RestoreError> {
     let placed = |source: OpenError| RestoreError::Place {
         path: to.to_path_buf(),
-        source,
+        source: Box::new(source),
     };
     let to = place::find(to).map_err(placed)?;
     let failed = |error: &io::Error| RestoreError::Place {
         path: to.clone(),
-        source: OpenError::io(&to, error),
+        source: Box::new(OpenError::io(&to, error)),
     };
     let unusable = |source: OpenError| RestoreError::Unusable {
         path: from.to_path_buf(),
-        source,
+        source: Box::new(source),
     };
     let Restorable { conn, version } = restorable(from).map_err(unusable)?;
     let _lock = lock::take(&to, LOCK_LIMIT).map_err(|source| RestoreError::Place {
         path: to.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let held = hold_alone(&to).map_err(|error| failed(&error))?;
     if held.is_none() {
@@ -113,15 +113,15 @@ pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<RestoreReport, 
     let made = backup::copy(&conn, &ready)
         .map_err(|source| RestoreError::Copy {
             from: from.to_path_buf(),
-            source,
+            source: Box::new(source),
         })
         .and_then(|report| {
             mark_as_moved(&ready, now).map_err(|source| RestoreError::Copy {
                 from: from.to_path_buf(),
-                source: BackupError::Db {
+                source: Box::new(BackupError::Db {
                     path: ready.clone(),
                     source,
-                },
+                }),
             })?;
             let replaced = put_aside(&to).map_err(|error| failed(&error))?;
             File::open(&ready)

@@ -94,6 +94,10 @@ pub fn changes(before: &[ServiceBinding], after: &[ServiceBinding]) -> Vec<Bindi
 mod tests {
     use super::*;
 
+    fn change(before: &ServiceBinding, after: &ServiceBinding) -> Vec<BindingChange> {
+        changes(std::slice::from_ref(before), std::slice::from_ref(after))
+    }
+
     fn binding(id: &str, network: &str, service: &str, state: &str) -> ServiceBinding {
         ServiceBinding {
             id: id.into(),
@@ -119,7 +123,7 @@ mod tests {
             (added[0].before.as_deref(), added[0].after.as_deref()),
             (None, Some("CDN, provisioning"))
         );
-        let gone = changes(&both, &[cdn.clone()]);
+        let gone = changes(&both, std::slice::from_ref(&cdn));
         assert_eq!(
             (gone[0].before.as_deref(), gone[0].after.as_deref()),
             (Some("Magic Transit, active"), None)
@@ -129,7 +133,7 @@ mod tests {
             service: "Spectrum".into(),
             ..transit.clone()
         };
-        let moved = changes(&[transit.clone()], &[other]);
+        let moved = change(&transit, &other);
         assert_eq!(
             (moved[0].before.as_deref(), moved[0].after.as_deref()),
             (Some("Magic Transit, active"), Some("Spectrum, active"))
@@ -140,10 +144,10 @@ mod tests {
     fn a_completed_deployment_is_no_change_and_its_opposite_is_one() {
         let coming = binding("b", "2001:db8::/48", "Magic Transit", "provisioning");
         let there = binding("b", "2001:db8::/48", "Magic Transit", "active");
-        assert_eq!(changes(&[coming.clone()], &[there.clone()]), []);
-        assert_eq!(changes(&[there.clone()], &[coming.clone()]).len(), 1);
+        assert_eq!(change(&coming, &there), []);
+        assert_eq!(change(&there, &coming).len(), 1);
         let elsewhere = binding("b", "2001:db8::/48", "CDN", "active");
-        assert_eq!(changes(&[coming], &[elsewhere]).len(), 1, "another service as well");
+        assert_eq!(change(&coming, &elsewhere).len(), 1, "another service as well");
         let without_ids = [
             binding("", "192.0.2.0/24", "A", ""),
             binding("", "198.51.100.0/24", "A", ""),

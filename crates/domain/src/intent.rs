@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use limits::Limits;
 pub use steps::{
     BeforeMark, DEAD_AFTER, Entry, Facts, Gate, Watch, before_mark, gives_up, is_too_late, last_check,
-    may_assert_again, may_begin, pause, shows, withdrawal_may_arrive,
+    may_assert_again, may_begin, pause, shows, shows_another, withdrawal_may_arrive,
 };
 
 /// What the intent wants.

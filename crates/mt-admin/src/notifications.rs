@@ -1,5 +1,7 @@
 //! `notifications`: the outbox as people ask about it: what was sent, what was not and why, once more, a test.
 
+mod channels;
+
 use std::time::Duration;
 
 use cli::words::{self, age, clock, stamp};
@@ -19,6 +21,8 @@ use settings::Settings;
 
 use crate::args::{NotificationState, NotificationsCommand};
 use crate::desk::{Desk, audit};
+
+pub use channels::copy_words;
 
 /// Tries shown of one message.
 const MOST_ATTEMPTS: u32 = 100;
@@ -62,16 +66,13 @@ struct Other {
     state: Channel,
 }
 
-/// The channels beside the chat, by their names in the database.
-const OTHERS: [&str; 2] = ["webhook", "mail"];
-
 async fn list(desk: &Desk, state: Option<NotificationState>, limit: u32) -> Result<u8, Trouble> {
     let chat = chat_of(&desk.settings);
     let found = desk.read("the messages cannot be listed", move |tx| {
         let channel = chat.map(|chat| db::outbox::channel(tx, &chat)).transpose()?;
         let rows = db::outbox::newest(tx, state.map(NotificationState::as_str), limit)?;
         let mut others = Vec::new();
-        for name in OTHERS {
+        for name in channels::NAMES {
             let state = db::outbox::channel(tx, name)?;
             if state.failing_since.is_some() {
                 others.push(Other { name, state });
@@ -193,20 +194,6 @@ struct Shown {
     attempts: Vec<Attempt>,
     /// What became of it at other channels.
     copies: Vec<Copy>,
-}
-
-/// A channel's name, and what became of a message there.
-pub fn copy_words(copy: &Copy) -> (String, String) {
-    let reason = copy
-        .reason
-        .as_deref()
-        .map_or_else(String::new, |reason| format!(": {}", words::outside(reason, 200)));
-    let fate = match (copy.state.as_str(), copy.sent_at) {
-        ("sent", Some(at)) => format!("sent {}", stamp(at)),
-        ("queued", _) => format!("waits to be sent{reason}"),
-        (state, _) => format!("{}{reason}", words::outside(state, 20)),
-    };
-    (words::outside(&copy.channel, 20), fate)
 }
 
 async fn show(desk: &Desk, id: NotificationId) -> Result<u8, Trouble> {
@@ -383,19 +370,51 @@ async fn test(desk: &Desk, note: String, timeout: Duration) -> Result<u8, Troubl
         desk.out
             .aside(&format!("message {id} is stored; waiting for a service to send it\n"));
     }
-    let fate = wait_for(desk, &db, id, timeout).await?;
+    let deadline = plus(now, timeout);
+    let others = channels::configured(&desk.settings);
+    // Without a chat the other channels are what is tested.
+    let chat = if desk.settings.telegram.is_some() || others.is_empty() {
+        Some(wait_for(desk, &db, id, timeout).await?)
+    } else {
+        None
+    };
+    let copies = channels::wait_for(desk, &db, id, &others, deadline).await?;
+    let mut failures = Vec::new();
+    failures.extend(
+        chat.iter()
+            .filter(|fate| !fate.is_sent())
+            .map(|fate| fate.not_sent(&format!("message {id}"))),
+    );
+    failures.extend(
+        copies
+            .iter()
+            .filter(|fate| !fate.is_sent)
+            .map(|fate| fate.words.clone()),
+    );
     if desk.out.is_json() {
         desk.out.document(&json!({
             "schema": "cloudflare-mt/notification-test/1",
             "at": now,
             "notification": id,
-            "state": fate.state,
-            "words": fate.words,
+            "state": chat.as_ref().map(|fate| &fate.state),
+            "words": chat.as_ref().map(|fate| &fate.words),
+            "copies": copies,
         }))?;
-        return Ok(fate.exit());
+        return Ok(if failures.is_empty() { exit::DONE } else { exit::FAILURE });
     }
-    fate.tell(desk, &format!("message {id}"))
+    for fate in chat.iter().filter(|fate| fate.is_sent()) {
+        desk.out.text(&format!("message {id} was sent: {}\n", fate.words))?;
+    }
+    for fate in copies.iter().filter(|fate| fate.is_sent) {
+        desk.out.text(&format!("{}\n", fate.words))?;
+    }
+    if failures.is_empty() {
+        return Ok(exit::DONE);
+    }
+    Err(Trouble::failed("notification.not_sent", failures.join("; ")).remedy(SHOWS_SERVICES))
 }
+
+const SHOWS_SERVICES: &str = "'cloudflare-mt health' shows whether a service runs";
 
 /// What became of a message that was waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -407,13 +426,18 @@ pub struct Fate {
 }
 
 impl Fate {
+    /// Whether it arrived.
+    pub fn is_sent(&self) -> bool {
+        self.state == "sent"
+    }
+
+    fn not_sent(&self, what: &str) -> String {
+        format!("{what} was not sent, it is {}: {}", self.state, self.words)
+    }
+
     /// Sent is success, everything else is not.
     pub fn exit(&self) -> u8 {
-        if self.state == "sent" {
-            exit::DONE
-        } else {
-            exit::FAILURE
-        }
+        if self.is_sent() { exit::DONE } else { exit::FAILURE }
     }
 
     /// Says it: success on stdout, trouble as such.
@@ -421,13 +445,11 @@ impl Fate {
     /// # Errors
     /// The trouble.
     pub fn tell(&self, desk: &Desk, what: &str) -> Result<u8, Trouble> {
-        if self.state == "sent" {
+        if self.is_sent() {
             desk.out.text(&format!("{what} was sent: {}\n", self.words))?;
             return Ok(exit::DONE);
         }
-        let text = format!("{what} was not sent, it is {}: {}", self.state, self.words);
-        Err(Trouble::failed("notification.not_sent", text)
-            .remedy("'cloudflare-mt health' shows whether a service runs"))
+        Err(Trouble::failed("notification.not_sent", self.not_sent(what)).remedy(SHOWS_SERVICES))
     }
 }
 

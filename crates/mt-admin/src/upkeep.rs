@@ -214,7 +214,7 @@ pub async fn restore(desk: &Desk, file: &Path, sure: bool) -> Result<u8, Trouble
     ))?;
     desk.out.aside(
         "The automation starts paused: time has passed that the copy knows nothing of. Look at the prefixes, then \
-         release the pause (cloudflare-prefix-manager release).\n",
+         release the pause (cloudflare-prefix-manager release --all).\n",
     );
     Ok(exit::DONE)
 }
@@ -269,15 +269,8 @@ pub async fn prune(desk: &Desk, dry_run: bool) -> Result<u8, Trouble> {
             })
             .await
             .map_err(|error| failed(&error))?;
-        while !dry_run {
-            let gone = db
-                .write("prune", move |tx| db::retention::prune(tx, table, before, AT_ONCE))
-                .await
-                .map_err(|error| failed(&error))?;
-            if gone == 0 {
-                break;
-            }
-            tokio::time::sleep(BREATH).await;
+        if !dry_run {
+            delete_old(&db, table, before).await.map_err(|error| failed(&error))?;
         }
         tables.push(Pruned {
             table,
@@ -311,6 +304,19 @@ pub async fn prune(desk: &Desk, dry_run: bool) -> Result<u8, Trouble> {
     desk.out
         .aside(&format!("{count}{}\n", if dry_run { " would go" } else { " deleted" }));
     Ok(exit::DONE)
+}
+
+/// Deletes until nothing old is left, and lets the services write in between.
+async fn delete_old(db: &db::Db, table: &'static str, before: Timestamp) -> Result<(), db::DbError> {
+    loop {
+        let gone = db
+            .write("prune", move |tx| db::retention::prune(tx, table, before, AT_ONCE))
+            .await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(BREATH).await;
+    }
 }
 
 #[cfg(test)]

@@ -95,12 +95,8 @@ pub fn done(
     Ok(())
 }
 
-/// When Cloudflare says that the state changed, where that can be: a withdrawal that is shown by a
-/// newer advertisement happened when we asked for it, as far as anybody knows.
+/// When Cloudflare says that the state changed, where that can be.
 fn changed_at(intent: &Intent, seen: &BgpPrefix, now: Timestamp) -> Timestamp {
-    if seen.state.advertised != Some(intent.act.wanted()) {
-        return intent.sending_at.unwrap_or(now);
-    }
     seen.state
         .advertised_modified_at
         .filter(|changed| intent.epoch.is_none_or(|epoch| *changed > epoch.0))

@@ -24,6 +24,8 @@ const MOST_LISTED: usize = 100;
 pub struct Audience {
     /// Our networks and Cloudflare's.
     pub networks: Networks,
+    /// Whether `networks` are a list made for announcements: then it alone decides what is ours.
+    pub is_listed: bool,
     /// Leave attacks on Cloudflare's own addresses out (the dashboard's switch).
     pub my_prefixes_only: bool,
     /// Rows with fewer packets are left out.
@@ -44,7 +46,7 @@ impl Audience {
         if row.packets < self.min_packets || !self.hears(row) {
             return false;
         }
-        if row.prefix.is_some() {
+        if row.prefix.is_some() && !self.is_listed {
             return true;
         }
         let target: Option<IpAddr> = row.destination_ip.as_deref().and_then(|text| text.trim().parse().ok());
@@ -237,6 +239,7 @@ mod tests {
                 ["203.0.113.0/24".parse().unwrap()],
                 &["162.159.0.0/16".parse().unwrap()],
             ),
+            is_listed: false,
             my_prefixes_only: true,
             min_packets: 1,
             announced: Vec::new(),

@@ -13,6 +13,7 @@ use db::analytics::{NewRow, Stored};
 use db::{Db, DbError, ReadTx, WriteTx};
 use domain::ids::{IncidentId, normalise_id};
 use domain::notice::{Facts, Notice};
+use domain::prefix::Prefix;
 use domain::time::to_db_text;
 use geoip::GeoIp;
 use jiff::Timestamp;
@@ -31,6 +32,9 @@ const ANNOUNCED: &str = "mitigations_announced";
 
 /// The dashboard's switch.
 const MY_PREFIXES_ONLY: &str = "my_prefixes_only";
+
+/// The networks whose attacks are announced, when the dashboard has a list of its own: a list of texts.
+const ANNOUNCED_PREFIXES: &str = "announced_prefixes";
 
 /// Rows of one write: a few milliseconds, so that other writers get their turn.
 const ROWS_PER_WRITE: usize = 500;
@@ -264,8 +268,13 @@ fn close(
 
 fn announce(tx: &WriteTx<'_>, closing: &Closing, now: Timestamp) -> Result<u64, DbError> {
     let mut announced = begin_announcing(tx, now)?;
+    let listed = announced_prefixes(tx)?;
     let audience = Audience {
-        networks: closing.networks.clone(),
+        is_listed: listed.is_some(),
+        networks: match listed {
+            Some(list) => closing.networks.with_own(list),
+            None => closing.networks.clone(),
+        },
         my_prefixes_only: my_prefixes_only(tx)?,
         min_packets: closing.min_packets,
         announced: closing.announced.clone(),
@@ -282,6 +291,22 @@ fn announce(tx: &WriteTx<'_>, closing: &Closing, now: Timestamp) -> Result<u64, 
         db::leases::set_cursor(tx, ANNOUNCED, &announced.to_string(), now)?;
     }
     Ok(queued)
+}
+
+/// The dashboard's list. One of another shape, empty, or with something that is no network counts as never set: silence
+/// would be the wrong guess.
+fn announced_prefixes(tx: &ReadTx<'_>) -> Result<Option<Vec<Prefix>>, DbError> {
+    let list: Option<Vec<String>> = match db::preferences::get(tx, ANNOUNCED_PREFIXES) {
+        Ok(list) => list,
+        Err(DbError::BadRow { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let parsed = list.and_then(|list| {
+        list.iter()
+            .map(|text| text.parse().ok())
+            .collect::<Option<Vec<Prefix>>>()
+    });
+    Ok(parsed.filter(|list| !list.is_empty()))
 }
 
 /// A switch of another shape than ours counts as never set; it must not stop the polls.

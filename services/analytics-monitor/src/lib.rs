@@ -23,6 +23,7 @@
 //! | [`poll_loop`] | polls until shutdown, seen by health, metrics and log |
 //! | [`catch_up`] | alerts that the receiver did not get, from Cloudflare's notification history |
 //! | [`rules`] | the cache of monitoring rules, and alerts that it ties to prefixes |
+//! | [`hostnames`] | host names of attacking addresses, in the background |
 //! | [`announce`] | messages about start and stop |
 //! | [`preview`] | what `--test` prints |
 //! | [`command`] | `--once` and `--test` |
@@ -41,6 +42,7 @@ pub mod enrich;
 pub mod feed;
 pub mod fetch;
 pub mod grouping;
+pub mod hostnames;
 pub mod identity;
 pub mod keep;
 pub mod minutes;

@@ -20,6 +20,15 @@ impl Networks {
         }
     }
 
+    /// The same with another list of what is ours.
+    #[must_use]
+    pub fn with_own(&self, own: impl IntoIterator<Item = Prefix>) -> Self {
+        Self {
+            own: own.into_iter().map(|prefix| (prefix, ())).collect(),
+            anycast: self.anycast.clone(),
+        }
+    }
+
     /// Our most specific prefix with this address.
     pub fn own_prefix(&self, address: IpAddr) -> Option<Prefix> {
         self.own

@@ -81,7 +81,7 @@ impl Numbers {
     /// A source beside the DDoS rules was polled.
     pub fn witnessed(&self, witness: &'static str, outcome: &'static str) {
         self.witnesses
-            .get_or_create(&[("witness", witness), ("outcome", outcome)])
+            .get_or_create(&[("source", witness), ("outcome", outcome)])
             .inc();
     }
 

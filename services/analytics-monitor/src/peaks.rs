@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_heaviest_minute_counts_for_each_attack_alone() {
-        let at = |second| Timestamp::from_second(1_767_225_600 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_767_225_600 + second).unwrap();
         let mut peaks = Peaks::default();
         for (attack, second, packets) in [("a", 0, 600), ("a", 59, 600), ("a", 60, 900), ("b", 59, 60)] {
             peaks.add(attack, at(second), packets, packets * 10);

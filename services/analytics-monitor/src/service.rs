@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use daemon::shutdown::StopReason;
 use daemon::{Frame, HttpLimits, PreboundListener};
 use db::Db;
+use geoip::names::DnsResolver;
 use settings::Settings;
 
 use crate::catch_up::CatchUp;
@@ -15,7 +16,7 @@ use crate::command::geoip_of;
 use crate::policy::Policy;
 use crate::poll::Parts;
 use crate::poll_loop::{LOOP_LIMIT, PollLoop};
-use crate::{announce, rules};
+use crate::{announce, hostnames, rules};
 
 /// How long the stop message may take: it is written, not sent, before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -60,6 +61,13 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let catch_up = CatchUp::new(db.clone(), api.clone(), clock, policy.settle, policy.own.clone());
     let watch = Watch::new(&frame, policy.poll_interval);
     frame.spawn_loop("alert_history", watch::LOOP_LIMIT, |turn| watch.run(catch_up, turn));
+    if settings.analytics.reverse_dns {
+        // Names are decoration: a host without name servers polls all the same.
+        match DnsResolver::new(settings.analytics.dns_server) {
+            Ok(resolver) => hostnames::look_up_names(&frame, db.clone(), Arc::new(resolver)),
+            Err(error) => tracing::warn!(event = "hostnames.no_resolver", error = %error),
+        }
+    }
     rules::keep_fresh(&frame, api, db.clone(), policy.own.clone());
     frame.status("started; the first poll runs");
     frame.ready();

@@ -89,6 +89,39 @@ async fn others_are_stored_and_told_only_when_the_switch_says_so() {
 }
 
 #[tokio::test]
+async fn a_list_made_in_the_dashboard_decides_from_the_next_poll_on() {
+    let site = Site::new().await;
+    let mut poller = site.poller();
+    let list = async |list: serde_json::Value| {
+        let now = site.now();
+        site.write(move |tx| db::preferences::set(tx, "announced_prefixes", &list, "test", now))
+            .await;
+    };
+    // In turn: never set, another network, ours again, and what is no list.
+    for (set, ours, others) in [
+        (None, 1, 0),
+        (Some(json!(["198.51.100.0/24"])), 0, 1),
+        (Some(json!(["203.0.113.0/25", "198.51.100.0/24"])), 1, 1),
+        (Some(json!([])), 1, 0),
+        (Some(json!(["nonsense"])), 1, 0),
+        (Some(json!("203.0.113.0/24")), 1, 0),
+    ] {
+        if let Some(set) = set.clone() {
+            list(set).await;
+        }
+        let soon = plus(site.now(), Duration::from_secs(180));
+        site.add([
+            row(soon, "ours", "198.51.100.7", 10_000),
+            row_to("198.51.100.9", soon, "others", "198.51.100.7", 10_000),
+        ]);
+        site.clock.advance(5 * MINUTE);
+        let kept = poller.poll_once().await.unwrap().kept;
+        assert_eq!((kept.new, kept.notices), (2, ours + others), "{set:?}");
+    }
+    assert_eq!(site.rows().await.len(), 12, "everything is stored");
+}
+
+#[tokio::test]
 async fn a_switch_of_an_odd_shape_stops_nothing() {
     let site = Site::new().await;
     let now = site.now();

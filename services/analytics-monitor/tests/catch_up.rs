@@ -16,7 +16,7 @@ use cf_sim::{FaultKind, FaultSpec, Permissions, SimConfig, Target};
 use db::Cell;
 use db::incidents::Incident;
 use domain::alert::OpenAlert;
-use domain::notice::{Facts, Priority};
+use domain::notice::Priority;
 use domain::prefix::PrefixMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};

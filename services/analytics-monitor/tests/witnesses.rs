@@ -289,7 +289,7 @@ async fn attacks_are_followed_from_begin_to_end_and_the_incident_is_told_once() 
         attack_row(attack, "198.51.100.2", plus(began, MINUTE), None, 30_000),
     ]);
     assert_eq!(site.attacks().await.kept.new, 1);
-    let span = |name: &'static str| async { site.read(move |tx| db::attack_spans::get(tx, name)).await.unwrap() };
+    let span = async |name: &'static str| site.read(move |tx| db::attack_spans::get(tx, name)).await.unwrap();
     let open = span("2af39739-cc4e-3b59-10c9-18468bb89828").await;
     assert_eq!((open.began_at, open.ended_at, open.sources), (began, None, 2));
     assert_eq!(
@@ -308,7 +308,7 @@ async fn attacks_are_followed_from_begin_to_end_and_the_incident_is_told_once() 
     site.attacks().await;
     let lasting = span("2af39739-cc4e-3b59-10c9-18468bb89828").await;
     assert_eq!((lasting.ended_at, lasting.sources), (None, 3));
-    let kinds = || async {
+    let kinds = async || {
         let lines = site.read(move |tx| db::incidents::timeline(tx, id, 100)).await;
         let own = lines
             .into_iter()

@@ -10,7 +10,7 @@ use db::intents::Intent;
 use db::{Db, DbError};
 use domain::decision::Verdict;
 use domain::ids::IntentId;
-use domain::intent::Act;
+use domain::intent::{Act, IntentState};
 use futures_util::stream::{self, StreamExt};
 use prefix_ops::{PrefixOps, Step};
 use tokio::time::MissedTickBehavior;
@@ -87,6 +87,8 @@ struct Memory {
     cycles: Feed,
     /// On the monotonic clock.
     next_cycle: Duration,
+    /// A cycle was committed since this process is the actor: what was planned is what it would plan itself.
+    decided: bool,
 }
 
 impl DecideLoop {
@@ -108,6 +110,7 @@ impl DecideLoop {
             bindings: Feed::new("service bindings of the prefixes"),
             cycles: Feed::new("decisions about withdrawals"),
             next_cycle: self.monotonic(),
+            decided: false,
         };
         while !shutdown.is_triggered() {
             tokio::select! {
@@ -123,6 +126,7 @@ impl DecideLoop {
                 }
             };
             if let Standing::StandBy { owner } = &standing {
+                memory.decided = false;
                 self.health.ok(format!("standing by for {owner}"));
                 self.frame.status(format!("standing by: {owner} is the actor"));
                 // It works again; whether cycles do is for the actor to say.
@@ -181,6 +185,7 @@ impl DecideLoop {
         {
             Ok(committed) if committed.not_ours => tracing::warn!(event = "cycle.dropped", because = "not the actor"),
             Ok(committed) => {
+                memory.decided = true;
                 if let Some(run) = memory.database.recovered(self.monotonic()) {
                     tracing::info!(event = "cycle.recovered", failures = run.failures);
                 }
@@ -250,7 +255,8 @@ impl DecideLoop {
         };
         let now = clock.now();
         let due = |intent: &Intent| intent.not_before.is_none_or(|at| at <= now);
-        let mut due: Vec<Intent> = open.into_iter().filter(due).collect();
+        let ours = |intent: &Intent| may_take(intent, memory.decided);
+        let mut due: Vec<Intent> = open.into_iter().filter(due).filter(ours).collect();
         if due.is_empty() {
             return;
         }
@@ -310,6 +316,12 @@ impl DecideLoop {
     }
 }
 
+/// Whether this process may go on with an intent. A withdrawal that another process planned, with another configuration
+/// perhaps, is begun only by one that has decided for itself since (rules 9 and 16).
+fn may_take(intent: &Intent, decided: bool) -> bool {
+    decided || !intent.origin.is_automatic() || intent.state != IntentState::Planned
+}
+
 fn tell_log(cycle: &Cycle, committed: Committed) {
     for (prefix, verdict) in committed.changed {
         let because = cycle
@@ -336,5 +348,58 @@ fn note_streak(streak: &mut Streak, error: Option<&str>, what: &'static str, now
                 tracing::info!(event = "cycle.reading.recovered", what, failures = run.failures);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ids::{BgpPrefixId, PrefixId};
+    use domain::intent::Origin;
+
+    fn intent(origin: Origin, state: IntentState) -> Intent {
+        Intent {
+            id: IntentId(1),
+            prefix: "203.0.113.0/24".parse().unwrap(),
+            act: Act::Withdraw,
+            state,
+            origin,
+            reason: String::new(),
+            prefix_id: PrefixId::new(""),
+            bgp_prefix_id: BgpPrefixId::new(""),
+            epoch: None,
+            state_version: None,
+            evidence: None,
+            incident: None,
+            calm_s: None,
+            peak: None,
+            systems: Vec::new(),
+            attack_began_at: None,
+            attack_ended_at: None,
+            force: false,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            not_before: None,
+            lease_owner: None,
+            lease_until: None,
+            sending_at: None,
+            closed_at: None,
+            outcome_class: None,
+            outcome_words: None,
+            refusal_announced: None,
+        }
+    }
+
+    #[test]
+    fn what_another_process_planned_is_begun_only_after_an_own_decision() {
+        let person = Origin::Person {
+            actor: "ana@noc".into(),
+            via: "prefix_manager".into(),
+        };
+        let planned = intent(Origin::Automatic, IntentState::Planned);
+        assert!(!may_take(&planned, false) && may_take(&planned, true));
+        // What may have been sent is read back at once, and what a person asked for does not wait.
+        assert!(may_take(&intent(Origin::Automatic, IntentState::Sending), false));
+        assert!(may_take(&intent(Origin::Automatic, IntentState::Verifying), false));
+        assert!(may_take(&intent(person, IntentState::Planned), false));
     }
 }

@@ -8,4 +8,5 @@ import './search.js';
 import './view.js';
 import { follow } from './live.js';
 
-follow();
+// Before a new password is set nothing is shown that could grow old.
+if (document.querySelector('.status')) follow();

@@ -183,6 +183,6 @@ function renew() {
 function headline(page) {
   const stats = [...page.querySelectorAll('.status .stat')].slice(0, -3);
   const figures = stats.filter((stat) => !stat.hasAttribute('data-old-after'));
-  return figures.map((stat) => stat.textContent.replace(/\s+/g, ' ').trim()).join(', ');
+  return figures.map((stat) => [...stat.children].map((part) => part.textContent.replace(/\s+/g, ' ').trim()).join(' ')).join(', ');
 }
 

@@ -27,7 +27,12 @@ const SMALLEST: usize = 1_024;
 pub(crate) async fn answers(request: Request, next: Next) -> Response {
     let reads = request.method() == Method::GET;
     let of_api = request.uri().path().starts_with("/api/");
-    let has = request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect::<Vec<_>>();
+    let has = request
+        .headers()
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .cloned()
+        .collect::<Vec<_>>();
     let small = takes_gzip(request.headers());
     let response = next.run(request).await;
     let marked = reads && of_api && response.status() == StatusCode::OK;
@@ -41,7 +46,10 @@ pub(crate) async fn answers(request: Request, next: Next) -> Response {
     };
     if marked {
         let tag = tag(&bytes);
-        let known = has.iter().filter_map(|value| value.to_str().ok()).any(|value| names(value, &tag));
+        let known = has
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| names(value, &tag));
         if let Ok(value) = HeaderValue::try_from(&tag) {
             parts.headers.insert(header::ETAG, value);
         }
@@ -58,7 +66,10 @@ pub(crate) async fn answers(request: Request, next: Next) -> Response {
 
 /// Text that is in memory from end to end and not compressed yet.
 fn is_whole(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     let is_text = kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/json"));
     let size = response.body().size_hint().exact();
     is_text && size.is_some_and(|size| size <= LARGEST) && !response.headers().contains_key(header::CONTENT_ENCODING)
@@ -105,7 +116,10 @@ mod tests {
         let router = Router::new()
             .route("/api/list", get(json))
             .route("/page", get(json))
-            .route("/api/event", get(|| async { Body::from_stream(futures_util::stream::empty::<Result<Bytes, std::io::Error>>()) }))
+            .route(
+                "/api/event",
+                get(|| async { Body::from_stream(futures_util::stream::empty::<Result<Bytes, std::io::Error>>()) }),
+            )
             .layer(from_fn(answers));
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         for (name, value) in headers {
@@ -124,8 +138,14 @@ mod tests {
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(again.headers()[header::ETAG], tag.as_str());
         assert!(to_bytes(again.into_body(), 10).await.unwrap().is_empty());
-        assert_eq!(ask("/api/list", &[("if-none-match", "\"x\"")]).await.status(), StatusCode::OK);
-        assert!(!ask("/page", &[]).await.headers().contains_key(header::ETAG), "pages carry a secret of the session");
+        assert_eq!(
+            ask("/api/list", &[("if-none-match", "\"x\"")]).await.status(),
+            StatusCode::OK
+        );
+        assert!(
+            !ask("/page", &[]).await.headers().contains_key(header::ETAG),
+            "pages carry a secret of the session"
+        );
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use daemon::{LoopHandle, Streak};
-use db::{ChangeWatch, DbError, sessions};
+use db::{ChangeWatch, DbError, ReadTx, sessions, tokens};
 use domain::time::minus;
 use futures_util::stream;
 use jiff::Timestamp;
@@ -327,15 +327,15 @@ impl Listener {
     }
 }
 
-/// A database that cannot be read ends nobody's session.
+/// Whether the session, or a program's token, still opens anything. A database that cannot be read ends nobody's.
 async fn session_lives(app: &App, token_hash: String) -> bool {
     let now = app.now();
     let idle_since = minus(now, app.settings().dashboard.session_idle);
-    let found = app
-        .db()
-        .read("session", move |tx| sessions::find(tx, &token_hash, idle_since, now))
-        .await;
-    !matches!(found, Ok(None))
+    let read = move |tx: &ReadTx<'_>| {
+        let of_person = sessions::find(tx, &token_hash, idle_since, now)?.is_some();
+        Ok(of_person || tokens::find(tx, &token_hash, now)?.is_some())
+    };
+    app.db().read("session", read).await.unwrap_or(true)
 }
 
 /// A place among the open streams.

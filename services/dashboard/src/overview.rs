@@ -198,12 +198,21 @@ impl Overview {
         let status = Status::of(&prefixes, &services, &automation, messages.as_ref(), &troubles.0);
         // A poll may be late by one, and its newest minutes are left to settle.
         let polled = settings.analytics.poll_interval * 2 + settings.analytics.settle + LEAST_MINUTE;
-        let read_at = prefixes.iter().filter(|view| view.managed).filter_map(|view| view.read_at).min();
+        let read_at = prefixes
+            .iter()
+            .filter(|view| view.managed)
+            .filter_map(|view| view.read_at)
+            .min();
         let sources = vec![
             Source::of("BGP state", read_at, Some(believed_for), now),
             Source::of("traffic judged", status.data_at, Some(believed_for), now),
             Source::of("analytics read until", minute, Some(polled), now),
-            Source::of("rules read", coverage.read_at, Some(std::time::Duration::from_secs(86_400)), now),
+            Source::of(
+                "rules read",
+                coverage.read_at,
+                Some(std::time::Duration::from_secs(86_400)),
+                now,
+            ),
             Source::of("last notification", last_delivery_at, None, now),
         ];
         Self {

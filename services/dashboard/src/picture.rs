@@ -17,7 +17,9 @@ use db::intents::Intent;
 use db::inventory::{Entry, MonitoringRule};
 use db::outbox::{Channel, Depth, Notification};
 use db::{DbError, ReadTx};
-use db::{budget, decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, outbox, series};
+use db::{
+    budget, decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, outbox, series,
+};
 use domain::alert::OpenAlert;
 use domain::hold::Hold;
 use domain::time::minus;

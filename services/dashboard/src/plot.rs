@@ -290,17 +290,23 @@ fn ticks(from: Timestamp, to: Timestamp, place: impl Fn(Timestamp) -> f64) -> Ve
 
 fn told(points: &[Point], rates: &[Option<f64>], quantity: Quantity, threshold: f64, now: Timestamp) -> String {
     let name = quantity.name();
-    let known = points.iter().zip(rates).filter_map(|(point, rate)| Some((point.at, (*rate)?)));
+    let mut known = points
+        .iter()
+        .zip(rates)
+        .filter_map(|(point, rate)| Some((point.at, (*rate)?)));
     let highest = known.clone().max_by(|(_, a), (_, b)| a.total_cmp(b));
     let peak = match highest {
         Some((at, rate)) if rate > 0.0 => format!("peak {} at {}", quantity.words(rate), words::clock(at, now)),
         Some(_) => "nothing was dropped where it was read".to_owned(),
         None => "nothing of it was read".to_owned(),
     };
-    let latest = known.last().map_or_else(String::new, |(at, rate)| {
+    let latest = known.next_back().map_or_else(String::new, |(at, rate)| {
         format!(", last {} at {}", quantity.words(rate), words::clock(at, now))
     });
-    format!("Dropped {name}: {peak}{latest}, threshold {}", quantity.words(threshold))
+    format!(
+        "Dropped {name}: {peak}{latest}, threshold {}",
+        quantity.words(threshold)
+    )
 }
 
 #[cfg(test)]
@@ -340,7 +346,11 @@ mod tests {
         assert_eq!(plot.gaps, [gap]);
         assert_eq!(plot.outline.matches('M').count(), 2, "it is broken: {}", plot.outline);
         assert!(plot.outline.starts_with("M0.0 100V100.0H200.0V"), "{}", plot.outline);
-        assert!(plot.outline.ends_with("H400.0V100M800.0 100V100.0H1000V100"), "{}", plot.outline);
+        assert!(
+            plot.outline.ends_with("H400.0V100M800.0 100V100.0H1000V100"),
+            "{}",
+            plot.outline
+        );
         assert_eq!(plot.peak.as_deref(), Some("1 Gbps"));
         assert_eq!(
             plot.words,

@@ -10,6 +10,7 @@ use settings::Settings;
 use crate::accounts::cookie::CookieStyle;
 use crate::accounts::first;
 use crate::accounts::password::Hasher;
+use crate::api::preferences;
 use crate::app::App;
 use crate::hands::Hands;
 use crate::router::router;
@@ -34,6 +35,9 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let app = App::new(frame.clone(), settings, db.clone(), cookie, hasher, hands);
     let legacy = app.settings().legacy.auth.clone();
     first::prepare(&db, app.hasher(), ahead, legacy, app.now()).await?;
+    let display = app.settings().legacy.dashboard_prefs.clone();
+    let imported = preferences::import(&db, display, app.now()).await;
+    imported.context("cannot import the preferences of dashboard_prefs.json")?;
     announce_start(&db, &frame).await?;
     let following = app.clone();
     frame.spawn_loop("live", live::LOOP_LIMIT, |turn| live::follow(following, turn));

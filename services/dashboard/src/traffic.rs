@@ -208,7 +208,11 @@ mod tests {
         assert_eq!(window("span=1h").from.to_string(), "2026-11-22T02:28:00Z");
         let own = window("from=2026-11-22T01:00:00Z&to=2026-11-22T02:00:00Z&span=1h");
         assert_eq!((own.span, own.to.to_string().as_str()), (None, "2026-11-22T02:00:00Z"));
-        for query in ["span=2h", "from=yesterday", "from=2026-11-22T03:00:00Z&to=2026-11-22T03:00:00Z"] {
+        for query in [
+            "span=2h",
+            "from=yesterday",
+            "from=2026-11-22T03:00:00Z&to=2026-11-22T03:00:00Z",
+        ] {
             assert!(Asked::read(query).is_err(), "{query}");
         }
     }

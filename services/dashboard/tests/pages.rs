@@ -259,7 +259,7 @@ async fn the_incident_page_tells_the_story() {
         .await;
     assert_eq!(answer.status(), StatusCode::FOUND);
     let shown = text(&browser.html(&path).await);
-    assert!(shown.contains("Seen by ana at 03:27:00"), "{shown}");
+    assert!(shown.contains("seen by ana at 03:27:00"), "{shown}");
     assert!(shown.contains("acknowledged Acknowledged dashboard, ana"), "{shown}");
     assert!(text(&browser.html("/").await).contains("seen by ana"));
 }

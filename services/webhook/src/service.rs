@@ -24,7 +24,7 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 /// Requests at the same time. Cloudflare sends few; a flood waits in the kernel's queue.
 const CONNECTIONS: usize = 512;
 
-/// Reads the configuration again. Called on SIGHUP and when the settings file changed.
+/// Reads the configuration again. Called on SIGHUP.
 pub type Reload = Arc<dyn Fn() -> Result<Settings, ConfigReport> + Send + Sync>;
 
 /// Runs the receiver until shutdown. With `reload`, secrets, sources and proxies follow the

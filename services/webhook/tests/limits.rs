@@ -13,6 +13,7 @@ use support::{Receiver, SECRET};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use webhook::gate::Gate;
 
 /// Far beyond every limit that is waited for here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -268,4 +269,68 @@ async fn cloudflares_networks_can_be_the_only_sources() {
     );
     assert_eq!(post(Some("203.0.113.66")).await, 403);
     receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_of_the_writer_is_said_at_once_with_when_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions {
+        queue: 1,
+        ..OpenOptions::default()
+    };
+    let db = Db::open(dir.path().join("mt.db"), options).unwrap();
+    let gate = Gate::new(&[secrecy::SecretString::from(SECRET)], false, Vec::new(), Vec::new());
+    let receiver = Arc::new(webhook::routes::Receiver {
+        db: db.clone(),
+        clock: daemon::SystemClock::shared(),
+        gate: std::sync::RwLock::new(Arc::new(gate)),
+        networks: webhook::networks::Networks::new(Vec::new()),
+        max_body: 1_000,
+        room: Arc::new(tokio::sync::Semaphore::new(webhook::routes::BODY_ROOM)),
+        counts: webhook::routes::Counts::default(),
+    });
+    let routes = webhook::routes::router(Arc::clone(&receiver));
+    let post = |number: u32| {
+        let body = json!({"alert_type": "radar_notification", "text": number}).to_string();
+        let request = axum::http::Request::post("/webhook/cloudflare")
+            .header("cf-webhook-auth", SECRET)
+            .extension(daemon::PeerAddr("127.0.0.1:4711".parse().unwrap()))
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        tower::ServiceExt::oneshot(routes.clone(), request)
+    };
+    // The writer is busy with one write, the queue holds one more.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let holder = tokio::spawn({
+        let db = db.clone();
+        async move {
+            db.write("holder", move |_| {
+                let _ = began.send(());
+                let _ = wait.recv();
+                Ok(())
+            })
+            .await
+        }
+    });
+    begun.await.unwrap();
+    let waits = tokio::spawn(post(1));
+    let queued = async {
+        while db.writer_stats().queue == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, queued).await.expect("one waits in the queue");
+    let refused = post(2).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    drop(go);
+    holder.await.unwrap().unwrap();
+    assert_eq!(
+        waits.await.unwrap().unwrap().status(),
+        200,
+        "what was accepted is stored"
+    );
+    let stored = db.read("test", db::deliveries::total).await.unwrap();
+    assert_eq!(stored, 1, "what was refused is not");
 }

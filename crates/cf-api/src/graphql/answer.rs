@@ -96,7 +96,7 @@ impl CloudflareClient {
     {
         let body = serde_json::to_vec(&Q::build_query(variables))
             .map_err(|error| CfError::new(ErrorClass::Refused, call, format!("query not built: {error}")))?;
-        let incoming = self
+        let mut incoming = self
             .send(Outgoing {
                 call,
                 kind,
@@ -125,7 +125,11 @@ impl CloudflareClient {
         let mut json = serde_json::Deserializer::from_slice(&incoming.body);
         let envelope: Result<Envelope<Q::ResponseData>, _> = serde_path_to_error::deserialize(&mut json);
         match envelope {
-            Ok(Envelope { data }) => Ok(Answered { data, incoming }),
+            Ok(Envelope { data }) => {
+                // Ten thousand rows are megabytes of text, which nobody reads again.
+                incoming.body = Vec::new();
+                Ok(Answered { data, incoming })
+            }
             Err(error) => {
                 let detail = self.redact(&format!("{}: {}", error.path(), error.inner()));
                 Err(incoming.error(ErrorClass::Malformed, detail))

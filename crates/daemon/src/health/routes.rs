@@ -41,6 +41,7 @@ pub fn document(frame: &Frame) -> (Health, Value) {
         "version": crate::args::version(),
         "started_at": format!("{:.0}", frame.started_at()),
         "uptime_s": frame.uptime().as_secs(),
+        "timestamp": format!("{:.0}", frame.clock().now()),
         "doing": frame.current_status(),
         "checks": checks,
     });

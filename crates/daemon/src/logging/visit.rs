@@ -8,6 +8,7 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use super::tally;
 use super::text::Record;
 
 impl Record {
@@ -17,6 +18,9 @@ impl Record {
         event.record(&mut record);
         if record.event.is_none() && record.library.is_none() {
             record.library = Some(event.metadata().target().to_owned());
+        }
+        if let Some(name) = &record.event {
+            tally::count(name, *event.metadata().level());
         }
         record
     }

@@ -52,6 +52,8 @@ pub fn exchange(tx: &WriteTx<'_>, owner: &str, own: &Counts, now: Timestamp) -> 
 pub fn all(tx: &ReadTx<'_>, now: Timestamp) -> Result<Vec<Counts>, DbError> {
     tx.conn()
         .prepare_cached("SELECT name, body FROM api_budget WHERE updated_at >= ?1 LIMIT 1000")?
-        .query_and_then([at(minus(now, FORGET_AFTER))], |row| read_json(row, "api_budget", "body"))?
+        .query_and_then([at(minus(now, FORGET_AFTER))], |row| {
+            read_json(row, "api_budget", "body")
+        })?
         .collect()
 }

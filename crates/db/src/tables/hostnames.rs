@@ -114,6 +114,17 @@ pub fn store(tx: &WriteTx<'_>, answers: &[Hostname]) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Whether any answer expired before `before`.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_expired(tx: &ReadTx<'_>, before: Timestamp) -> Result<bool, DbError> {
+    Ok(tx
+        .conn()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM hostnames WHERE expires_at < ?1)")?
+        .query_row([at(before)], |row| row.get(0))?)
+}
+
 /// Deletes answers that expired before `before`, at most `limit`, and returns how many went.
 ///
 /// # Errors

@@ -396,7 +396,7 @@ pub fn newest(tx: &ReadTx<'_>, before: Option<IncidentId>, limit: u32) -> Result
 pub fn ongoing(tx: &ReadTx<'_>, since: Timestamp, limit: u32) -> Result<Vec<Incident>, DbError> {
     tx.conn()
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM incidents
+            "SELECT {COLUMNS} FROM incidents INDEXED BY incidents_going_on
              WHERE withdrawn_at IS NULL AND is_test = 0 AND last_sign_at >= ?1 ORDER BY began_at DESC LIMIT ?2"
         ))?
         .query_and_then(params![at(since), limit], read)?

@@ -167,10 +167,19 @@ pub fn get(tx: &ReadTx<'_>, id: NotificationId) -> Result<Option<Notification>, 
 /// # Errors
 /// Those of the database.
 pub fn newest(tx: &ReadTx<'_>, state: Option<&str>, limit: u32) -> Result<Vec<Notification>, DbError> {
-    tx.conn()
-        .prepare_cached("SELECT * FROM notifications WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2")?
-        .query_and_then(params![state, limit], read)?
-        .collect()
+    // Two statements: one for both would read the whole table where a state does not occur.
+    match state {
+        Some(state) => tx
+            .conn()
+            .prepare_cached("SELECT * FROM notifications WHERE state = ?1 ORDER BY created_at DESC, id DESC LIMIT ?2")?
+            .query_and_then(params![state, limit], read)?
+            .collect(),
+        None => tx
+            .conn()
+            .prepare_cached("SELECT * FROM notifications ORDER BY id DESC LIMIT ?1")?
+            .query_and_then(params![limit], read)?
+            .collect(),
+    }
 }
 
 /// The notifications of an incident, oldest first.

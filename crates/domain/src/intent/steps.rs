@@ -294,18 +294,16 @@ pub fn is_too_late(begun: Timestamp, since_bump: Option<Duration>, limits: &Limi
     since(now, begun) > limits.call_within || since_bump.is_some_and(|age| age > limits.call_within)
 }
 
-/// Whether a re-read shows the wanted state. A withdrawal is shown by the flag alone: a new epoch
-/// that began after our call would show as advertised and is a new advertisement.
+/// Whether a re-read shows the wanted state: by the flag alone. A newer advertisement after our
+/// withdrawal may have followed it, or may be one that the call, still on its way, is going to end.
 pub fn shows(seen: &BgpState, entry: &Entry) -> bool {
-    match (entry.act, seen.advertised) {
-        (Act::Advertise, Some(true)) | (Act::Withdraw, Some(false)) => true,
-        // Withdrawn by us and advertised anew by somebody since: the withdrawal did happen.
-        (Act::Withdraw, Some(true)) => matches!(
-            (seen.epoch(), entry.epoch, entry.sending_at),
-            (Some(now), Some(meant), Some(sent)) if now != meant && now.0 > sent
-        ),
-        _ => false,
-    }
+    seen.advertised == Some(entry.act.wanted())
+}
+
+/// Whether a re-read after a withdrawal shows another advertisement than the one it was to end:
+/// whether it took effect in between nobody can tell.
+pub fn shows_another(seen: &BgpState, entry: &Entry) -> bool {
+    entry.act == Act::Withdraw && seen.epoch().is_some() && entry.epoch.is_some() && seen.epoch() != entry.epoch
 }
 
 /// Whether a withdrawal of ours that was marked since `since` may still reach Cloudflare: an

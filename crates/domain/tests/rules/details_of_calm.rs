@@ -192,3 +192,23 @@ fn before_any_window_there_is_no_newest_window_to_show() {
         .unwrap();
     assert_eq!((secs(latest.ends_at), latest.packets.0), (60 * MIN, 3_000));
 }
+
+#[test]
+fn the_limits_of_clocks_and_sampling_are_themselves_still_good() {
+    let policy = policy();
+    let verdict = |share| {
+        decide(&PrefixState::default(), &inputs(60 * MIN, share), &policy)
+            .verdict
+            .key()
+    };
+    for (ahead_s, expected) in [(120, "withdraw"), (121, "unknown:traffic_in_future")] {
+        let mut share = quiet(0, 60 * MIN);
+        share.newest_row = Some(at(60 * MIN + ahead_s));
+        assert_eq!(verdict(share), expected, "{ahead_s} s ahead");
+    }
+    for (interval, expected) in [(100_000, "withdraw"), (100_001, "unknown:traffic_too_coarse")] {
+        let mut share = quiet(0, 60 * MIN);
+        share.max_sample_interval = interval;
+        assert_eq!(verdict(share), expected, "one packet in {interval}");
+    }
+}

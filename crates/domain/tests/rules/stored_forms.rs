@@ -304,3 +304,15 @@ fn every_kind_of_notice_reads_back() {
     // The other act of two kinds that are here with one.
     assert_eq!(unseen, ["advertised", "withdraw_refused"], "every kind is in this list");
 }
+
+#[test]
+fn rules_recorded_before_there_were_rates_and_thresholds_for_calm_mean_what_they_did() {
+    let policy = crate::support::policy();
+    let mut stored = serde_json::to_value(&policy).unwrap();
+    let traffic = stored["traffic"].as_object_mut().unwrap();
+    for added in ["min_packet_rate", "min_bit_rate", "calm_percent"] {
+        assert!(traffic.remove(added).is_some(), "{added}");
+    }
+    let read: domain::decision::Policy = serde_json::from_value(stored).unwrap();
+    assert_eq!(read, policy);
+}

@@ -14,6 +14,7 @@ use domain::notice::{Facts, Notice};
 use domain::time::minus;
 use jiff::Timestamp;
 
+use crate::messages::{channels_begin, copied, refused_certificate};
 use crate::support::filters;
 use crate::world::{beats, database, prefix, run, site};
 
@@ -124,6 +125,21 @@ async fn an_event_with_everything_that_came_of_it() {
         (unknown.code, unknown.json()["error"]["code"].clone()),
         (1, "event.unknown".into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_its_copies_at_other_channels() {
+    let site = site().await;
+    let db = database(&site);
+    channels_begin(&db).await;
+    let event = an_alert(&db).await;
+    copied(&db, "webhook", db::outbox::CopyOutcome::Sent).await;
+    copied(&db, "mail", refused_certificate()).await;
+    insta::with_settings!({filters => filters()}, {
+        insta::assert_snapshot!("explain-event-copies", run(&site, &["explain", &format!("#{event}")]).shown());
+    });
+    let json = run(&site, &["explain", &event.to_string(), "--json"]).json();
+    assert_eq!(json["notices"][0]["copies"].as_array().unwrap().len(), 2);
 }
 
 /// What a cycle of the daemon stores for one prefix.

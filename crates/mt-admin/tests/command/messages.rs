@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use db::outbox::{Claim, Grouping, Outcome, Pace, Terms};
+use db::outbox::{self, Channel, Claim, CopyOutcome, CopyTerms, Grouping, Outcome, Pace, Terms};
+use domain::ids::NotificationId;
 use domain::notice::{Facts, Mute, Notice};
 use domain::time::plus;
 use jiff::Timestamp;
@@ -124,4 +125,105 @@ async fn a_test_that_nobody_sends_says_so() {
     let unsent = run(&site, &["notifications", "test", "--timeout", "500ms"]);
     assert_eq!(unsent.code, 1, "{}", unsent.shown());
     assert!(unsent.stderr.contains("no service has taken it"), "{}", unsent.shown());
+}
+
+/// As long as a channel keeps a message.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Lets a channel take up what is new, and records what became of it.
+pub(crate) async fn copied(db: &db::Db, channel: &'static str, outcome: CopyOutcome) {
+    let now = Timestamp::now();
+    db.write("test", move |tx| {
+        outbox::take_up(tx, channel, |_| true, DAY, now)?;
+        let terms = CopyTerms {
+            channel: channel.into(),
+            owner: "cloudflare-webhook/1/2".into(),
+            lease: Duration::from_secs(30),
+            most: 50,
+            critical: false,
+        };
+        let rows = outbox::claim_copies(tx, &terms, now)?;
+        let ids: Vec<NotificationId> = rows.iter().map(|row| row.id).collect();
+        outbox::record_copies(tx, channel, &terms.owner, &ids, &outcome, now)?;
+        if let CopyOutcome::Retry { words, .. } = &outcome {
+            let failing = Channel {
+                failing_since: Some(now),
+                blocked_because: Some(words.clone()),
+                ..Channel::default()
+            };
+            outbox::set_channel(tx, channel, &failing, now)?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// A channel begins with what comes after it was first there.
+pub(crate) async fn channels_begin(db: &db::Db) {
+    for channel in ["webhook", "mail"] {
+        let now = Timestamp::now();
+        db.write("test", move |tx| outbox::take_up(tx, channel, |_| true, DAY, now))
+            .await
+            .unwrap();
+    }
+}
+
+pub(crate) fn refused_certificate() -> CopyOutcome {
+    CopyOutcome::Retry {
+        at: plus(Timestamp::now(), Duration::from_secs(60)),
+        words: "the mail server's certificate is refused, nothing was sent: it is for other.example.net".into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_channels_are_listed_shown_and_retried() {
+    let site = site().await;
+    let db = database(&site);
+    channels_begin(&db).await;
+    let id = notice(&db, "copied").await;
+    copied(
+        &db,
+        "webhook",
+        CopyOutcome::Failed {
+            words: "HTTP 422".into(),
+        },
+    )
+    .await;
+    copied(&db, "mail", refused_certificate()).await;
+    let id = id.to_string();
+    insta::with_settings!({filters => filters()}, {
+        insta::assert_snapshot!("channels-list", run(&site, &["notifications", "list"]).shown());
+        insta::assert_snapshot!("channels-show", run(&site, &["notifications", "show", &id]).shown());
+        insta::assert_snapshot!("channels-retry", run(&site, &["notifications", "retry", &id]).shown());
+        insta::assert_snapshot!("channels-show-after-retry", run(&site, &["notifications", "show", &id]).shown());
+    });
+    let again = run(&site, &["notifications", "retry", &id]);
+    assert_eq!(again.code, 3, "nothing is left to retry: {}", again.shown());
+    let json = run(&site, &["notifications", "list", "--json"]).json();
+    assert_eq!(json["others"][0]["name"], "mail");
+    assert!(
+        json["others"][0]["blocked_because"]
+            .as_str()
+            .unwrap()
+            .contains("certificate")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_says_what_became_of_it_at_each_channel() {
+    let mut site = site().await;
+    site.set(
+        "/alert_webhook",
+        serde_json::json!({"url": "https://alarm.example.net/x", "secret": "a-long-secret-0001"}),
+    );
+    let mail = serde_json::json!({"host": "mail.example.net", "from": "mt@example.net", "to": "noc@example.net"});
+    site.set("/mail", mail);
+    let unsent = run(&site, &["notifications", "test", "--timeout", "500ms"]);
+    insta::with_settings!({filters => filters()}, {
+        insta::assert_snapshot!("channels-test", unsent.shown());
+    });
+    let json = run(&site, &["notifications", "test", "--timeout", "500ms", "--json"]);
+    assert_eq!(json.code, 1);
+    assert_eq!(json.json()["copies"][1]["channel"], "mail");
 }

@@ -188,8 +188,9 @@ fn of_other(alert: &RecoveredAlert) -> Line {
         Phase::Update => "changed",
         Phase::End => "over",
     };
+    // A kind that we do not know has the name that came in.
     let mut line = Line::from("• ")
-        .text(Words::outside(alert.kind.title(), limit::NAME))
+        .code(Words::outside(alert.kind.title(), limit::NAME))
         .text(format!(": {word}"));
     if let Some(subject) = Words::present(alert.subject.as_deref(), limit::NAME) {
         line = line.text(", ").code(subject);

@@ -3,7 +3,7 @@
 
 use db::DbError;
 use db::intents::{Change, Intent};
-use domain::intent::{Act, IntentState, gives_up, may_assert_again, shows};
+use domain::intent::{Act, IntentState, gives_up, may_assert_again, shows, shows_another};
 use domain::time::{minus, plus};
 use jiff::Timestamp;
 
@@ -29,6 +29,9 @@ impl PrefixOps {
                 format!("the ids belong to {} now", seen.prefix)
             }
             Ok(seen) => match seen.state.advertised {
+                Some(true) if shows_another(&seen.state, &entry_of(&intent)) => {
+                    "it is advertised anew; whether the withdrawal took effect in between nobody can tell".to_owned()
+                }
                 Some(true) => "it is still advertised".to_owned(),
                 Some(false) => {
                     if intent.act == Act::Advertise {

@@ -176,6 +176,12 @@ impl Rules<'_> {
                 self.contradiction(path, what, "write such as [\"critical\", \"high\", \"withdrawn\"]");
                 return;
             }
+            let urgency = |name: &str| domain::notice::Priority::ALL.iter().any(|known| known.as_str() == name);
+            let unknown = |name: &&String| !urgency(name) && !domain::notice::KINDS.contains(&name.as_str());
+            if let Some(unknown) = words(path).iter().find(|name| unknown(name)) {
+                let what = format!("{unknown:?} is no kind of message of this version: nothing is sent because of it");
+                self.risky(path, what, "docs/32-messages.md lists the kinds");
+            }
         }
     }
 

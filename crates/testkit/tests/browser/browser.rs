@@ -14,7 +14,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 const LIMIT: Duration = Duration::from_secs(220);
 
 /// Where Debian and others put the browser.
-const PROGRAMS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const PROGRAMS: [&str; 3] = [
+    "/usr/bin/chromium",
+    "/usr/bin/chromium-browser",
+    "/usr/bin/google-chrome",
+];
 
 /// A running scenario.
 pub(crate) struct Scenario {
@@ -36,7 +40,9 @@ impl Tools {
         let program = PROGRAMS.into_iter().find(|path| Path::new(path).exists());
         let program = program.ok_or("no Chromium is installed")?;
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let node = std::env::split_paths(&path).map(|folder| folder.join("node")).find(|node| node.exists());
+        let node = std::env::split_paths(&path)
+            .map(|folder| folder.join("node"))
+            .find(|node| node.exists());
         let node = node.ok_or("node is not installed")?;
         let modules = target().join("browser");
         if !modules.join("node_modules/playwright-core").exists() || !modules.join("node_modules/axe-core").exists() {
@@ -107,7 +113,10 @@ impl Scenario {
         }
         let mut problems = String::new();
         let mut stderr = self.child.stderr.take().expect("its problems");
-        stderr.read_to_string(&mut problems).await.expect("its problems can be read");
+        stderr
+            .read_to_string(&mut problems)
+            .await
+            .expect("its problems can be read");
         let status = self.child.wait().await.expect("it ends");
         assert!(status.success(), "{} ended with {status}:\n{problems}", self.name);
         None

@@ -16,7 +16,8 @@ async fn the_countdown_ticks_and_a_lost_connection_is_said() {
     })
     .await;
     let webhook = site.start(Program::Webhook).await;
-    site.sim.run_scenario_toml(&stories::calm()).unwrap();
+    // An attack that is soon over: its calm is proven minute by minute while the page is open.
+    site.sim.run_scenario_toml(&stories::attack()).unwrap();
     let automation = site.start(Program::AutoWithdraw).await;
     let mut dashboard = site.start(Program::Dashboard).await;
     let base = format!("http://{}", site.listen(Program::Dashboard));

@@ -10,6 +10,7 @@ mod countdown;
 mod door;
 mod night;
 mod seeded;
+mod stage;
 
 #[path = "../../../../services/dashboard/tests/support/seed/mod.rs"]
 mod seed;

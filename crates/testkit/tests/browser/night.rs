@@ -46,7 +46,10 @@ async fn an_attack_arrives_while_the_page_is_open() {
             }
             "withdrawn" => {
                 let limit = Duration::from_secs(30);
-                wait::until("Cloudflare withdrew it", limit, || (!site.is_advertised()).then_some(())).await;
+                wait::until("Cloudflare withdrew it", limit, || {
+                    (!site.is_advertised()).then_some(())
+                })
+                .await;
             }
             other => panic!("nobody offers {other}"),
         }

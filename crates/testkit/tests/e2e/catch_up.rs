@@ -96,10 +96,12 @@ fn is_complete(record: &Record) {
 
 /// Incidents and numbers of what people were told to be recovered.
 fn summaries(record: &Record) -> Vec<Vec<(i64, u64)>> {
-    let summaries = record.messages_of("caught_up").filter_map(|message| match &message.facts {
-        Some(Facts::CaughtUp { incidents, .. }) => Some(incidents.as_slice()),
-        _ => None,
-    });
+    let summaries = record
+        .messages_of("caught_up")
+        .filter_map(|message| match &message.facts {
+            Some(Facts::CaughtUp { incidents, .. }) => Some(incidents.as_slice()),
+            _ => None,
+        });
     summaries
         .map(|all| all.iter().map(|told| (told.incident.0, told.alerts)).collect())
         .collect()
@@ -173,8 +175,15 @@ async fn a_receiver_that_was_down_for_a_whole_attack_misses_nothing_of_it() {
     assert_eq!(summaries(&record).len(), 1, "told once\n{}", record.shown());
     let told = record.messages_of("caught_up").next().and_then(|row| row.message_id);
     let messages = site.sim.messages();
-    let shown = messages.iter().find(|message| Some(message.message_id) == told).unwrap();
-    assert!(shown.text.contains("Incident 1: ") && shown.text.contains(PREFIX), "{}", shown.text);
+    let shown = messages
+        .iter()
+        .find(|message| Some(message.message_id) == told)
+        .unwrap();
+    assert!(
+        shown.text.contains("Incident 1: ") && shown.text.contains(PREFIX),
+        "{}",
+        shown.text
+    );
     assert_eq!(marks(&site).await["received"], 1);
     told_as_recorded(&site);
     end(&site, &mut services).await;

@@ -175,14 +175,25 @@ async fn an_outage_of_telegram_with_kills_loses_nothing() {
     // The one whose answer was lost is in the chat twice, and nothing else is.
     assert_eq!(unrecorded.len(), 1, "{unrecorded:#?}");
     repeats_are_recognisable(&site, &record, &unrecorded);
-    for row in alerts.iter().filter(|row| row.priority == domain::notice::Priority::Critical) {
-        let together = record.notifications.iter().filter(|other| other.message_id == row.message_id);
+    for row in alerts
+        .iter()
+        .filter(|row| row.priority == domain::notice::Priority::Critical)
+    {
+        let together = record
+            .notifications
+            .iter()
+            .filter(|other| other.message_id == row.message_id);
         let lowest = together.map(|other| other.priority).max();
         assert_eq!(lowest, Some(row.priority), "a critical notice is not among others");
     }
     if outage >= ANNOUNCED_AFTER {
         let once = |kind: &str| record.messages_of(kind).count();
-        assert_eq!((once("chat_unreachable"), once("chat_reachable")), (1, 1), "{}", record.shown());
+        assert_eq!(
+            (once("chat_unreachable"), once("chat_reachable")),
+            (1, 1),
+            "{}",
+            record.shown()
+        );
     }
     end(&site, &mut services).await;
 }

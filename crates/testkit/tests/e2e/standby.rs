@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use db::{Db, OpenOptions};
 use serde_json::{Value, json};
 use testkit::site::PREFIX;
 use testkit::{Pace, Program, RealService, Site, stories, wait};
@@ -51,6 +52,26 @@ async fn is_the_actor(site: &Site, service: &RealService) {
         record.actor.as_ref().is_some_and(|lease| lease.owner.contains(&id))
     })
     .await;
+}
+
+/// Stops a daemon between its writes. One that is stopped inside a write keeps SQLite's lock from everybody until its
+/// manager's watchdog ends it; here there is no such manager.
+async fn stop_between_writes(site: &Site, service: &RealService) {
+    let options = OpenOptions {
+        write_limit: Duration::from_millis(500),
+        ..OpenOptions::default()
+    };
+    let db = Db::open(site.database(), options).unwrap();
+    for _ in 0..100 {
+        service.signal("STOP");
+        if db.write("probe", |_| Ok(())).await.is_ok() {
+            return;
+        }
+        service.signal("CONT");
+        // Let it end its write, so that the next try meets another moment.
+        db.write("probe", |_| Ok(())).await.ok();
+    }
+    panic!("it is never between two writes");
 }
 
 /// So long that nothing is due before the first one is gone.
@@ -109,7 +130,7 @@ async fn a_daemon_that_was_stopped_for_long_finds_its_successor_and_only_watches
     let second = second_daemon(&site).await;
     stands_by(&second).await;
     site.sim.run_scenario_toml(&stories::calm()).unwrap();
-    first.signal("STOP");
+    stop_between_writes(&site, &first).await;
     is_the_actor(&site, &second).await;
     site.until("it is withdrawn and recorded", TAKEN_OVER, |record| {
         record.history.len() == 1

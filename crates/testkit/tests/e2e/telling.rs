@@ -85,6 +85,9 @@ pub(crate) fn repeats_are_recognisable(site: &Site, record: &Record, unrecorded:
             panic!("nobody knows of {}", lost.text);
         };
         let text = text_of(row);
-        assert!(text.contains("may be a repeat") || text.contains("May be a repeat"), "{text}");
+        assert!(
+            text.contains("may be a repeat") || text.contains("May be a repeat"),
+            "{text}"
+        );
     }
 }

@@ -189,7 +189,10 @@ impl House {
             }
             let record = self.record();
             let is = record.verdict(PREFIX).unwrap_or_default();
-            (!is.starts_with(verdict)).then(|| format!("the verdict is {is}, not {verdict}\n{}", record.shown()))
+            // In fast motion a busy machine lets the feed lag for seconds, which is another way not to know.
+            let lags = verdict.starts_with("unknown:traffic") && is == "unknown:traffic_stale";
+            (!is.starts_with(verdict) && !lags)
+                .then(|| format!("the verdict is {is}, not {verdict}\n{}", record.shown()))
         })
         .await;
         assert!(self.site.is_advertised());

@@ -32,13 +32,21 @@ pub(super) fn is_given(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 400 beside a cookie, 401 for a token that is none, revoked or past its end, 403 outside the API.
-pub(super) async fn admit(app: &App, headers: &HeaderMap, path: &str, client: Option<ClientAddr>) -> Result<Member, Failure> {
+pub(super) async fn admit(
+    app: &App,
+    headers: &HeaderMap,
+    path: &str,
+    client: Option<ClientAddr>,
+) -> Result<Member, Failure> {
     if app.cookie().read(headers).is_some() {
         let text = "Send either a token or a session, not both.";
         return Err(Failure::bad_request("mixed_credentials", text));
     }
     if !path.starts_with("/api/") {
-        return Err(Failure::forbidden("people_only", "A token opens only what is under /api/."));
+        return Err(Failure::forbidden(
+            "people_only",
+            "A token opens only what is under /api/.",
+        ));
     }
     let refused = || {
         app.counters().failed_logins.inc();
@@ -47,11 +55,12 @@ pub(super) async fn admit(app: &App, headers: &HeaderMap, path: &str, client: Op
     };
     let secret = secret_of(headers).ok_or_else(refused)?;
     let (hash, now) = (token::digest(secret), app.now());
-    let read = move |tx: &ReadTx<'_>| tokens::find(tx, &hash, now);
+    let wanted = hash.clone();
+    let read = move |tx: &ReadTx<'_>| tokens::find(tx, &wanted, now);
     let found = app.db().read("token", read).await?.ok_or_else(refused)?;
     let address = client.map(|client| client.0.to_string());
     note(app, &found, address.unwrap_or_default()).await;
-    Ok(member(found))
+    Ok(member(found, hash))
 }
 
 fn secret_of(headers: &HeaderMap) -> Option<&str> {
@@ -63,10 +72,10 @@ fn secret_of(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && is_ours).then_some(secret)
 }
 
-/// As whom it acts. There is no session behind it, so nothing of one can be used.
-fn member(token: Token) -> Member {
+/// As whom it acts. There is no session behind it; the hash is that of the token, by which open streams see its end.
+fn member(token: Token, hash: String) -> Member {
     let session = Session {
-        token_hash: String::new(),
+        token_hash: hash,
         user_id: 0,
         user: format!("token:{}", token.name),
         role: token.role,
@@ -112,7 +121,12 @@ mod tests {
         let token = format!("mt_{}", "ab".repeat(32));
         assert_eq!(read(&[&format!("Bearer {token}")]), Some(token.clone()));
         assert_eq!(read(&[&format!("bearer  {token}")]), Some(token.clone()));
-        for bad in ["Bearer", "Bearer mt_short", "Basic YTpi", &format!("Bearer {}", "ab".repeat(32))] {
+        for bad in [
+            "Bearer",
+            "Bearer mt_short",
+            "Basic YTpi",
+            &format!("Bearer {}", "ab".repeat(32)),
+        ] {
             assert_eq!(read(&[bad]), None, "{bad}");
         }
         assert_eq!(read(&[&format!("Bearer {token}"), "Basic YTpi"]), None);

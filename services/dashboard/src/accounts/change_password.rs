@@ -199,10 +199,7 @@ async fn refuse(
         users::login_failed(tx, &user.name.to_lowercase(), &origin, now)?;
         let who = (user.name.as_str(), user.role.as_str());
         let result = "refused: wrong current password";
-        audit::append(
-            tx,
-            &audit_row(now, who, &address, (action, &user.name), result),
-        )
+        audit::append(tx, &audit_row(now, who, &address, (action, &user.name), result))
     };
     match app.db().write("failed password change", store).await {
         Ok(()) => Failure::new(

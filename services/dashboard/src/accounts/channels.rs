@@ -46,7 +46,10 @@ pub(crate) async fn mute(
     member.needs(Role::Operator)?;
     let wanted = submission.fields;
     if !KINDS.contains(&wanted.kind.as_str()) {
-        return Err(Failure::bad_request("invalid_value", "There is no such kind of message."));
+        return Err(Failure::bad_request(
+            "invalid_value",
+            "There is no such kind of message.",
+        ));
     }
     let now = app.now();
     let (action, until, why) = match wanted.act.as_str() {
@@ -57,7 +60,11 @@ pub(crate) async fn mute(
                 .filter(|lasting| !lasting.is_zero() && *lasting <= LONGEST);
             let text = "for must be a time like 4h, at most a day.";
             let lasting = lasting.ok_or_else(|| Failure::bad_request("invalid_duration", text))?;
-            ("mute.set", plus(now, lasting), Some(reason::of(wanted.reason.as_deref())?))
+            (
+                "mute.set",
+                plus(now, lasting),
+                Some(reason::of(wanted.reason.as_deref())?),
+            )
         }
         _ => return Err(Failure::bad_request("bad_fields", "act is mute or end.")),
     };
@@ -70,7 +77,9 @@ pub(crate) async fn mute(
         until,
     };
     let store = move |tx: &WriteTx<'_>| {
-        let known = outbox::mutes(tx)?.into_iter().find(|known| known.kind == mute.kind && known.until > now);
+        let known = outbox::mutes(tx)?
+            .into_iter()
+            .find(|known| known.kind == mute.kind && known.until > now);
         if known.is_none() && mute.until <= now {
             return Err(DbError::NotFound);
         }
@@ -80,7 +89,12 @@ pub(crate) async fn mute(
         audit::append(tx, &row)
     };
     app.db().write("mute", store).await?;
-    tracing::info!(event = "dashboard.mute.changed", kind = wanted.kind, actor = member.name(), action);
+    tracing::info!(
+        event = "dashboard.mute.changed",
+        kind = wanted.kind,
+        actor = member.name(),
+        action
+    );
     if submission.by_form {
         return Ok(pages::go_to("/settings#announcements"));
     }

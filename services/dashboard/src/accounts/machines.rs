@@ -65,8 +65,14 @@ async fn make(
     by_form: bool,
 ) -> Result<Response, Failure> {
     let (name, role) = (people::name(&wanted.name)?, people::role(&wanted.role)?);
-    let days = wanted.days.trim().parse().ok().filter(|days| (1..=LONGEST_DAYS).contains(days));
-    let days: u64 = days.ok_or_else(|| Failure::bad_request("invalid_value", "days must be a number from 1 to 365."))?;
+    let days = wanted
+        .days
+        .trim()
+        .parse()
+        .ok()
+        .filter(|days| (1..=LONGEST_DAYS).contains(days));
+    let days: u64 =
+        days.ok_or_else(|| Failure::bad_request("invalid_value", "days must be a number from 1 to 365."))?;
     let secret = token::secret().map_err(|error| Failure::internal(&error))?;
     let secret = format!("{}{secret}", bearer::MARK);
     let (hash, now) = (token::digest(&secret), app.now());
@@ -98,7 +104,12 @@ async fn make(
         }
         other => other.into(),
     })?;
-    tracing::warn!(event = "dashboard.token.made", token = name, role = role.as_str(), actor = member.name());
+    tracing::warn!(
+        event = "dashboard.token.made",
+        token = name,
+        role = role.as_str(),
+        actor = member.name()
+    );
     if by_form {
         let once = Once {
             what: format!("The token {name}"),

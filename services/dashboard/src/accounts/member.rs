@@ -139,7 +139,9 @@ async fn admit(app: &App, request: Request) -> Result<(Member, Request), Box<Res
     let refuse = |failure: Failure| Box::new(failure.into_response());
     if bearer::is_given(request.headers()) {
         let (path, client) = (request.uri().path().to_owned(), request.extensions().get().copied());
-        let member = bearer::admit(app, request.headers(), &path, client).await.map_err(refuse)?;
+        let member = bearer::admit(app, request.headers(), &path, client)
+            .await
+            .map_err(refuse)?;
         return Ok((member, request));
     }
     let Some(session) = find(app, request.headers())

@@ -150,7 +150,12 @@ pub(crate) async fn submit(
         return Err(Failure::new(StatusCode::CONFLICT, "last_admin", text));
     }
     let action = act.action();
-    tracing::warn!(event = "dashboard.account.changed", account = name, action, actor = member.name());
+    tracing::warn!(
+        event = "dashboard.account.changed",
+        account = name,
+        action,
+        actor = member.name()
+    );
     if submission.by_form {
         let once = password.map(|secret| Once {
             what: format!("The password for one use of {name}"),
@@ -180,7 +185,13 @@ fn carry_out(
         Act::Role(role) => drop(users::set_role(tx, name, role)?),
         Act::Disable => drop(users::set_disabled(tx, name, true)?),
         Act::Enable => drop(users::set_disabled(tx, name, false)?),
-        Act::Reset => drop(users::set_password(tx, name, hash.ok_or(DbError::NotFound)?, true, now)?),
+        Act::Reset => drop(users::set_password(
+            tx,
+            name,
+            hash.ok_or(DbError::NotFound)?,
+            true,
+            now,
+        )?),
         Act::DropFactor => drop(second_factor::remove(tx, user.id)?),
     }
     if act != Act::Enable {

@@ -111,11 +111,7 @@ impl List for Changes {
         crate::api::document::Text),
     responses((status = 200, body = ChangeList), crate::api::document::ListFailures)
 ))]
-pub(crate) async fn list_all(
-    State(app): State<App>,
-    member: Member,
-    uri: Uri,
-) -> Result<Json<ChangeList>, Failure> {
+pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<ChangeList>, Failure> {
     let (audit, next_before) = listing::page::<Changes>(&app, &member, &uri).await?;
     Ok(Json(ChangeList {
         success: true,

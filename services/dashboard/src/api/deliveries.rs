@@ -128,11 +128,7 @@ impl List for Deliveries {
         crate::api::document::Text),
     responses((status = 200, body = DeliveryList), crate::api::document::ListFailures)
 ))]
-pub(crate) async fn list_all(
-    State(app): State<App>,
-    member: Member,
-    uri: Uri,
-) -> Result<Json<DeliveryList>, Failure> {
+pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<DeliveryList>, Failure> {
     let (deliveries, next_before) = listing::page::<Deliveries>(&app, &member, &uri).await?;
     Ok(Json(DeliveryList {
         success: true,

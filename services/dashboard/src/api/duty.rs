@@ -87,7 +87,11 @@ pub(crate) async fn assign(
         return Err(Failure::bad_request("unknown_person", text));
     };
     app.changed();
-    tracing::info!(event = "dashboard.incident.assigned", incident = id, actor = member.name());
+    tracing::info!(
+        event = "dashboard.incident.assigned",
+        incident = id,
+        actor = member.name()
+    );
     if submission.by_form {
         return Ok(pages::go_to(&format!("/incidents/{id}")));
     }

@@ -57,7 +57,7 @@ enum Form {
     get, path = "/api/export/{file}", operation_id = "export_list", tag = "records",
     params(("file" = String, Path, description = "NAME.csv or NAME.json", example = "attacks.json"),
         crate::api::document::Span),
-    responses((status = 200, description = "The file", content(("text/csv"), ("application/json"))),
+    responses((status = 200, description = "The file", content((String = "text/csv"), (serde_json::Value = "application/json"))),
         crate::api::document::ListFailures)
 ))]
 pub(crate) async fn file(
@@ -143,9 +143,7 @@ impl<L: List> File<L> {
             self.begun = true;
             self.begin(&mut text);
         }
-        let Some(before) = self.at.take() else {
-            return None;
-        };
+        let before = self.at.take()?;
         let list = self.list.clone();
         let read = move |tx: &db::ReadTx<'_>| list.read(tx, before, ROWS_AT_ONCE);
         let (rows, next) = match self.app.db().read_within("export", PAGE_WITHIN, read).await {

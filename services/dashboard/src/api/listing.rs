@@ -13,6 +13,9 @@ use crate::app::App;
 /// Names that every list takes.
 pub(crate) const PAGING: [&str; 2] = ["limit", "before"];
 
+/// Rows of a list, and where the next page begins.
+pub(crate) type Rows<L> = (Vec<<L as List>::Row>, Option<<L as List>::Cursor>);
+
 /// A list with its filter.
 pub(crate) trait List: Clone + Send + Sized + 'static {
     /// Its name: the key in answers, and the file of an export.
@@ -45,27 +48,15 @@ pub(crate) trait List: Clone + Send + Sized + 'static {
     ///
     /// # Errors
     /// Those of the database.
-    fn read(
-        &self,
-        tx: &ReadTx<'_>,
-        before: Option<Self::Cursor>,
-        limit: u32,
-    ) -> Result<(Vec<Self::Row>, Option<Self::Cursor>), DbError>;
+    fn read(&self, tx: &ReadTx<'_>, before: Option<Self::Cursor>, limit: u32) -> Result<Rows<Self>, DbError>;
 }
 
 /// The page that a request asks for.
-pub(crate) async fn page<L: List>(
-    app: &App,
-    member: &Member,
-    uri: &Uri,
-) -> Result<(Vec<L::Row>, Option<L::Cursor>), Failure> {
+pub(crate) async fn page<L: List>(app: &App, member: &Member, uri: &Uri) -> Result<Rows<L>, Failure> {
     member.needs(L::NEEDS)?;
     let params = Params::read(uri.query(), &known::<L>())?;
     let (list, before, limit) = (L::asked(&params)?, L::cursor(&params)?, params.limit(L::PAGE)?);
-    Ok(app
-        .db()
-        .read(L::NAME, move |tx| list.read(tx, before, limit))
-        .await?)
+    Ok(app.db().read(L::NAME, move |tx| list.read(tx, before, limit)).await?)
 }
 
 /// Everything that a list takes.

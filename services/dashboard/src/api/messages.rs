@@ -121,11 +121,7 @@ impl List for Messages {
         crate::api::document::Text),
     responses((status = 200, body = MessageList), crate::api::document::ListFailures)
 ))]
-pub(crate) async fn list_all(
-    State(app): State<App>,
-    member: Member,
-    uri: Uri,
-) -> Result<Json<MessageList>, Failure> {
+pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<MessageList>, Failure> {
     let (messages, next_before) = listing::page::<Messages>(&app, &member, &uri).await?;
     Ok(Json(MessageList {
         success: true,

@@ -45,7 +45,10 @@ pub(crate) async fn add(
     member.needs(Role::Operator)?;
     let text = words::outside_up_to(&submission.fields.text, LONGEST);
     if text.is_empty() {
-        return Err(Failure::bad_request("note_required", "Write something; nothing was added."));
+        return Err(Failure::bad_request(
+            "note_required",
+            "Write something; nothing was added.",
+        ));
     }
     let now = app.now();
     let (actor, role, address) = (member.name().to_owned(), member.role(), client.0.to_string());
@@ -64,7 +67,13 @@ pub(crate) async fn add(
         let subject = format!("incident {id}");
         let who = (actor.as_str(), role.as_str());
         let row = audit_row(now, who, &address, ("incident.note", &subject), "ok");
-        audit::append(tx, &audit::Entry { after: Some(text), ..row })
+        audit::append(
+            tx,
+            &audit::Entry {
+                after: Some(text),
+                ..row
+            },
+        )
     };
     app.db().write("note", store).await?;
     app.changed();

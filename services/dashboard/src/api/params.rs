@@ -3,7 +3,7 @@
 //! A filter that is silently ignored shows the wrong rows to somebody who decides by them. An empty value counts as
 //! absent, because that is how a form without script sends a field that nobody filled in.
 
-use db::lists::{Page, Span};
+use db::lists::Span;
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -145,17 +145,6 @@ impl Params {
             .map(Some)
             .ok_or_else(|| invalid("before", "the next_before of an earlier answer"))
     }
-
-    /// `before` and `limit`.
-    ///
-    /// # Errors
-    /// 400 when one of them is not understood.
-    pub(crate) fn page(&self, otherwise: u32) -> Result<Page, Failure> {
-        Ok(Page {
-            before: self.before()?,
-            limit: self.limit(otherwise)?,
-        })
-    }
 }
 
 /// The refusal of a value: `invalid_NAME`.
@@ -188,7 +177,8 @@ mod tests {
     #[test]
     fn limits_and_cursors_are_checked_and_never_lifted() {
         for good in ["limit=1", "limit=500&before=7", "limit=&before=", ""] {
-            assert_eq!(code(|params| params.page(50), good), "taken", "{good}");
+            assert_eq!(code(|params| params.limit(50), good), "taken", "{good}");
+            assert_eq!(code(Params::before, good), "taken", "{good}");
         }
         for bad in [
             "limit=0",
@@ -198,10 +188,10 @@ mod tests {
             "limit=5.5",
             "limit=1e2",
         ] {
-            assert_eq!(code(|params| params.page(50), bad), "invalid_limit", "{bad}");
+            assert_eq!(code(|params| params.limit(50), bad), "invalid_limit", "{bad}");
         }
         for bad in ["before=0", "before=-3", "before=x", "before=99999999999999999999"] {
-            assert_eq!(code(|params| params.page(50), bad), "invalid_before", "{bad}");
+            assert_eq!(code(Params::before, bad), "invalid_before", "{bad}");
         }
     }
 

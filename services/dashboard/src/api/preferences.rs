@@ -8,9 +8,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use db::users::Role;
-use db::{DbError, ReadTx, WriteTx, audit, preferences};
+use db::{Db, DbError, ReadTx, WriteTx, audit, leases, preferences};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use settings::legacy::LegacyPreferences;
 
 use super::params::invalid;
 use crate::accounts::{Member, audit_row};
@@ -87,6 +89,44 @@ pub(crate) fn display(tx: &ReadTx<'_>, user_id: i64) -> Result<Display, DbError>
 /// Those of the database.
 pub(crate) fn my_prefixes_only(tx: &ReadTx<'_>) -> Result<bool, DbError> {
     Ok(preferences::get(tx, MY_PREFIXES_ONLY)?.unwrap_or(true))
+}
+
+/// Remembers in the database that the predecessor's file was looked at.
+const IMPORTED: &str = "dashboard.prefs_json_imported";
+
+/// Takes over the predecessor's preferences, once: what is set here later is not undone by a file.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(crate) async fn import(db: &Db, legacy: Option<LegacyPreferences>, now: Timestamp) -> Result<(), DbError> {
+    let Some(legacy) = legacy else {
+        return Ok(());
+    };
+    let display = Display {
+        analytics_display_mode: match legacy.analytics_display_mode.as_str() {
+            "when_protected" => DisplayMode::WhenProtected,
+            "auto_collapse" => DisplayMode::AutoCollapse,
+            _ => DisplayMode::All,
+        },
+        analytics_auto_collapse: legacy.analytics_auto_collapse,
+        analytics_show_count: legacy.analytics_show_count.clamp(1, MOST_SHOWN),
+    };
+    let store = move |tx: &WriteTx<'_>| {
+        const BY: &str = "dashboard_prefs.json";
+        if leases::fact(tx, IMPORTED)?.is_some() {
+            return Ok(false);
+        }
+        leases::set_fact(tx, IMPORTED, BY, now)?;
+        preferences::set(tx, DISPLAY_OF_ALL, &display, BY, now)?;
+        if preferences::get::<bool>(tx, MY_PREFIXES_ONLY)?.is_none() {
+            preferences::set(tx, MY_PREFIXES_ONLY, &legacy.my_prefixes_only, BY, now)?;
+        }
+        Ok(true)
+    };
+    if db.write("preferences import", store).await? {
+        tracing::info!(event = "dashboard.preferences.imported");
+    }
+    Ok(())
 }
 
 /// The preferences under the predecessor's names.

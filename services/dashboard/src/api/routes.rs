@@ -24,7 +24,10 @@ macro_rules! routes {
 
         #[cfg(test)]
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($($($($segment)::+),+),+))]
+        #[openapi(
+            paths($($($($segment)::+),+),+),
+            components(schemas(crate::api::document::FailureBody)),
+        )]
         struct Described;
     };
 }

@@ -115,7 +115,12 @@ mod tests {
             body: body.into(),
         };
         assert!(advertises(&rule(r#"{"automatic_advertisement":true}"#)));
-        for body in [r#"{"automatic_advertisement":null}"#, r#"{"automatic_advertisement":false}"#, "{}", "?"] {
+        for body in [
+            r#"{"automatic_advertisement":null}"#,
+            r#"{"automatic_advertisement":false}"#,
+            "{}",
+            "?",
+        ] {
             assert!(!advertises(&rule(body)), "{body}");
         }
     }

@@ -65,7 +65,11 @@ pub(crate) fn quotas(calls: &[Counts], now: Timestamp) -> Vec<Quota> {
             .filter(|until| *until > now)
             .max();
         let high = f64::from(used) > f64::from(of) * HIGH;
-        let tone = if locked_until.is_some() || high { Tone::Warn } else { Tone::Good };
+        let tone = if locked_until.is_some() || high {
+            Tone::Warn
+        } else {
+            Tone::Good
+        };
         Quota {
             name,
             used,
@@ -74,7 +78,10 @@ pub(crate) fn quotas(calls: &[Counts], now: Timestamp) -> Vec<Quota> {
             tone,
         }
     };
-    vec![quota("REST calls", 0, limits.rest), quota("GraphQL queries", 1, limits.graphql)]
+    vec![
+        quota("REST calls", 0, limits.rest),
+        quota("GraphQL queries", 1, limits.graphql),
+    ]
 }
 
 #[cfg(test)]
@@ -88,7 +95,11 @@ mod tests {
             slots: [(slot, calls)].into(),
             locked_until: [None, None],
         };
-        let all = [counts(999_990, [30, 7]), counts(999_800, [10, 0]), counts(999_600, [900, 250])];
+        let all = [
+            counts(999_990, [30, 7]),
+            counts(999_800, [10, 0]),
+            counts(999_600, [900, 250]),
+        ];
         let found = quotas(&all, now);
         assert_eq!((found[0].used, found[0].of, found[0].tone), (40, 1_200, Tone::Good));
         assert_eq!((found[1].used, found[1].of), (7, 300));
@@ -103,7 +114,8 @@ mod tests {
     fn what_was_never_read_is_unknown() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let minute = Some(Duration::from_secs(60));
-        let tone = |at: Option<i64>, limit| Source::of("x", at.map(|at| Timestamp::from_second(at).unwrap()), limit, now).tone;
+        let tone =
+            |at: Option<i64>, limit| Source::of("x", at.map(|at| Timestamp::from_second(at).unwrap()), limit, now).tone;
         assert_eq!(tone(None, minute), Tone::Unknown);
         assert_eq!(tone(Some(999_990), minute), Tone::Good);
         assert_eq!(tone(Some(999_900), minute), Tone::Unknown);

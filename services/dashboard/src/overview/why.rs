@@ -268,11 +268,8 @@ fn after_attack(decided: Option<&Now>, hold: Option<&Hold>, sight: &Sight<'_>) -
     let period = human(decision.calm_period);
     let earliest = decision.state.calm.as_ref().map(|track| {
         let proven = plus(plus(track.calm_since, decision.calm_period), sight.settle);
-        decision
-            .blocks
-            .iter()
-            .filter_map(Block::until)
-            .fold(proven, Timestamp::max)
+        let blocks = sight.in_force(&decision.blocks, hold);
+        blocks.into_iter().filter_map(Block::until).fold(proven, Timestamp::max)
     });
     match earliest.filter(|earliest| *earliest > sight.now) {
         Some(at) => format!(

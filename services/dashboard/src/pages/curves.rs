@@ -71,11 +71,16 @@ impl Curves {
             without: Vec::new(),
             read_until: None,
             window,
-            spans: SPANS.iter().map(|(name, _)| (*name, window.span == Some(name))).collect(),
+            spans: SPANS
+                .iter()
+                .map(|(name, _)| (*name, window.span == Some(name)))
+                .collect(),
             trouble: None,
             lookback: domain::duration::human(terms.attack_lookback),
         };
-        curves.spans.sort_by_key(|(name, _)| SPANS.iter().find(|(of, _)| of == name).map(|(_, seconds)| *seconds));
+        curves
+            .spans
+            .sort_by_key(|(name, _)| SPANS.iter().find(|(of, _)| of == name).map(|(_, seconds)| *seconds));
         match app.curves().of(app, wanted, window, most).await {
             Ok(traffic) => curves.draw(&traffic, terms, happened, app.now()),
             Err(error) => curves.trouble = Some(words::outside(&error.to_string())),

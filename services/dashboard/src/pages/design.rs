@@ -63,7 +63,11 @@ pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Respo
         runs_until: stands.is_none().then(|| plus(now, Duration::from_secs(86_400))),
         stands_because: stands.map(str::to_owned),
     };
-    let plots = [("an attack, and a time nobody read", attack as fn(u64) -> Option<u64>), ("nothing dropped", |_| Some(0)), ("nothing read", |_| None)];
+    let plots = [
+        ("an attack, and a time nobody read", attack as fn(u64) -> Option<u64>),
+        ("nothing dropped", |_| Some(0)),
+        ("nothing read", |_| None),
+    ];
     Ok(rendered(&Page {
         shell: Shell::bare(&app, &member, "Design", "design"),
         states: STATES,

@@ -123,7 +123,9 @@ pub(crate) async fn page(
         true => app.db().read("accounts", operators).await?,
         false => Vec::new(),
     };
-    let window = asked.own(app.now()).unwrap_or_else(|| around(&stored.incident, app.now()));
+    let window = asked
+        .own(app.now())
+        .unwrap_or_else(|| around(&stored.incident, app.now()));
     let happened = happened(&stored);
     let curves = Curves::of_incident(&app, &stored.incident.prefixes, window, &happened).await;
     let title = format!("Incident {id}");
@@ -159,7 +161,9 @@ pub(crate) async fn page(
 /// Accounts that may look after an incident.
 fn operators(tx: &db::ReadTx<'_>) -> Result<Vec<String>, db::DbError> {
     let accounts = users::all(tx)?;
-    let able = accounts.into_iter().filter(|user| user.role >= Role::Operator && !user.disabled);
+    let able = accounts
+        .into_iter()
+        .filter(|user| user.role >= Role::Operator && !user.disabled);
     Ok(able.map(|user| user.name).collect())
 }
 
@@ -175,7 +179,9 @@ fn around(incident: &Incident, now: Timestamp) -> Window {
     let from = minus(incident.began_at, AROUND);
     Window {
         from,
-        to: plus(end, AROUND).min(now).clamp(plus(from, AROUND), plus(from, LONGEST)),
+        to: plus(end, AROUND)
+            .min(now)
+            .clamp(plus(from, AROUND), plus(from, LONGEST)),
         span: None,
     }
 }

@@ -119,7 +119,11 @@ fn id_of(session: &Session) -> String {
 fn configured(app: &App, inventory: &[Entry]) -> Vec<Configured> {
     let settings = app.settings();
     let managed = settings.managed_prefixes();
-    let mut all: Vec<_> = managed.iter().copied().chain(inventory.iter().map(|entry| entry.prefix.prefix)).collect();
+    let mut all: Vec<_> = managed
+        .iter()
+        .copied()
+        .chain(inventory.iter().map(|entry| entry.prefix.prefix))
+        .collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter()
@@ -127,7 +131,9 @@ fn configured(app: &App, inventory: &[Entry]) -> Vec<Configured> {
             let entry = inventory.iter().find(|entry| entry.prefix.prefix == prefix);
             Configured {
                 prefix: prefix.to_string(),
-                description: entry.map(|entry| words::outside(&entry.prefix.description)).unwrap_or_default(),
+                description: entry
+                    .map(|entry| words::outside(&entry.prefix.description))
+                    .unwrap_or_default(),
                 managed: managed.contains(&prefix),
                 direct_route: settings.autowithdraw.direct_route(prefix).map(route_words),
                 read_at: entry.map(|entry| entry.read_at),

@@ -64,6 +64,25 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The file of a GeoIP database cannot be used. The one before stays in use, else the next candidate; places may be missing.",
         "Read `why`; get the file named by `path` again. It is tried again as soon as it changes.",
     ),
+    EventDef::debug(
+        "hostnames.looked_up",
+        "Host names of attacking addresses were looked up.",
+    ),
+    EventDef::warn(
+        "hostnames.no_resolver",
+        "It cannot be found out which name servers to ask; host names of attacking addresses stay empty until the next start.",
+        "Read `error`; check /etc/resolv.conf, name a server in analytics.dns_server, or switch analytics.reverse_dns off.",
+    ),
+    EventDef::warn(
+        "hostnames.not_kept",
+        "Host names could not be read from the database or stored in it.",
+        "Check the database if it repeats.",
+    ),
+    EventDef::warn(
+        "hostnames.unanswered",
+        "Name servers answered for none of the attacking addresses that were asked about. Each is asked again after 15 minutes.",
+        "If host names are wanted, check the name servers of this host; otherwise switch analytics.reverse_dns off.",
+    ),
     EventDef::error(
         "mitigations.failure.not_recorded",
         "It could not be stored that the attack analytics fail, so people may not be told about it.",

@@ -4,6 +4,11 @@ use super::EventDef;
 
 pub(super) const EVENTS: &[EventDef] = &[
     EventDef::warn(
+        "dashboard.account.changed",
+        "An admin made, changed, disabled or reset an account.",
+        "If nobody of yours did, disable the account that did it; the audit page says from where.",
+    ),
+    EventDef::warn(
         "dashboard.account.created",
         "There was no account: `admin` was created with a one-time password in the named file.",
         "Log in, set a password of your own, delete the file.",
@@ -80,6 +85,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "A login came too soon after failed ones and was not tried.",
     ),
     EventDef::info(
+        "dashboard.mute.changed",
+        "A person silenced a kind of message for a while, or ended that.",
+    ),
+    EventDef::info(
         "dashboard.password.changed",
         "A password was changed; other sessions of the account ended.",
     ),
@@ -92,6 +101,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "dashboard.picture.part_failed",
         "A part of the main page could not be read; its card says so.",
     ),
+    EventDef::info(
+        "dashboard.preferences.imported",
+        "The display and the announcement switch of the previous system were taken over.",
+    ),
     EventDef::error(
         "dashboard.request.failed",
         "A request could not be answered because of a fault of this program.",
@@ -102,8 +115,24 @@ pub(super) const EVENTS: &[EventDef] = &[
         "A request took too long and was answered as such.",
         "Check the load of the machine and the size of the database.",
     ),
+    EventDef::warn(
+        "dashboard.second_factor.removed",
+        "The second factor of an account was taken away: its password alone opens it.",
+        "If its owner did not do that, disable the account and look at the audit.",
+    ),
+    EventDef::info("dashboard.second_factor.set", "A second factor is asked for from now on."),
     EventDef::debug(
         "dashboard.session.touch_failed",
         "The last use of a session could not be stored; it may end early.",
+    ),
+    EventDef::warn(
+        "dashboard.token.made",
+        "An admin made a token with which a program may use the API.",
+        "If nobody of yours did, revoke it on the settings page.",
+    ),
+    EventDef::warn(
+        "dashboard.token.revoked",
+        "An admin revoked the token of a program, which gets no answer any more.",
+        "Give the program another one if it is still needed.",
     ),
 ];

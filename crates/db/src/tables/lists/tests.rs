@@ -271,3 +271,37 @@ fn no_list_sorts_or_reads_a_table_from_end_to_end() {
         }
     }
 }
+
+/// What pages ask for with every change, as the modules write it.
+const OF_THE_SITUATION: [&str; 9] = [
+    "SELECT id FROM incidents INDEXED BY incidents_going_on
+       WHERE withdrawn_at IS NULL AND is_test = 0 AND last_sign_at >= '' ORDER BY began_at DESC LIMIT 50",
+    "SELECT id FROM incidents WHERE id < 9 ORDER BY id DESC LIMIT 8",
+    "SELECT * FROM notifications WHERE state = 'failed' ORDER BY created_at DESC, id DESC LIMIT 1",
+    "SELECT count(*), min(created_at) FROM notifications WHERE state = 'queued'",
+    "SELECT count(*) FROM notifications WHERE state = 'failed'",
+    "SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 1",
+    "SELECT id FROM attack_events WHERE id < 9 ORDER BY id DESC LIMIT 60",
+    "SELECT count(*) FROM attack_events WHERE event_type = 'START' AND created_at > '' AND is_test = 0",
+    "SELECT count(*) FROM network_analytics_events WHERE notified_at > ''",
+];
+
+#[test]
+fn pages_ask_for_nothing_that_reads_a_table_from_end_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(folder.path().join("mt.db"), OpenOptions::default()).unwrap();
+    for sql in OF_THE_SITUATION {
+        let plan: Vec<String> = db
+            .read_blocking("plan", |tx| {
+                let mut explain = tx.conn().prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let steps = explain.query_map([], |row| row.get(3))?;
+                Ok(steps.collect::<Result<_, _>>()?)
+            })
+            .unwrap();
+        // In the order of its own numbers a table is read only as far as the limit goes.
+        let bounded = sql.contains("ORDER BY id DESC LIMIT") && !sql.contains("WHERE");
+        let ends = plan.iter().all(|step| !step.starts_with("SCAN") || bounded);
+        let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE")) && !sql.contains("incidents_going_on");
+        assert!(ends && !sorts, "{sql}: {plan:?}");
+    }
+}

@@ -1,6 +1,6 @@
 // Every page in every size and theme: no error, not too wide, accessible; pictures of all of them are kept.
 
-import { LOOKS, examine, open, picture, scenario, until, visit } from './stage.mjs';
+import { LOOKS, examine, examineExaminer, open, picture, scenario, until, visit } from './stage.mjs';
 
 const token = process.env.TOKEN;
 const PAGES = [
@@ -8,10 +8,14 @@ const PAGES = [
   ['incidents', '/incidents'],
   ['incident', `/incidents/${process.env.INCIDENT}`],
   ['password', '/password'],
+  ['settings', '/settings'],
+  ['audit', '/audit'],
+  ['design', '/design'],
   ['not-found', '/nothing', [404]],
 ];
 
 await scenario(async (browser) => {
+  await examineExaminer(await open(browser));
   for (const [look] of LOOKS) {
     const stranger = await open(browser, look);
     await visit(stranger, '/login');

@@ -17,7 +17,7 @@ await scenario(async (browser) => {
   await says(page, '.status', 'Under attack 1');
   await until(page, 'the title tells', () => document.title.includes('UNDER ATTACK'));
   assert.notEqual(await page.getAttribute('#favicon', 'href'), quietIcon, 'the icon tells');
-  await says(page, '.now', 'UDP flood');
+  await says(page, '.now', PREFIX);
   await says(page, '#log', 'START');
   await until(page, 'a screen reader is told', () => document.getElementById('announcer').textContent.includes('Under attack 1'));
   assert(await isMarked(page), 'without a reload');
@@ -37,7 +37,7 @@ async function acknowledge(page) {
   await page.waitForURL('**/incidents/*');
   await mark(page);
   await page.click('button:has-text("Acknowledge")');
-  await says(page, 'main', 'Seen by admin');
+  await says(page, 'main', 'seen by admin');
   assert(await isMarked(page), 'acknowledged without a reload');
   await examine(page, 'night incident');
   await picture(page, 'night-3-incident', { fullPage: true });

@@ -97,6 +97,14 @@ export async function picture(page, name, options = {}) {
   await page.screenshot({ path: `${pictures}/${name}.png`, ...options });
 }
 
+/** A page that is wrong on purpose must be found wrong, or nothing else here means anything. */
+export async function examineExaminer(page) {
+  await page.setContent('<!doctype html><html lang="en"><title>Wrong</title><main><h1>Wrong</h1><input><p style="color:#999;background:#aaa">pale</p></main></html>');
+  const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
+  const found = violations.map(({ id }) => id);
+  for (const id of ['label', 'color-contrast']) assert(found.includes(id), `${id} is found where it is wrong: ${found}`);
+}
+
 /** Checks a page as it is now: accessible, and not wider than its window. */
 export async function examine(page, name) {
   const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
@@ -122,7 +130,7 @@ export const text = async (page, selector) => (await page.locator(selector).firs
 
 /** Waits until an element says something. */
 export const says = (page, selector, words) => until(page, `${selector} says ${words}`, ([where, wanted]) =>
-  [...document.querySelectorAll(where)].some((found) => found.textContent.replace(/\s+/g, ' ').includes(wanted)), [selector, words]);
+  [...document.querySelectorAll(where)].some((found) => (found.innerText ?? found.textContent).replace(/\s+/g, ' ').includes(wanted)), [selector, words]);
 
 /** Opens a page of the dashboard. */
 export const visit = (page, path) => page.goto(base + path, { waitUntil: 'load' });

@@ -56,7 +56,11 @@ pub(super) fn step_of(secret: &str, given: &str, now: Timestamp) -> Option<i64> 
 pub(crate) fn address(secret: &str, issuer: &str, account: &str) -> String {
     // A colon separates issuer and account.
     let issuer = issuer.replace(':', " ");
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    let encode = |text: &str| {
+        url::form_urlencoded::byte_serialize(text.as_bytes())
+            .collect::<String>()
+            .replace('+', "%20")
+    };
     format!(
         "otpauth://totp/{}:{}?secret={secret}&issuer={}&algorithm=SHA1&digits={DIGITS}&period={STEP_S}",
         encode(&issuer),
@@ -72,7 +76,12 @@ pub(crate) fn picture(text: &str) -> Option<(String, usize)> {
     let code = QrCode::new(text).ok()?;
     let side = code.width();
     let mut path = String::new();
-    for (position, _) in code.to_colors().iter().enumerate().filter(|(_, color)| **color == Color::Dark) {
+    for (position, _) in code
+        .to_colors()
+        .iter()
+        .enumerate()
+        .filter(|(_, color)| **color == Color::Dark)
+    {
         let (x, y) = (position % side + MARGIN, position / side + MARGIN);
         let _ = write!(path, "M{x} {y}h1v1h-1z");
     }
@@ -113,7 +122,12 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_standard() {
-        for (second, code) in [(59, "287082"), (1_111_111_109, "081804"), (1_234_567_890, "005924"), (2_000_000_000, "279037")] {
+        for (second, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+        ] {
             assert_eq!(step_of(SECRET, code, at(second)), Some(second / 30), "{second}");
         }
         assert_eq!(step_of(SECRET, "287 082", at(59)), Some(1), "as telephones show it");
@@ -131,7 +145,10 @@ mod tests {
         assert_eq!(one.len(), 32);
         let (codes, hashes) = paper().unwrap();
         assert_eq!((codes.len(), hashes.len()), (10, 10));
-        assert_eq!(paper_digest(&codes[3].to_uppercase().replace('-', " ")).as_ref(), Some(&hashes[3]));
+        assert_eq!(
+            paper_digest(&codes[3].to_uppercase().replace('-', " ")).as_ref(),
+            Some(&hashes[3])
+        );
         assert_eq!(paper_digest("287082"), None);
     }
 
@@ -140,9 +157,14 @@ mod tests {
         let text = address(SECRET, "Example: Networks & Co", "ana");
         assert_eq!(
             text,
-            format!("otpauth://totp/Example%20%20Networks%20%26%20Co:ana?secret={SECRET}&issuer=Example%20%20Networks%20%26%20Co&algorithm=SHA1&digits=6&period=30")
+            format!(
+                "otpauth://totp/Example%20%20Networks%20%26%20Co:ana?secret={SECRET}&issuer=Example%20%20Networks%20%26%20Co&algorithm=SHA1&digits=6&period=30"
+            )
         );
         let (path, side) = picture(&text).unwrap();
-        assert!(path.starts_with("M4 4h1v1h-1z") && side > 40, "the corner of a finder pattern");
+        assert!(
+            path.starts_with("M4 4h1v1h-1z") && side > 40,
+            "the corner of a finder pattern"
+        );
     }
 }

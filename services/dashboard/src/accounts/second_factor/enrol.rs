@@ -34,7 +34,10 @@ pub(crate) struct Wanted {
 pub(crate) async fn form(State(app): State<App>, member: Member) -> Result<Response, Failure> {
     member.is_person()?;
     let id = member.session().user_id;
-    let factor = app.db().read("second factor", move |tx| second_factor::get(tx, id)).await?;
+    let factor = app
+        .db()
+        .read("second factor", move |tx| second_factor::get(tx, id))
+        .await?;
     Ok(pages::second_factor::settings(&app, &member, &Shown::of(factor), None))
 }
 
@@ -58,13 +61,19 @@ pub(crate) async fn submit(
         "confirm" => asked.confirm(fields.code).await,
         "renew" => asked.renew(fields.code).await,
         "remove" => asked.remove(fields.code).await,
-        _ => Err(Failure::bad_request("bad_fields", "act is begin, confirm, renew or remove.")),
+        _ => Err(Failure::bad_request(
+            "bad_fields",
+            "act is begin, confirm, renew or remove.",
+        )),
     };
     match done {
         Ok(shown) => Ok(pages::second_factor::settings(&app, &member, &shown, None)),
         Err(failure) if submission.by_form && failure.status() != StatusCode::INTERNAL_SERVER_ERROR => {
             let id = member.session().user_id;
-            let factor = app.db().read("second factor", move |tx| second_factor::get(tx, id)).await?;
+            let factor = app
+                .db()
+                .read("second factor", move |tx| second_factor::get(tx, id))
+                .await?;
             let shown = Shown::of(factor);
             Ok(pages::second_factor::settings(&app, &member, &shown, Some(&failure)))
         }
@@ -101,12 +110,20 @@ impl Asked<'_> {
     /// The telephone makes codes from it: from now on they are asked for.
     async fn confirm(&self, given: String) -> Result<Shown, Failure> {
         let (id, now) = (self.member.session().user_id, self.now);
-        let factor = self.app.db().read("second factor", move |tx| second_factor::get(tx, id)).await?;
+        let factor = self
+            .app
+            .db()
+            .read("second factor", move |tx| second_factor::get(tx, id))
+            .await?;
         let (Some(secret), None) = (factor.secret, factor.since) else {
-            return Err(Failure::bad_request("nothing_begun", "There is nothing to confirm; begin again."));
+            return Err(Failure::bad_request(
+                "nothing_begun",
+                "There is nothing to confirm; begin again.",
+            ));
         };
         let Some(step) = code::step_of(&secret, &given, now) else {
-            let text = "That is not the code of this moment. See that the telephone's clock is right and try the next one.";
+            let text =
+                "That is not the code of this moment. See that the telephone's clock is right and try the next one.";
             return Err(Failure::bad_request("wrong_second_factor", text));
         };
         let (codes, hashes) = code::paper().map_err(|error| Failure::internal(&error))?;
@@ -120,7 +137,10 @@ impl Asked<'_> {
             Ok(true)
         };
         if !self.app.db().write("second factor", store).await? {
-            return Err(Failure::bad_request("nothing_begun", "There is nothing to confirm; begin again."));
+            return Err(Failure::bad_request(
+                "nothing_begun",
+                "There is nothing to confirm; begin again.",
+            ));
         }
         tracing::info!(event = "dashboard.second_factor.set", account = self.member.name());
         Ok(Shown::Codes { codes })
@@ -155,8 +175,13 @@ impl Asked<'_> {
         F: FnOnce(&WriteTx<'_>, &User) -> Result<(), DbError> + Send + 'static,
     {
         let name = self.member.name().to_owned();
-        let found = self.app.db().read("account", move |tx: &ReadTx<'_>| users::by_name(tx, &name));
-        let user = found.await?.ok_or_else(|| Failure::not_found("The account does not exist any more."))?;
+        let found = self
+            .app
+            .db()
+            .read("account", move |tx: &ReadTx<'_>| users::by_name(tx, &name));
+        let user = found
+            .await?
+            .ok_or_else(|| Failure::not_found("The account does not exist any more."))?;
         let (origin, now) = (throttle::origin(self.client.0), self.now);
         let (done, refused) = (self.row(action, "ok"), self.row(action, "refused: wrong second factor"));
         let store = move |tx: &WriteTx<'_>| {
@@ -183,6 +208,12 @@ impl Asked<'_> {
 
     fn row(&self, action: &str, result: &str) -> audit::Entry {
         let who = (self.member.name(), self.member.role().as_str());
-        audit_row(self.now, who, &self.client.0.to_string(), (action, self.member.name()), result)
+        audit_row(
+            self.now,
+            who,
+            &self.client.0.to_string(),
+            (action, self.member.name()),
+            result,
+        )
     }
 }

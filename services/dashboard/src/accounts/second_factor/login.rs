@@ -83,8 +83,12 @@ async fn complete(
     }
     let now = app.now();
     let name = member.name().to_owned();
-    let found = app.db().read("account", move |tx: &ReadTx<'_>| users::by_name(tx, &name));
-    let user = found.await?.ok_or_else(|| Failure::not_found("The account does not exist any more."))?;
+    let found = app
+        .db()
+        .read("account", move |tx: &ReadTx<'_>| users::by_name(tx, &name));
+    let user = found
+        .await?
+        .ok_or_else(|| Failure::not_found("The account does not exist any more."))?;
     let opened = NewLogin::make(app, &user, &client.0.to_string(), &agent(headers), now)?;
     let half = member.session().token_hash.clone();
     let tried = Tried {
@@ -131,7 +135,14 @@ impl Tried {
                     users::logged_in(tx, self.user.id, now)?;
                     opened.store(tx, now)?;
                     let mut row = audit_row(now, who, &self.address, ("login", &self.user.name), "ok");
-                    row.after = Some(if from_paper { "with a recovery code" } else { "with a second factor" }.to_owned());
+                    row.after = Some(
+                        if from_paper {
+                            "with a recovery code"
+                        } else {
+                            "with a second factor"
+                        }
+                        .to_owned(),
+                    );
                     audit::append(tx, &row)?;
                 }
                 Outcome::Wrong => {

@@ -44,7 +44,10 @@ pub(super) fn bars(stored: &Stored) -> Vec<Bars> {
         shares("Source networks", &parts.networks),
         shares("Source countries", &parts.countries),
     ];
-    rankings.into_iter().filter(|ranking| !ranking.bars.is_empty()).collect()
+    rankings
+        .into_iter()
+        .filter(|ranking| !ranking.bars.is_empty())
+        .collect()
 }
 
 fn of_share(share: &Share, all: u64) -> Bar {
@@ -58,23 +61,41 @@ fn of_share(share: &Share, all: u64) -> Bar {
 
 fn of_source(source: &Source, hostname: Option<&str>, all: u64) -> Bar {
     let network = source.asn.map(|asn| {
-        let name = source.asn_name.as_deref().map(|name| words::outside_up_to(name, 40)).unwrap_or_default();
+        let name = source
+            .asn_name
+            .as_deref()
+            .map(|name| words::outside_up_to(name, 40))
+            .unwrap_or_default();
         format!("AS{asn} {name}").trim_end().to_owned()
     });
-    let country = source.country.as_deref().map(|country| words::outside_up_to(country, 20));
-    let bogon = source.bogon.as_deref().map(|why| format!("cannot be real: {}", words::outside_up_to(why, 60)));
+    let country = source
+        .country
+        .as_deref()
+        .map(|country| words::outside_up_to(country, 20));
+    let bogon = source
+        .bogon
+        .as_deref()
+        .map(|why| format!("cannot be real: {}", words::outside_up_to(why, 60)));
     let hostname = hostname.map(|name| words::outside_up_to(name, 80));
     let about: Vec<String> = [country, network, hostname, bogon].into_iter().flatten().collect();
     Bar {
         name: words::outside_up_to(&source.address, 60),
-        about: if about.is_empty() { "origin unknown".to_owned() } else { about.join(", ") },
+        about: if about.is_empty() {
+            "origin unknown".to_owned()
+        } else {
+            about.join(", ")
+        },
         width: width(source.packets, all),
         words: amount(source.packets, all),
     }
 }
 
 fn part(packets: u64, all: u64) -> f64 {
-    if all == 0 { 0.0 } else { packets as f64 / all as f64 * 100.0 }
+    if all == 0 {
+        0.0
+    } else {
+        packets as f64 / all as f64 * 100.0
+    }
 }
 
 fn width(packets: u64, all: u64) -> String {
@@ -98,7 +119,10 @@ mod tests {
         assert_eq!(amount(1_500, 3_000), "1,500 packets, 50 %");
         assert_eq!(amount(1, 3_000), "1 packet, below 1 %");
         assert_eq!(amount(0, 3_000), "named by alerts");
-        assert_eq!((width(1_500, 3_000), width(5, 0)), ("50.0%".to_owned(), "0.0%".to_owned()));
+        assert_eq!(
+            (width(1_500, 3_000), width(5, 0)),
+            ("50.0%".to_owned(), "0.0%".to_owned())
+        );
     }
 
     #[test]
@@ -119,6 +143,9 @@ mod tests {
             asn_name: Some("Example".into()),
             ..source
         };
-        assert_eq!(of_source(&known, Some("a.example"), 1).about, "NL, AS64500 Example, a.example");
+        assert_eq!(
+            of_source(&known, Some("a.example"), 1).about,
+            "NL, AS64500 Example, a.example"
+        );
     }
 }

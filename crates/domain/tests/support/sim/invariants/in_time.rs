@@ -138,6 +138,8 @@ impl Stage {
             Kind::HoldUntil if !ours => 0,
             Kind::HoldUntil => item.from + item.n.max(600) + two_cycles,
             Kind::Advertise if ours => item.from + shortest + 1_500,
+            // A withdrawal that an advertisement followed at once stays open, and others wait for it.
+            Kind::Advertise | Kind::ForeignAdvertise | Kind::ForeignRenewal => item.from + 1_200,
             Kind::Withdraw | Kind::Force => item.from + 1_200,
             Kind::AlertOpen => item.until.min(item.from + veto),
             Kind::AlertUnresolved => item.until.min(item.from + veto),
