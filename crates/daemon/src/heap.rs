@@ -21,5 +21,9 @@ pub(crate) fn keep_to(heaps: u8) {
     let mut arguments = env::args_os();
     let Some(name) = arguments.next() else { return };
     // It returns only when it failed, and then nothing has changed.
-    let _ = Command::new(program).arg0(name).args(arguments).env(LIMIT, heaps.to_string()).exec();
+    let _ = Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .env(LIMIT, heaps.to_string())
+        .exec();
 }

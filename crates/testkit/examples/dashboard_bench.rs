@@ -99,7 +99,11 @@ async fn main() {
     );
     let service = site.start(Program::Dashboard).await;
     let browser = Browser {
-        client: Client::new(),
+        client: Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client"),
         base: format!("http://{}", site.listen(Program::Dashboard)),
         cookie,
     };
@@ -264,7 +268,7 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
     events::append(
         tx,
         &events::NewEvent {
-            event_type: if row % 2 == 0 { "START" } else { "END" }.into(),
+            event_type: if row.is_multiple_of(2) { "START" } else { "END" }.into(),
             alert_type: kind.into(),
             attack_id: Some(format!("a{}", row / 2)),
             prefixes: vec![prefix],
@@ -288,7 +292,7 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
         packets: mixed(row, 4) % 1_000_000,
         bits: mixed(row, 5) % 1_000_000_000,
         outcome: Some("drop".into()),
-        prefix: (row % 4 != 0).then_some(prefix),
+        prefix: (!row.is_multiple_of(4)).then_some(prefix),
         ..analytics::NewRow::default()
     };
     analytics::store(tx, &traffic, at)?;
@@ -300,8 +304,6 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
         policy_id: None,
         policy_name: Some("Magic Transit L3/4".into()),
         target: Some(address),
-        prefixes: vec![prefix],
-        unresolved: false,
         source_ip: "198.51.100.1".into(),
         action_taken: "received",
         payload: Some(payload),
@@ -312,7 +314,11 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
         problem: None,
         is_test: false,
     };
-    deliveries::store(tx, &delivery)?;
+    let affected = domain::alert::Affected {
+        prefixes: vec![prefix],
+        unresolved: false,
+    };
+    deliveries::store(tx, &delivery, &affected)?;
     history::record(
         tx,
         &history::Withdrawal {
@@ -335,7 +341,7 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
         tx,
         &audit::Entry {
             at,
-            actor: if row % 3 == 0 { "ana" } else { "otto" }.into(),
+            actor: if row.is_multiple_of(3) { "ana" } else { "otto" }.into(),
             role: "operator".into(),
             via: "dashboard".into(),
             address: Some("192.0.2.7".into()),
@@ -347,7 +353,7 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
             result: "ok".into(),
         },
     )?;
-    if row % 100 == 0 {
+    if row.is_multiple_of(100) {
         rarer(tx, row, prefix, at)?;
     }
     Ok(())
@@ -396,5 +402,7 @@ fn alert(at: Timestamp) -> domain::alert::Alert {
         advertise: vec![],
         link: None,
         details: vec![],
+        problems: vec![],
+        is_test: false,
     }
 }

@@ -87,7 +87,11 @@ async fn no_event_is_missing_and_none_is_there_twice() {
     site.clock.advance(5 * MINUTE);
     let report = poller.poll_once().await.unwrap();
     assert!(report.queries > 5 && report.truncated.is_empty(), "{report:?}");
-    assert_eq!(report.kept.new, 3 * PAGE + 3, "with the minute before it, which had to settle");
+    assert_eq!(
+        report.kept.new,
+        3 * PAGE + 3,
+        "with the minute before it, which had to settle"
+    );
     add(&mut total, &report);
 
     // The monitor stands still for two hours; the attack does not. Another process takes over.

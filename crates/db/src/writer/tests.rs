@@ -454,7 +454,9 @@ fn hold_writer_repeatably(db: &Db) -> Sender<()> {
 fn among_writes_that_can_be_run_again_one_that_fails_or_panics_fails_alone() {
     let f = fixture(OpenOptions::default());
     let go = hold_writer_repeatably(&f.db);
-    let good: Vec<_> = (0..20).map(|n| submit_repeatable(&f.db, move |tx| put(tx, n))).collect();
+    let good: Vec<_> = (0..20)
+        .map(|n| submit_repeatable(&f.db, move |tx| put(tx, n)))
+        .collect();
     let conflict = submit_repeatable(&f.db, |tx| {
         put(tx, 100)?;
         put(tx, 1)
@@ -464,7 +466,9 @@ fn among_writes_that_can_be_run_again_one_that_fails_or_panics_fails_alone() {
         panic!("on purpose");
     });
     let once = submit(&f.db, |tx| put(tx, 50));
-    let later: Vec<_> = (20..40).map(|n| submit_repeatable(&f.db, move |tx| put(tx, n))).collect();
+    let later: Vec<_> = (20..40)
+        .map(|n| submit_repeatable(&f.db, move |tx| put(tx, n)))
+        .collect();
     drop(go);
     for answer in good.into_iter().chain(later) {
         answer.recv().unwrap().unwrap();
@@ -497,5 +501,9 @@ fn writes_that_can_be_run_again_share_one_commit_and_run_once_when_all_goes_well
     }
     assert_eq!(runs.load(Ordering::Relaxed), 100);
     assert_eq!(stored(&f.db).len(), 100);
-    assert_eq!(f.db.writer_stats().commits, before + 1, "one for the holder and all hundred");
+    assert_eq!(
+        f.db.writer_stats().commits,
+        before + 1,
+        "one for the holder and all hundred"
+    );
 }

@@ -199,6 +199,10 @@ fn answer(scene: &Scene) -> String {
                 human(now.decision.calm_period)
             )
         }
-        _ => format!("{}, because {}", now.decision.next.action(), now.decision.next.because()),
+        _ => format!(
+            "{}, because {}",
+            now.decision.next.action(),
+            now.decision.next.because()
+        ),
     }
 }

@@ -66,7 +66,10 @@ pub(super) const EVENTS: &[EventDef] = &[
     EventDef::info("dashboard.hold.released", "A person released a hold or pause."),
     EventDef::info("dashboard.hold.set", "A person set a hold or pause."),
     EventDef::info("dashboard.incident.acknowledged", "A person took note of an incident."),
-    EventDef::info("dashboard.incident.assigned", "An incident was given to somebody, or to nobody."),
+    EventDef::info(
+        "dashboard.incident.assigned",
+        "An incident was given to somebody, or to nobody.",
+    ),
     EventDef::info("dashboard.incident.noted", "A person wrote a note on an incident."),
     EventDef::warn(
         "dashboard.live.failed",
@@ -120,7 +123,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "The second factor of an account was taken away: its password alone opens it.",
         "If its owner did not do that, disable the account and look at the audit.",
     ),
-    EventDef::info("dashboard.second_factor.set", "A second factor is asked for from now on."),
+    EventDef::info(
+        "dashboard.second_factor.set",
+        "A second factor is asked for from now on.",
+    ),
     EventDef::debug(
         "dashboard.session.touch_failed",
         "The last use of a session could not be stored; it may end early.",

@@ -149,7 +149,9 @@ pub fn one(tx: &ReadTx<'_>, id: i64) -> Result<Option<Full>, DbError> {
 /// Those of the database.
 pub fn payload_of_attack(tx: &ReadTx<'_>, attack_id: &str) -> Result<Option<String>, DbError> {
     tx.conn()
-        .prepare_cached("SELECT raw_payload FROM attack_events WHERE attack_id = ?1 AND raw_payload IS NOT NULL LIMIT 1")?
+        .prepare_cached(
+            "SELECT raw_payload FROM attack_events WHERE attack_id = ?1 AND raw_payload IS NOT NULL LIMIT 1",
+        )?
         .query_and_then([attack_id], |row| Ok(row.get(0)?))?
         .next()
         .transpose()
