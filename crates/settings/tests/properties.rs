@@ -202,6 +202,20 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("analytics.min_packets", number(0..=1_000_000_000_000)),
         ("analytics.my_prefixes", networks()),
         ("analytics.anycast_prefixes", networks()),
+        (
+            "analytics.witnesses",
+            prop_oneof![
+                words(&["all"]),
+                Just(json!(["dosd", "advanced_tcp", "attacks", "series"])).boxed()
+            ]
+            .boxed(),
+        ),
+        (
+            "analytics.announced_witnesses",
+            prop_oneof![words(&["all"]), Just(json!(["magic_firewall"])).boxed()].boxed(),
+        ),
+        ("analytics.reverse_dns", any::<bool>().prop_map(Value::from).boxed()),
+        ("analytics.dns_server", listen(53)),
         ("autowithdraw.listen", listen(4_444)),
         ("autowithdraw.mode", words(&["act", "dry_run", "paused"])),
         ("autowithdraw.managed", networks()),
