@@ -25,7 +25,7 @@ use testkit::{Pace, Program, RealService, Site};
 const ROWS: u32 = 1_000_000;
 
 /// Rows written at once.
-const BATCH: u32 = 5_000;
+const BATCH: u32 = 500;
 
 /// Requests timed for each address.
 const REQUESTS: usize = 400;
@@ -87,7 +87,7 @@ async fn main() {
     let now = Timestamp::now();
     let began = Instant::now();
     let cookie = {
-        let db = site.db();
+        let db = Db::open(site.database(), db::OpenOptions::default()).expect("a new database");
         fill(&db, rows, now);
         sign_in(&db, now)
     };
