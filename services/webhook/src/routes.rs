@@ -25,7 +25,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use daemon::{PeerAddr, SharedClock};
-use db::Db;
+use db::{Db, WriteTx};
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -142,13 +142,16 @@ async fn receive(
         source: client.to_string(),
         headers: kept_headers(&head.headers),
     };
-    let intake = Intake::read(arrival, Way::Received);
+    let intake = Arc::new(Intake::read(arrival, Way::Received));
     let (networks, now) = (receiver.networks.current(), receiver.clock.now());
-    match receiver
-        .db
-        .write_repeatable("delivery", move |tx| intake.keep(tx, &networks, now))
-        .await
-    {
+    let stored = {
+        // What was allocated here is freed here too, after the writer is done with it: the two threads would wait for each
+        // other's heap otherwise.
+        let intake = Arc::clone(&intake);
+        let keep = move |tx: &WriteTx<'_>| intake.keep(tx, &networks, now);
+        receiver.db.write_repeatable("delivery", keep).await
+    };
+    match stored {
         Ok(kept) => {
             let count = if kept.duplicate {
                 &receiver.counts.duplicates

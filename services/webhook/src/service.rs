@@ -68,6 +68,8 @@ pub async fn run(
         .merge(daemon::health::health_alias(&frame, "/mt-health"));
     let limits = HttpLimits {
         max_connections: CONNECTIONS,
+        // Whoever sent a delivery and went away has sent it.
+        finish_without_peer: true,
         ..HttpLimits::default()
     };
     daemon::http::serve(&frame, "webhook", listener, routes, limits);

@@ -106,7 +106,8 @@ pub(super) fn builder(limits: &HttpLimits) -> http1::Builder {
         .header_read_timeout(limits.head_timeout)
         .max_header_size(limits.max_head_bytes)
         // hyper wants 8 KiB at least; twice the head leaves room for the beginning of a body.
-        .max_buf_size((limits.max_head_bytes * 2).max(8 * 1024));
+        .max_buf_size((limits.max_head_bytes * 2).max(8 * 1024))
+        .half_close(limits.finish_without_peer);
     builder
 }
 

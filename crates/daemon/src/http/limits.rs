@@ -16,6 +16,9 @@ pub struct HttpLimits {
     pub max_connections: usize,
     /// How long requests may go on after the stop signal. Shorter than the drain of the process.
     pub drain: Duration,
+    /// What was asked is done to its end although the peer is gone: nobody looks for that while an answer is made, which
+    /// also saves a system call for each request. Not for answers without an end.
+    pub finish_without_peer: bool,
 }
 
 impl Default for HttpLimits {
@@ -26,6 +29,7 @@ impl Default for HttpLimits {
             write_stall: Duration::from_secs(30),
             max_connections: 512,
             drain: Duration::from_secs(5),
+            finish_without_peer: false,
         }
     }
 }

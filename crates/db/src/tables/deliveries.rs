@@ -92,7 +92,8 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery, affected: &Affected) -> Result
     }
     tx.conn()
         .prepare_cached(
-            "INSERT INTO webhook_events (received_at, alert_type, event_state, alert_id, policy_id, policy_name,
+            // OR FAIL: a failed write is undone by the writer as a whole, so the statement keeps no journal of its own for it.
+            "INSERT OR FAIL INTO webhook_events (received_at, alert_type, event_state, alert_id, policy_id, policy_name,
                target_ip, target_prefix, source_ip, processed, action_taken, payload, body_hash, raw_body, headers,
                event_time, prefixes, unresolved, problem, is_test)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",

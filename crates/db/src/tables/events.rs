@@ -68,7 +68,8 @@ pub struct NewEvent {
 pub fn append(tx: &WriteTx<'_>, new: &NewEvent, now: Timestamp) -> Result<EventId, DbError> {
     tx.conn()
         .prepare_cached(
-            "INSERT INTO attack_events (event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
+            // OR FAIL: a failed write is undone by the writer as a whole, so the statement keeps no journal of its own for it.
+            "INSERT OR FAIL INTO attack_events (event_type, alert_type, attack_id, policy_id, policy_name, prefix, target_ip,
                target_port, protocol, attack_vector, packets_per_second, megabits_per_second, severity, action_taken,
                raw_payload, created_at, event_time, prefixes, webhook_event_id, incident_id, intent_id, actor, is_test)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,

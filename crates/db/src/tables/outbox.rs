@@ -5,6 +5,9 @@
 //! `turn` and `pace` say
 //! which and when, `merge` what goes together, `channel` keeps what all processes must know about a chat, `expiry` ends
 //! what nobody could send in time.
+//!
+//! Statements that choose from the queue name their index. Left to itself, SQLite takes the one by state and time, which
+//! it believes to be narrower, and reads and sorts the whole queue for one row.
 
 mod channel;
 mod claim;

@@ -95,7 +95,15 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), DbError>) {
-        (self.answer)(result_of(self.what, outcome, self.made));
+        let Self {
+            what,
+            function,
+            made,
+            answer,
+        } = *self;
+        // Before the answer, so that a caller who kept a share of what it captured is the last to have one.
+        drop(function);
+        answer(result_of(what, outcome, made));
     }
 }
 

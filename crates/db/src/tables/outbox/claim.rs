@@ -14,7 +14,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::merge::{Grouping, Together, together};
 use super::pace::{Pace, held_back};
-use super::turn::CLASSES;
+use super::turn::{CLASSES, CRITICAL};
 use super::{Notification, get};
 use crate::error::DbError;
 use crate::tables::column::{at, opt_at};
@@ -72,7 +72,7 @@ pub fn look(tx: &ReadTx<'_>, terms: &Terms, only: Option<Priority>, now: Timesta
         let due = tx
             .conn()
             .prepare_cached(&format!(
-                "SELECT id, turn FROM notifications AS n
+                "SELECT id, turn FROM notifications AS n INDEXED BY notifications_due
                  WHERE {DUE} AND {FREE} AND turn >= ?5 AND turn <= ?6 ORDER BY turn, id LIMIT 1"
             ))?
             .query_row(
@@ -117,13 +117,19 @@ const FREE: &str = "(turn < 4 OR incident_id IS NULL OR NOT EXISTS (SELECT 1 FRO
     AND h.lease_until > ?1 AND h.lease_until <= ?3 AND h.lease_owner <> ?4))";
 
 fn next_due(tx: &ReadTx<'_>, most_rank: i64) -> Result<Option<Timestamp>, DbError> {
+    // Critical ones are at the front of the index, and behind them may be a long queue.
+    let most_turn = if most_rank <= Priority::Critical.rank() {
+        CRITICAL
+    } else {
+        i64::MAX
+    };
     let text: Option<String> = tx
         .conn()
         .prepare_cached(
-            "SELECT min(max(not_before, COALESCE(lease_until, not_before))) FROM notifications
-             WHERE state = 'queued' AND priority <= ?1",
+            "SELECT min(max(not_before, COALESCE(lease_until, not_before))) FROM notifications INDEXED BY notifications_due
+             WHERE state = 'queued' AND priority <= ?1 AND turn <= ?2",
         )?
-        .query_row([most_rank], |row| row.get(0))?;
+        .query_row([most_rank, most_turn], |row| row.get(0))?;
     Ok(text.as_deref().and_then(domain::time::from_text))
 }
 

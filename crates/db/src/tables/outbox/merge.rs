@@ -83,16 +83,12 @@ pub(super) fn together(
         return Ok(Together::Alone);
     }
     if turn < FOLLOWERS {
-        let firsts = due.rows("turn < 4 AND ?6 IS NULL", None, grouping.most)?;
+        let firsts = due.rows(&Which::Firsts, grouping.most)?;
         return Ok(digest(firsts, grouping.storm));
     }
     let storm = pace::is_storm(tx, terms)?;
     if let Some(incident) = head.incident {
-        let same = due.rows(
-            "turn >= 4 AND incident_id = ?6",
-            Some(incident.0.to_string()),
-            MOST_AT_ONCE,
-        )?;
+        let same = due.rows(&Which::OfIncident(incident), MOST_AT_ONCE)?;
         let many = enough(&same, grouping.same_group);
         if (many || storm) && !same.is_empty() {
             if let Some(message_id) = open_message(tx, terms, incident, now)? {
@@ -103,13 +99,25 @@ pub(super) fn together(
             }
         }
     } else if let Some(group) = &head.group {
-        let same = due.rows("turn >= 4 AND group_key = ?6", Some(group.clone()), grouping.most)?;
+        let same = due.rows(&Which::OfGroup(group), grouping.most)?;
         if enough(&same, grouping.same_group) {
             return Ok(Together::Digest(same));
         }
     }
-    let all = due.rows("turn >= 4 AND ?6 IS NULL", None, grouping.most)?;
+    let all = due.rows(&Which::Followers, grouping.most)?;
     Ok(digest(all, grouping.storm))
+}
+
+/// Which due rows are looked for.
+enum Which<'a> {
+    /// First notices of incidents, and acts.
+    Firsts,
+    /// Those that follow others.
+    Followers,
+    /// Those that follow others of one incident.
+    OfIncident(IncidentId),
+    /// Those that follow others and share a group key.
+    OfGroup(&'a str),
 }
 
 struct Due<'a, 'tx> {
@@ -119,12 +127,26 @@ struct Due<'a, 'tx> {
 }
 
 impl Due<'_, '_> {
-    /// Due rows that may be merged, in order of their turn. `?6` in the condition is `value`.
-    fn rows(&self, condition: &str, value: Option<String>, most: u32) -> Result<Vec<NotificationId>, DbError> {
+    /// Due rows that may be merged, in order of their turn.
+    fn rows(&self, which: &Which<'_>, most: u32) -> Result<Vec<NotificationId>, DbError> {
+        let (index, condition, value) = match which {
+            Which::Firsts => ("notifications_due", "turn < 4 AND ?6 IS NULL", None),
+            Which::Followers => ("notifications_due", "turn >= 4 AND ?6 IS NULL", None),
+            Which::OfIncident(incident) => (
+                "notifications_by_incident",
+                "turn >= 4 AND incident_id = ?6",
+                Some(incident.0.to_string()),
+            ),
+            Which::OfGroup(group) => (
+                "notifications_due",
+                "turn >= 4 AND group_key = ?6",
+                Some((*group).to_owned()),
+            ),
+        };
         self.tx
             .conn()
             .prepare_cached(&format!(
-                "SELECT id FROM notifications AS n
+                "SELECT id FROM notifications AS n INDEXED BY {index}
                  WHERE {DUE} AND turn > ?5 AND {MERGES} AND {condition} ORDER BY turn, id LIMIT ?7"
             ))?
             .query_and_then(
@@ -147,7 +169,8 @@ impl Due<'_, '_> {
         self.tx
             .conn()
             .prepare_cached(&format!(
-                "SELECT id FROM notifications WHERE {DUE} AND turn = ?5 ORDER BY id LIMIT ?6"
+                "SELECT id FROM notifications INDEXED BY notifications_due
+                 WHERE {DUE} AND turn = ?5 ORDER BY id LIMIT ?6"
             ))?
             .query_and_then(
                 params![

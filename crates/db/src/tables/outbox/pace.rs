@@ -182,7 +182,8 @@ pub(super) fn is_storm(tx: &ReadTx<'_>, terms: &Terms) -> Result<bool, DbError> 
     let waiting: u32 = tx
         .conn()
         .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM notifications WHERE state = 'queued' AND turn >= ?1 LIMIT ?2)",
+            "SELECT count(*) FROM (SELECT 1 FROM notifications INDEXED BY notifications_due
+               WHERE state = 'queued' AND turn >= ?1 LIMIT ?2)",
         )?
         .query_row(params![FOLLOWERS, terms.grouping.storm], |row| row.get(0))?;
     Ok(waiting >= terms.grouping.storm.max(2))

@@ -52,8 +52,10 @@ pub(super) fn turn_of(tx: &ReadTx<'_>, priority: Priority, notice: &Notice, now:
     let told: bool = tx
         .conn()
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM notifications WHERE incident_id = ?1 AND priority <= ?2
-               AND state IN ('queued', 'sent') AND created_at > ?3 AND created_at <= ?4)",
+            // Left to itself, SQLite walks the queue of all incidents: the length of the queue for every new notice.
+            "SELECT EXISTS (SELECT 1 FROM notifications INDEXED BY notifications_by_incident
+               WHERE incident_id = ?1 AND priority <= ?2 AND state IN ('queued', 'sent')
+                 AND created_at > ?3 AND created_at <= ?4 ORDER BY id DESC)",
         )?
         .query_row(
             params![
