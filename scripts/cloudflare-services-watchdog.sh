@@ -229,10 +229,11 @@ beat_age() { # unit
   done <<< "$beats"
 }
 
-# 200 or 503 with words, or nothing: the service does not answer.
+# 200 or 503 with words, or nothing: the service does not answer. The monitor knows by the name that the watchdog looks, and
+# tells people when it does not any more.
 health() { # unit
   timeout -k 2 $((ANSWER_LIMIT + 3)) curl --silent --output /dev/null --write-out '%{http_code}' --noproxy '*' \
-    --connect-timeout 3 --max-time "$ANSWER_LIMIT" "http://$(address "$1")/health" 2> /dev/null || echo 000
+    --user-agent cloudflare-services-watchdog --connect-timeout 3 --max-time "$ANSWER_LIMIT" "http://$(address "$1")/health" 2> /dev/null || echo 000
 }
 
 # Restarts and waits until the unit is active, answers, and has beaten since. Says why not.
@@ -518,6 +519,8 @@ if [ -n "$failed" ]; then
 fi
 
 if in_maintenance; then
+  # Nothing is looked at, but the watchdog itself lives.
+  health cloudflare-analytics-monitor > /dev/null
   exit 0
 fi
 if [ "$beats_known" = no ]; then

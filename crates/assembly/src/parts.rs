@@ -58,6 +58,21 @@ pub fn credentials(settings: &Settings) -> Option<Credentials> {
         })
 }
 
+/// The Cloudflare client of a command that only looks and makes a handful of calls: they are counted nowhere, so that
+/// nothing has to be written, and leave the reserve of the request budget alone.
+///
+/// # Errors
+/// No credential, or one that cannot be sent.
+pub fn cloudflare_uncounted(
+    settings: &Settings,
+    transport: &Transport,
+    clock: &SharedClock,
+) -> anyhow::Result<CloudflareClient> {
+    let clock = clock.clone();
+    let budget = RateBudget::alone(std::sync::Arc::new(move || clock.now()));
+    client(settings, transport, budget).map(|client| client.for_display())
+}
+
 /// The Cloudflare client, sharing the request budget with all other processes.
 ///
 /// # Errors
@@ -69,8 +84,6 @@ pub fn cloudflare(
     owner: &str,
     clock: &SharedClock,
 ) -> anyhow::Result<CloudflareClient> {
-    let credentials =
-        credentials(settings).context("no credential for Cloudflare: set cloudflare.api_token in settings.json")?;
     let clock = clock.clone();
     let budget = RateBudget::new(
         owner,
@@ -78,6 +91,16 @@ pub fn cloudflare(
         std::sync::Arc::new(SharedBudget::new(db.clone())),
         std::sync::Arc::new(move || clock.now()),
     );
+    client(settings, transport, budget)
+}
+
+fn client(
+    settings: &Settings,
+    transport: &Transport,
+    budget: std::sync::Arc<RateBudget>,
+) -> anyhow::Result<CloudflareClient> {
+    let credentials =
+        credentials(settings).context("no credential for Cloudflare: set cloudflare.api_token in settings.json")?;
     let cloudflare = &settings.cloudflare;
     CloudflareClient::new(
         transport.clone(),

@@ -8,8 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
+use serde_json::Value;
 
 use crate::budget::{Admit, Bucket, CallKind, RateBudget, Remaining, Told};
 use crate::credentials::{Credentials, CredentialsError};
@@ -95,6 +97,10 @@ pub(crate) struct Incoming {
     pub(crate) status: u16,
     pub(crate) ray: Option<String>,
     pub(crate) retry_after: Option<Duration>,
+    /// Cloudflare's clock, whole seconds.
+    pub(crate) date: Option<Timestamp>,
+    /// Our clock when the answer began.
+    pub(crate) answered_at: Timestamp,
     pub(crate) body: Vec<u8>,
 }
 
@@ -203,6 +209,20 @@ impl CloudflareClient {
         }
     }
 
+    /// A change to be sent. Rules are no protection in themselves: their changes leave the reserve of the budget alone.
+    pub(crate) fn change(&self, call: &'static str, method: Method, path: String, body: Option<&Value>) -> Outgoing {
+        Outgoing {
+            call,
+            kind: CallKind::Rest,
+            method,
+            path,
+            query: Vec::new(),
+            body: body.map(|body| body.to_string().into_bytes()),
+            deadline: self.deadlines.change,
+            changes: true,
+        }
+    }
+
     pub(crate) fn redact(&self, text: &str) -> String {
         self.shared.credentials.redact(text)
     }
@@ -249,6 +269,8 @@ impl CloudflareClient {
             status,
             ray: rate_headers::ray(response.headers()),
             retry_after: rate_headers::retry_after(response.headers(), now),
+            date: rate_headers::date(response.headers()),
+            answered_at: now,
             body: Vec::new(),
         };
         let remaining = rate_headers::remaining(response.headers());

@@ -5,10 +5,12 @@
 //! traffic" and calm is what advances a withdrawal.
 
 pub mod attacks;
+pub mod dropped;
 pub mod limits;
 pub mod minutes;
 pub mod mitigations;
 pub mod traffic;
+pub mod tunnel_health;
 
 pub(crate) mod answer;
 
@@ -18,8 +20,10 @@ pub(crate) mod scalars {
 
     pub(crate) type Time = String;
     pub(crate) type bool = core::primitive::bool;
+    pub(crate) type float32 = f64;
     pub(crate) type int64 = i64;
     pub(crate) type string = String;
     pub(crate) type uint32 = u32;
     pub(crate) type uint64 = u64;
+    pub(crate) type uint8 = u8;
 }

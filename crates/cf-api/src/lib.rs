@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`transport`] | the one HTTP client: racing IPv6 and IPv4 up to TLS, deadlines, trust store |
 //! | [`client`] | who we are, where Cloudflare is, the one place where requests leave |
-//! | [`rest`] | token check, prefixes, BGP prefixes, monitoring rules, alert history |
+//! | [`rest`] | token check, prefixes, BGP prefixes, monitoring rules, notifications and their history, Cloudflare's clock |
 //! | [`graphql`] | evidence for decisions, limits of the account, mitigations |
 //! | [`webhook`] | notification bodies, decoded tolerantly |
 //! | [`error`] | classes of failure, and whether a call may have had an effect |

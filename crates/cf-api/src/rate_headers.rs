@@ -1,4 +1,4 @@
-//! What answer headers say about limits. Every header is optional; none is depended on.
+//! What answer headers say about limits and the other side's clock. Every header is optional; none is depended on.
 
 use std::time::Duration;
 
@@ -54,6 +54,11 @@ fn parameter(headers: &HeaderMap, name: &str, keys: &[&str]) -> Option<u32> {
         .filter_map(|part| part.trim().split_once('='))
         .find(|(key, _)| keys.contains(&key.trim()))
         .and_then(|(_, value)| value.trim().parse().ok())
+}
+
+/// `date`: the other side's clock.
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    rfc2822::parse(text(headers, "date")?).ok().map(|date| date.timestamp())
 }
 
 /// `cf-ray`, which names the request to Cloudflare's support.

@@ -5,12 +5,12 @@ mod simulated;
 
 use std::time::Duration;
 
-use cf_api::graphql::mitigations::MitigationRequest;
+use cf_api::graphql::mitigations::{MitigationRequest, Witness};
 use cf_api::graphql::traffic::{Resolution, TrafficRequest};
 use cf_api::{CfError, CloudflareClient, ErrorClass};
 use cf_sim::{FaultKind, RowSpec, Sim, Target};
 use domain::evidence::TrafficWindow;
-use domain::time::{floor_to, minus, plus};
+use domain::time::{floor_to, minus, plus, rfc3339_seconds};
 use domain::units::{Bits, Packets};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -229,13 +229,11 @@ async fn mitigations_come_oldest_first() {
         to: now,
         limit: 10,
     };
-    let answer = client.mitigations(request, now).await.unwrap();
-    assert_eq!(
-        answer.rows.iter().map(|row| row.at).collect::<Vec<_>>(),
-        [first, second]
-    );
-    assert!(!answer.truncated);
-    let row = &answer.rows[0];
+    let mut answer = client.dropped(Witness::Ddos, request, now).await.unwrap();
+    assert_eq!((answer.left(), answer.truncated), (2, false));
+    let rows: Vec<_> = (0..3).flat_map(|_| answer.take(1).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row.at).collect::<Vec<_>>(), [first, second]);
+    let row = &rows[0];
     assert_eq!(row.source_ip.as_deref(), Some("192.0.2.1"));
     assert_eq!(row.destination_ip, "203.0.113.7");
     assert_eq!((row.source_port, row.source_asn), (Some(123), Some(64_500)));
@@ -244,7 +242,7 @@ async fn mitigations_come_oldest_first() {
     assert_eq!(row.rule_name, None, "empty texts are absent");
     assert_eq!(row.to_wire_json()["dimensions"]["attackVector"], "UDP flood");
     let cut = MitigationRequest { limit: 1, ..request };
-    assert!(client.mitigations(cut, now).await.unwrap().truncated);
+    assert!(client.dropped(Witness::Ddos, cut, now).await.unwrap().truncated);
 }
 
 #[tokio::test]
@@ -402,6 +400,52 @@ async fn one_unreadable_row_spoils_the_answer() {
     let error = failure(traffic(&client, request(now())).await);
     assert_eq!(error.class, ErrorClass::Malformed);
     assert!(error.to_string().contains("clock"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unreadable_row_of_many_is_an_error_that_says_where() {
+    let sim = sim().await;
+    let client = client_of(&sim);
+    let past = rfc3339_seconds(minus(now(), 5 * MINUTE));
+    let future = rfc3339_seconds(plus(now(), 5 * MINUTE));
+    let row = |at: &str, packets: Value| {
+        json!({"dimensions": {"datetime": at, "ipDestinationAddress": "203.0.113.7", "sampleInterval": 1, "attackId": "a",
+               "attackVector": "", "ruleName": "", "ruleId": "", "mitigationReason": "", "outcome": "drop", "verdict": "drop",
+               "ipSourceAddress": "192.0.2.1", "sourcePort": 1, "sourceAsn": 1, "sourceAsnName": "", "sourceCountry": "",
+               "destinationPort": 1, "ipProtocolName": "UDP", "tcpFlagsString": "", "coloCode": "", "coloCountry": "",
+               "coloCity": ""}, "sum": {"packets": packets, "bits": 1}})
+    };
+    let request = MitigationRequest {
+        from: minus(now(), 15 * MINUTE),
+        to: now(),
+        limit: 10,
+    };
+    for (bad, said) in [
+        (row(&past, json!(-1)), "rows[1].sum.packets"),
+        (row(&past, json!("5")), "rows[1].sum.packets"),
+        (row("noon", json!(5)), "no instant"),
+        (row(&future, json!(5)), "future"),
+        (json!(null), "rows[1]"),
+        (json!({"sum": {"packets": 1, "bits": 1}}), "rows[1]"),
+    ] {
+        answer_graphql(
+            &sim,
+            answered(json!({"rows": [row(&past, json!(5)), bad, row(&past, json!(6))]})),
+        );
+        let mut answer = client.dropped(Witness::Ddos, request, now()).await.unwrap();
+        assert_eq!(answer.take(1).unwrap().len(), 1);
+        let error = answer.take(10).expect_err("an unreadable row");
+        assert_eq!(error.class, ErrorClass::Malformed, "{error}");
+        assert!(error.to_string().contains(said), "{said}: {error}");
+    }
+    for account in [json!({"rows": null}), json!({})] {
+        answer_graphql(&sim, answered(account));
+        let error = client
+            .dropped(Witness::Ddos, request, now())
+            .await
+            .expect_err("no rows");
+        assert_eq!(error.class, ErrorClass::Malformed, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ async fn every_call(client: &CloudflareClient) -> Vec<CfError> {
         client.list_mnm_rules().await.err(),
         client.node_limits().await.err(),
         client
-            .mitigations(
+            .dropped(
+                cf_api::graphql::mitigations::Witness::Ddos,
                 cf_api::graphql::mitigations::MitigationRequest {
                     from: now,
                     to: now,

@@ -1,5 +1,5 @@
 //! Which Cloudflare service takes the traffic of which network. Every onboarded prefix is bound to Magic Transit as a
-//! whole; parts of it can be bound elsewhere by the control API. What the bindings say does not change the traffic.
+//! whole; parts of it can be bound elsewhere by the control API and by customers. What the bindings say does not change the traffic.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ use crate::ids::Dice;
 
 /// The service that every prefix is bound to at the start.
 const MAGIC_TRANSIT: &str = "Magic Transit";
+/// The services that a network can be bound to through the API.
+const SERVICES: [&str; 3] = [MAGIC_TRANSIT, "CDN", "Spectrum"];
 
 /// Keeps the ids of bindings apart from all others that come from the same seed.
 const SALT: u64 = 0x6269_6e64;
@@ -95,6 +97,15 @@ impl BindingTable {
         of.flat_map(|p| &p.bindings).find(|b| b.id == id).map(shown)
     }
 
+    /// Ends a binding by its id. False when there is none.
+    pub(crate) fn remove(&mut self, parent: &str, id: &str) -> bool {
+        let of = self.parents.iter_mut().find(|p| p.id == parent);
+        let Some(of) = of else { return false };
+        let before = of.bindings.len();
+        of.bindings.retain(|b| b.id != id);
+        before != of.bindings.len()
+    }
+
     /// False when no parent contains the network.
     pub(crate) fn change(&mut self, spec: &BindingSpec) -> bool {
         let cidr = spec.cidr.trunc();
@@ -127,20 +138,28 @@ impl BindingTable {
     }
 }
 
+/// The same service has the same id everywhere.
+fn service_id(name: &str) -> String {
+    Dice::new(name.bytes().fold(SALT, |sum, b| sum.rotate_left(7) ^ u64::from(b))).hex32()
+}
+
+/// Name of a service by its id.
+pub(crate) fn service_name(id: &str) -> Option<&'static str> {
+    SERVICES.into_iter().find(|name| service_id(name) == id)
+}
+
+/// What the API lists as services.
+pub(crate) fn services() -> Vec<Value> {
+    let shown = |name: &&str| json!({"id": service_id(name), "name": name});
+    SERVICES.iter().map(shown).collect()
+}
+
 fn shown(binding: &Binding) -> Value {
-    // The same service has the same id everywhere.
-    let service_id = Dice::new(
-        binding
-            .service
-            .bytes()
-            .fold(SALT, |sum, b| sum.rotate_left(7) ^ u64::from(b)),
-    )
-    .hex32();
     json!({
         "id": binding.id,
         "cidr": binding.cidr.to_string(),
         "provisioning": {"state": if binding.provisioning { "provisioning" } else { "active" }},
-        "service_id": service_id,
+        "service_id": service_id(&binding.service),
         "service_name": binding.service,
     })
 }

@@ -21,6 +21,8 @@ pub struct SimConfig {
     pub global_key: Option<GlobalKey>,
     /// What the token may do.
     pub permissions: Permissions,
+    /// Further API tokens of the same account, each with rights of its own. All count against one quota, as a user's do.
+    pub more_tokens: Vec<TokenConfig>,
     /// The only valid Telegram bot token.
     pub bot_token: String,
     /// The only chat that exists; negative ids are groups.
@@ -53,6 +55,8 @@ pub struct SimConfig {
     pub cooldown: Cooldown,
     /// REST requests per window (1,200 in 5 minutes). 0 switches the quota off.
     pub rest_quota: u32,
+    /// Headers about the REST quota.
+    pub quota_headers: QuotaHeaders,
     /// GraphQL queries per window (300 in 5 minutes). 0 switches the quota off.
     pub graphql_quota: u32,
     /// Window of both quotas, and the length of the lock-out after it is exceeded.
@@ -66,6 +70,14 @@ pub struct SimConfig {
     pub history_body: HistoryBody,
     /// Every alert is dispatched by mail as well: the history has an entry for each mechanism.
     pub history_has_mail: bool,
+    /// Most rules of the `ddos_l4` entry point: 10 with the Advanced DDoS add-on, else 1.
+    pub override_rules: usize,
+    /// Where documentation and observation differ, the API behaves as observed: monitoring rules may have spaces in their
+    /// names, no type, and partial changes; addresses of virtual cross-connects are objects.
+    pub as_observed: bool,
+    /// A PUT of a tunnel, interconnect or route resets what it leaves out to its default. It is not documented which of
+    /// the two happens; by default what is left out stays.
+    pub tunnel_put_resets: bool,
     /// Telegram's flood control.
     pub telegram_limits: TelegramLimits,
 }
@@ -78,6 +90,7 @@ impl Default for SimConfig {
             api_token: "simulated-api-token-0123456789-0123456789".into(),
             global_key: None,
             permissions: Permissions::default(),
+            more_tokens: Vec::new(),
             bot_token: "123456:simulated-bot-token".into(),
             chat_id: -1_001_234_567_890,
             message_threads: vec![7],
@@ -92,12 +105,16 @@ impl Default for SimConfig {
             withdraw_propagation: Duration::from_secs(900),
             cooldown: Cooldown::default(),
             rest_quota: 1200,
+            quota_headers: QuotaHeaders::default(),
             graphql_quota: 300,
             quota_window: Duration::from_secs(300),
             node_limits: NodeLimits::default(),
             missing_nodes: Vec::new(),
             history_body: HistoryBody::default(),
             history_has_mail: false,
+            override_rules: 10,
+            as_observed: false,
+            tunnel_put_resets: false,
             telegram_limits: TelegramLimits::default(),
         }
     }
@@ -134,9 +151,9 @@ pub struct GlobalKey {
 pub struct Permissions {
     /// IP Prefixes: Read.
     pub prefixes_read: bool,
-    /// IP Prefixes: Write (descriptions).
+    /// IP Prefixes: Write (onboarding, descriptions, delegations, bindings).
     pub prefixes_write: bool,
-    /// IP Prefixes: BGP On Demand Write (advertise and withdraw).
+    /// Advertise and withdraw: any one of IP Prefixes: BGP On Demand Write, IP Prefixes: Write and Magic Transit Write gives it.
     pub bgp_write: bool,
     /// Account Analytics: Read.
     pub analytics: bool,
@@ -146,8 +163,16 @@ pub struct Permissions {
     pub mnm_write: bool,
     /// Magic Transit Read (tunnels).
     pub magic_read: bool,
+    /// Magic Transit Write (tunnels and routes).
+    pub magic_write: bool,
+    /// L3/4 DDoS Managed Ruleset Read, or Account Rulesets Read.
+    pub rulesets_read: bool,
+    /// L3/4 DDoS Managed Ruleset Write, or Account Rulesets Write.
+    pub rulesets_write: bool,
     /// Notifications Read.
     pub notifications: bool,
+    /// Notifications Write.
+    pub notifications_write: bool,
 }
 
 impl Default for Permissions {
@@ -160,9 +185,59 @@ impl Default for Permissions {
             mnm_read: true,
             mnm_write: true,
             magic_read: true,
+            magic_write: true,
+            rulesets_read: true,
+            rulesets_write: true,
             notifications: true,
+            notifications_write: true,
         }
     }
+}
+
+/// An API token. One that begins with `cfat_` belongs to the account: the user's routes do not serve it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// At least 40 characters.
+    pub token: String,
+    /// What it may do.
+    #[serde(default)]
+    pub permissions: Permissions,
+    /// Any other than active refuses every call but the verification, which says so.
+    #[serde(default)]
+    pub status: TokenStatus,
+    /// Not valid before.
+    #[serde(default)]
+    pub not_before: Option<jiff::Timestamp>,
+    /// Not valid from then on.
+    #[serde(default)]
+    pub expires_on: Option<jiff::Timestamp>,
+}
+
+/// What the verification says about a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenStatus {
+    /// Usable.
+    #[default]
+    Active,
+    /// Switched off by its owner.
+    Disabled,
+    /// Its time is over.
+    Expired,
+}
+
+/// Which headers tell about the REST quota: documentation and newer deployments differ, and some answers have none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaHeaders {
+    /// `x-ratelimit-limit`, `x-ratelimit-remaining`, `x-ratelimit-reset`.
+    #[default]
+    Documented,
+    /// `ratelimit` and `ratelimit-policy`.
+    Newer,
+    /// Only `retry-after` on a refusal.
+    None,
 }
 
 /// Where alerts go.

@@ -1,6 +1,7 @@
 //! The control API under `/_sim`. The table in the crate's documentation is its reference.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -12,7 +13,9 @@ use crate::bindings::BindingSpec;
 use crate::config::WebhookTarget;
 use crate::faults::FaultSpec;
 use crate::prefixes::PrefixChange;
+use crate::rest::rulesets::Packet;
 use crate::scenario::alerts::TEMPLATES;
+use crate::scenario::expect::{Expectation, Finding};
 use crate::scenario::file::Scenario;
 use crate::sim::{alert_body, start_scenario};
 use crate::traffic::RowSpec;
@@ -44,6 +47,13 @@ struct Target {
     url: Option<String>,
     #[serde(default)]
     secret: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Health {
+    state: String,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +98,58 @@ async fn answer(request: &Request, world: &Arc<World>) -> Result<Reply, Box<Repl
                 running.stop();
             }
             done()
+        }
+        ("POST", ["interconnects", name]) => {
+            let wanted: Health = body(request)?;
+            if !["Pending", "Down", "Unhealthy", "Healthy"].contains(&wanted.state.as_str()) {
+                return Err(Box::new(problem(400, "state is Pending, Down, Unhealthy or Healthy")));
+            }
+            match world
+                .lock()
+                .cni
+                .set_state(name, &wanted.state, wanted.reason.as_deref())
+            {
+                true => done(),
+                false => problem(404, "no such interconnect"),
+            }
+        }
+        ("POST", ["tunnels", name, "bgp"]) => {
+            let wanted: Health = body(request)?;
+            if !["BGP_DOWN", "BGP_UP", "BGP_ESTABLISHING"].contains(&wanted.state.as_str()) {
+                return Err(Box::new(problem(400, "state is BGP_DOWN, BGP_UP or BGP_ESTABLISHING")));
+            }
+            match world.lock().magic.set_bgp_state(name, &wanted.state, &now.to_string()) {
+                true => done(),
+                false => problem(404, "no such tunnel, or it has no BGP"),
+            }
+        }
+        ("GET", ["scenario", "journal"]) => {
+            let state = world.lock();
+            Reply::serialize(&state.scenario.as_ref().map(|s| s.journal().clone()).unwrap_or_default())
+        }
+        ("POST", ["scenario", verb @ ("pause" | "resume" | "step" | "speed")]) => steer(verb, request, world)?,
+        ("GET", ["assert"]) => {
+            let state = world.lock();
+            let found = state.scenario.as_ref().map(|s| s.findings(&state));
+            Reply::serialize(&found.unwrap_or_default())
+        }
+        ("POST", ["assert"]) => {
+            let facts: Vec<Expectation> = body(request)?;
+            let state = world.lock();
+            let Some(running) = &state.scenario else {
+                return Err(Box::new(problem(409, "no scenario has run")));
+            };
+            let found: Vec<Finding> = facts.iter().map(|fact| fact.judge(running, &state)).collect();
+            Reply::serialize(&found)
+        }
+        ("GET", ["overrides", rule]) => {
+            let packet = Packet {
+                fields: request.params(),
+            };
+            match world.lock().rulesets.effective(rule, &packet) {
+                Some(found) => Reply::json(200, &found),
+                None => problem(404, "the managed ruleset has no such rule"),
+            }
         }
         ("GET", ["faults"]) => Reply::serialize(&world.lock().faults.list(now)),
         ("POST", ["faults"]) => {
@@ -143,7 +205,9 @@ async fn answer(request: &Request, world: &Arc<World>) -> Result<Reply, Box<Repl
         ("POST", ["prefixes", network @ ..]) => {
             let cidr: IpNet = network.join("/").parse().map_err(|e| problem(400, e))?;
             let change: PrefixChange = body(request)?;
-            match world.lock().prefixes.change(cidr, &change, now) {
+            let mut state = world.lock();
+            let waiting = change.approved.is_some_and(|a| state.onboarding.approve(cidr, a));
+            match waiting || state.prefixes.change(cidr, &change, now) {
                 true => done(),
                 false => problem(404, "no such prefix"),
             }
@@ -187,6 +251,47 @@ fn scenario(wanted: StartScenario, world: &World) -> Result<Reply, Box<Reply>> {
     };
     let parsed = parsed.map_err(|e| problem(400, chain(&e)))?;
     start_scenario(world, parsed, wanted.factor).map_err(|e| problem(400, chain(&e)))?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Length {
+    seconds: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Speed {
+    factor: f64,
+}
+
+/// Lets the scenario stand still, go on, go on for a while, or go at another speed.
+fn steer(verb: &str, request: &Request, world: &World) -> Result<Reply, Box<Reply>> {
+    if verb == "speed" {
+        let Speed { factor } = body(request)?;
+        if !(factor.is_finite() && factor > 0.0 && factor <= 1e6) {
+            return Err(Box::new(problem(400, "factor must be above 0 and at most a million")));
+        }
+        world.set_factor(factor);
+        return Ok(done());
+    }
+    let length = match verb {
+        "step" => {
+            let Length { seconds } = body(request)?;
+            let length = Duration::try_from_secs_f64(seconds).map_err(|e| problem(400, e))?;
+            Some(length)
+        }
+        _ => None,
+    };
+    let mut state = world.lock();
+    let Some(running) = state.scenario.as_mut().filter(|running| !running.is_finished()) else {
+        return Err(Box::new(problem(409, "no scenario runs")));
+    };
+    match verb {
+        "pause" => running.pause(),
+        _ => running.go_on(length),
+    }
     Ok(done())
 }
 

@@ -34,6 +34,9 @@
 //! | `GET state` | [`StateView`]: prefixes with propagation, scenario, row counts, quotas, webhook target |
 //! | `POST scenario` | `{"name":"demo"}` or `{"toml":"..."}`, optional `"factor"` (from then on for all delays too): starts it (replaces a running one) |
 //! | `GET scenario`, `DELETE scenario` | [`ScenarioStatus`] or null; stop it. `GET scenarios`: the embedded names |
+//! | `GET scenario/journal` | [`JournalEntry`] list: what happened in this round |
+//! | `POST scenario/pause`, `scenario/resume`, `scenario/step`, `scenario/speed` | stand still, go on, go on for `{"seconds":N}` of scenario time, go at `{"factor":N}` |
+//! | `GET assert`, `POST assert` | [`Finding`] list: whether what the scenario expects of itself holds so far, or an array of [`Expectation`] |
 //! | `POST faults` | a [`FaultSpec`]; answers `{"id":...}` |
 //! | `GET faults`, `DELETE faults`, `DELETE faults/{id}` | list (with use counts), clear all, clear one |
 //! | `GET requests?since=N` | [`RequestEntry`] list with `seq` > N; bounded ring. `DELETE requests` empties it |
@@ -44,6 +47,9 @@
 //! | `POST webhook_target` | `{"url":"...","secret":"..."}`, or `{"url":null}` |
 //! | `POST prefixes/{cidr}` | [`PrefixChange`]: a change made by somebody else (`/` of the CIDR as is or as `%2F`) |
 //! | `POST bindings` | a [`BindingSpec`]: somebody else binds a network to a service, or ends that with `"service":null` |
+//! | `POST interconnects/{name}` | `{"state":"Down","reason":"..."}`: what the status of a physical interconnect says from now on |
+//! | `POST tunnels/{name}/bgp` | `{"state":"BGP_DOWN"}`: the session of a GRE tunnel that has one |
+//! | `GET overrides/{rule}?ip.dst=192.0.2.1&...` | action and sensitivity with which a rule of the `ddos_l4` managed ruleset meets such a packet, and the root rule that decided |
 //! | `POST traffic` | `{"rows":[RowSpec,...]}` |
 //! | `GET rows?node=NAME&limit=N` | newest raw rows of one analytics node, visible or not |
 //!
@@ -80,16 +86,18 @@ mod world;
 pub use bindings::BindingSpec;
 pub use cli::run as run_cli;
 pub use config::{
-    BgpPrefixConfig, Cooldown, GlobalKey, HistoryBody, NodeLimits, Permissions, PrefixConfig, SimConfig,
-    TelegramLimits, WebhookTarget,
+    BgpPrefixConfig, Cooldown, GlobalKey, HistoryBody, NodeLimits, Permissions, PrefixConfig, QuotaHeaders, SimConfig,
+    TelegramLimits, TokenConfig, TokenStatus, WebhookTarget,
 };
 pub use faults::{FaultKind, FaultSpec, FaultStatus, Target};
 pub use prefixes::{PrefixChange, PrefixState, Propagation};
 pub use request_log::RequestEntry;
-pub use scenario::file::{
-    Attack, AutoAdvertise, Background, Event, EventKind, InitialPrefix, Scenario, ScenarioError, Source,
-};
-pub use scenario::run::{AttackPhase, ScenarioStatus};
+pub use scenario::attack::{Attack, AutoAdvertise, Crowd, Origin, Pulse, Source};
+pub use scenario::expect::{Expectation, Finding};
+pub use scenario::file::{Background, Detection, Event, EventKind, InitialPrefix, Scenario, ScenarioError};
+pub use scenario::rehearsal::{Rehearsal, finest_factor, rehearsal_config, rehearse};
+pub use scenario::run::{AttackPhase, JournalEntry, ScenarioStatus};
+pub use scenario::tunnels::{Tunnel, TunnelState};
 pub use sim::{Sim, SimError};
 pub use telegram::chats::{MessageVersion, SentMessage};
 pub use traffic::RowSpec;

@@ -164,6 +164,23 @@ impl PrefixTable {
         self.factor = factor;
     }
 
+    /// Adds a network that can be advertised, withdrawn, as its own parent; nothing when it is there already.
+    pub(crate) fn onboard(&mut self, cidr: IpNet, now: Timestamp) {
+        if self.by_cidr(cidr).is_some() {
+            return;
+        }
+        let number = 0x0b00_0000 + self.rows.len() as u64;
+        let parent = PrefixConfig::simple(cidr.trunc(), u32::try_from(number).unwrap_or(u32::MAX), "Onboarded");
+        let added = Self::new(
+            &[parent],
+            (self.advertise_propagation, self.withdraw_propagation),
+            self.cooldown,
+            self.factor,
+            now,
+        );
+        self.rows.extend(added.rows);
+    }
+
     pub(crate) fn by_cidr(&self, cidr: IpNet) -> Option<&PrefixState> {
         self.rows.iter().find(|p| p.cidr == cidr.trunc())
     }

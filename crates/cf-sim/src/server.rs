@@ -180,7 +180,7 @@ async fn faulted(request: &Request, surface: Target, hits: Vec<Hit>, world: &Arc
 async fn ask(request: &Request, surface: Target, fault: Option<&FaultKind>, world: &Arc<World>) -> Reply {
     match surface {
         Target::Graphql => graphql::handle(request, fault, world),
-        Target::Rest => rest::handle(request, fault, world),
+        Target::Rest => rest::handle(request, fault, world).await,
         Target::Telegram => telegram::handle(request, world).await,
         Target::Webhook | Target::Any => Reply::json(404, &serde_json::json!({"error": "nothing is simulated here"})),
     }

@@ -25,6 +25,8 @@ pub(crate) const MAGIC_TRANSIT: &str = "magicTransitNetworkAnalyticsAdaptiveGrou
 pub(crate) const DOSD: &str = "dosdNetworkAnalyticsAdaptiveGroups";
 /// What Advanced TCP Protection looked at.
 pub(crate) const ADVANCED_TCP: &str = "advancedTcpProtectionNetworkAnalyticsAdaptiveGroups";
+/// The deprecated name of the same.
+pub(crate) const FLOWTRACKD: &str = "flowtrackdNetworkAnalyticsAdaptiveGroups";
 /// What Advanced DNS Protection looked at.
 pub(crate) const ADVANCED_DNS: &str = "advancedDnsProtectionNetworkAnalyticsAdaptiveGroups";
 /// What the customer's firewall rules matched.
@@ -33,6 +35,11 @@ pub(crate) const FIREWALL: &str = "magicFirewallNetworkAnalyticsAdaptiveGroups";
 pub(crate) const ATTACKS: &str = "dosdAttackAnalyticsGroups";
 /// Flow records from the customer's routers, wherever the traffic comes in.
 pub(crate) const MNM: &str = "mnmFlowDataAdaptiveGroups";
+
+/// What went through tunnels.
+pub(crate) const TUNNEL_TRAFFIC: &str = "magicTransitTunnelTrafficAdaptiveGroups";
+/// Health checks of tunnels.
+pub(crate) const TUNNEL_HEALTH: &str = "magicTransitTunnelHealthChecksAdaptiveGroups";
 
 /// Values by dimension name; what is missing has the type's zero value.
 pub(crate) type Dims = BTreeMap<String, Value>;
@@ -156,7 +163,9 @@ pub(crate) struct Traffic {
     /// Flat attack rows by their key: they grow while the attack lasts.
     attacks: BTreeMap<String, Row>,
     streams: HashMap<u64, Stream>,
-    dice: Dice,
+    seed: u64,
+    /// Rows of the flat node that were given by hand.
+    by_hand: u64,
     delay: Duration,
     jitter: Duration,
 }
@@ -164,12 +173,13 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The delays come already divided by the factor.
     pub(crate) fn new(seed: u64, delay: Duration, jitter: Duration) -> Self {
-        let dice = Dice::new(seed ^ 0x7261_6666_6963);
+        let seed = seed ^ 0x7261_6666_6963;
         Self {
             nodes: BTreeMap::new(),
             attacks: BTreeMap::new(),
             streams: HashMap::new(),
-            dice,
+            seed,
+            by_hand: 0,
             delay,
             jitter,
         }
@@ -196,7 +206,9 @@ impl Traffic {
             self.flush(i64::MAX);
             self.streams.clear();
         }
-        let start = self.dice.fraction();
+        // By key and second, not in turn: when somebody asks for rows must not change what they are.
+        // The two nodes that show the same packets have neighbouring keys, and so the same samples.
+        let start = Dice::new(self.seed ^ (key >> 1)).fraction();
         let stream = self.streams.entry(key).or_insert_with(|| Stream {
             node,
             dims: Arc::clone(dims),
@@ -225,7 +237,7 @@ impl Traffic {
         stream.packets += scaled;
         stream.bits += scaled.saturating_mul(packet_bits);
         if let Some((node, second, dims, packets, bits)) = done {
-            self.store(node, second, None, dims, packets, bits);
+            self.put(key, node, second, dims, packets, bits);
         }
         scaled
     }
@@ -233,30 +245,36 @@ impl Traffic {
     /// Stores the open second of every stream that is older than `second`.
     pub(crate) fn flush(&mut self, second: i64) {
         let mut done = Vec::new();
-        for s in self.streams.values_mut().filter(|s| s.second < second && s.packets > 0) {
-            done.push((s.node, s.second, Arc::clone(&s.dims), s.packets, s.bits));
+        for (key, s) in self
+            .streams
+            .iter_mut()
+            .filter(|(_, s)| s.second < second && s.packets > 0)
+        {
+            done.push((s.second, *key, s.node, Arc::clone(&s.dims), s.packets, s.bits));
             (s.packets, s.bits) = (0, 0);
         }
-        done.sort_by_key(|d| d.1);
-        for (node, second, dims, packets, bits) in done {
-            self.store(node, second, None, dims, packets, bits);
+        done.sort_by_key(|d| (d.0, d.1));
+        for (second, key, node, dims, packets, bits) in done {
+            self.put(key, node, second, dims, packets, bits);
         }
     }
 
-    fn store(&mut self, node: &str, second: i64, visible: Option<Timestamp>, dims: Arc<Dims>, packets: u64, bits: u64) {
-        if packets == 0 && bits == 0 && visible.is_none() {
+    /// Stores the row of a stream's second; it is visible after the delay and its own part of the jitter.
+    pub(crate) fn put(&mut self, key: u64, node: &str, second: i64, dims: Arc<Dims>, packets: u64, bits: u64) {
+        let is_count = dims.contains_key("count");
+        if packets == 0 && bits == 0 && !is_count {
             return;
         }
-        let visible_ms = match visible {
-            Some(at) => at.as_millisecond(),
-            None => {
-                let late = self.jitter.mul_f64(self.dice.fraction());
-                let whole = Duration::from_secs(1) + self.delay + late;
-                second
-                    .saturating_mul(1000)
-                    .saturating_add(i64::try_from(whole.as_millis()).unwrap_or(i64::MAX))
-            }
-        };
+        let mut dice = Dice::new(self.seed ^ key.rotate_left(17) ^ second.unsigned_abs());
+        let late = self.jitter.mul_f64(dice.fraction());
+        let whole = Duration::from_secs(1) + self.delay + late;
+        let visible_ms = second
+            .saturating_mul(1000)
+            .saturating_add(i64::try_from(whole.as_millis()).unwrap_or(i64::MAX));
+        self.store(node, second, visible_ms, dims, packets, bits);
+    }
+
+    fn store(&mut self, node: &str, second: i64, visible_ms: i64, dims: Arc<Dims>, packets: u64, bits: u64) {
         let rows = self.nodes.entry(node.to_owned()).or_default();
         rows.push_back(Row {
             second,
@@ -282,13 +300,14 @@ impl Traffic {
                 packets: spec.packets,
                 bits: spec.bits,
             };
-            let key = format!("by-hand-{}", self.dice.next());
+            self.by_hand += 1;
+            let key = format!("by-hand-{:08}", self.by_hand);
             self.put_attack(key, row);
         } else {
             self.store(
                 &spec.node,
                 at.as_second(),
-                Some(visible),
+                visible.as_millisecond(),
                 Arc::new(spec.dimensions),
                 spec.packets,
                 spec.bits,
@@ -351,10 +370,20 @@ impl Traffic {
         if node == ATTACKS {
             return Box::new(self.attacks.values().filter(seen));
         }
+        // The old name of the same data.
+        let node = if node == FLOWTRACKD { ADVANCED_TCP } else { node };
         match self.nodes.get(node) {
             Some(rows) => Box::new(rows.iter().filter(seen)),
             None => Box::new(std::iter::empty()),
         }
+    }
+
+    /// All rows of a node, visible or not, oldest first.
+    pub(crate) fn all<'a>(&'a self, node: &str) -> Box<dyn Iterator<Item = &'a Row> + 'a> {
+        if node == ATTACKS {
+            return Box::new(self.attacks.values());
+        }
+        Box::new(self.nodes.get(node).into_iter().flatten())
     }
 
     /// Newest rows of a node, visible or not.

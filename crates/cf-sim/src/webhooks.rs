@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::HistoryBody;
 use crate::faults::{FaultKind, Target};
-use crate::rest::alerting_policy_id;
+use crate::rest::{Way, alerting_policy_id};
 use crate::world::{State, World, push_bounded};
 
 /// Deliveries and history entries kept.
@@ -62,9 +62,30 @@ impl Delivery {
 }
 
 /// Sends a JSON body and waits for the outcome.
+///
+/// It goes where the account's policies send alerts of its type; the answer is about the receiver that the simulator knows
+/// without the API, or the first of the others when no policy leads there. What no policy wants is not dispatched.
 pub(crate) async fn send(world: &Arc<World>, body: &Value) -> Delivery {
+    let ways = {
+        let state = world.lock();
+        let kind = body["alert_type"].as_str().unwrap_or_default();
+        state.alerting.ways(kind, Timestamp::now())
+    };
+    if ways.is_empty() {
+        return deliver(world, body.to_string(), None).await;
+    }
     record_history(world, body);
-    send_raw(world, body.to_string()).await
+    let mut answer = None;
+    for way in &ways {
+        let delivery = deliver(world, body.to_string(), Some(way)).await;
+        if answer.is_none() || *way == Way::Receiver {
+            answer = Some(delivery);
+        }
+    }
+    match answer {
+        Some(delivery) => delivery,
+        None => deliver(world, body.to_string(), None).await,
+    }
 }
 
 fn text(body: &Value, key: &str) -> String {
@@ -113,8 +134,13 @@ pub(crate) fn add_to_history(state: &mut State, entry: &Value) {
     push_bounded(&mut state.history, whole, KEPT);
 }
 
-/// Sends any text and waits for the outcome.
-pub(crate) async fn send_raw(world: &Arc<World>, mut body: String) -> Delivery {
+/// Sends any text to the receiver and waits for the outcome.
+pub(crate) async fn send_raw(world: &Arc<World>, body: String) -> Delivery {
+    deliver(world, body, Some(&Way::Receiver)).await
+}
+
+/// Sends to one destination, or records that there was none.
+async fn deliver(world: &Arc<World>, mut body: String, way: Option<&Way>) -> Delivery {
     let parsed: Value = serde_json::from_str(&body).unwrap_or_default();
     let (alert_type, alert_event) = (text(&parsed, "alert_type"), text(&parsed, "alert_event"));
     let at = Timestamp::now();
@@ -123,7 +149,12 @@ pub(crate) async fn send_raw(world: &Arc<World>, mut body: String) -> Delivery {
         let hits = state
             .faults
             .hits(Target::Webhook, "POST", &[&alert_type, &alert_event], at);
-        (state.webhook.clone(), hits)
+        let target = match way {
+            Some(Way::Receiver) => state.webhook.clone(),
+            Some(Way::Made(id)) => state.alerting.target(id),
+            None => None,
+        };
+        (target, hits)
     };
     let (mut fault, mut copies, mut lost, mut secret) =
         (None, 1, false, target.as_ref().and_then(|t| t.secret.clone()));
@@ -155,6 +186,9 @@ pub(crate) async fn send_raw(world: &Arc<World>, mut body: String) -> Delivery {
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut state = world.lock();
     state.last_delivery += 1;
+    if let (Some(Way::Made(id)), Outcome::Answered(status)) = (way, &outcome) {
+        state.alerting.note(id, (200..300).contains(status), at);
+    }
     let delivery = Delivery {
         seq: state.last_delivery,
         at,
@@ -170,7 +204,8 @@ pub(crate) async fn send_raw(world: &Arc<World>, mut body: String) -> Delivery {
     delivery
 }
 
-async fn post(world: &World, url: &str, secret: Option<&str>, body: String) -> Outcome {
+/// One POST as Cloudflare sends it.
+pub(crate) async fn post(world: &World, url: &str, secret: Option<&str>, body: String) -> Outcome {
     let mut request = world
         .http
         .post(url)

@@ -15,7 +15,12 @@ use crate::ids::Dice;
 use crate::prefixes::{PrefixState, PrefixTable};
 use crate::quota::Quota;
 use crate::request_log::RequestLog;
+use crate::rest::AlertingTable;
+use crate::rest::cni::CniTable;
+use crate::rest::magic::MagicTable;
 use crate::rest::mnm::RuleTable;
+use crate::rest::onboarding::OnboardingTable;
+use crate::rest::rulesets::RulesetTable;
 use crate::scenario::run::{Running, ScenarioStatus};
 use crate::telegram::chats::Chats;
 use crate::traffic::Traffic;
@@ -42,6 +47,11 @@ pub(crate) struct State {
     pub(crate) chats: Chats,
     pub(crate) traffic: Traffic,
     pub(crate) rules: RuleTable,
+    pub(crate) rulesets: RulesetTable,
+    pub(crate) magic: MagicTable,
+    pub(crate) cni: CniTable,
+    pub(crate) alerting: AlertingTable,
+    pub(crate) onboarding: OnboardingTable,
     pub(crate) scenario: Option<Running>,
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) last_delivery: u64,
@@ -113,6 +123,11 @@ impl World {
             chats: Chats::new(&config),
             traffic: Traffic::new(config.seed, scaled(config.ingest_delay), scaled(config.ingest_jitter)),
             rules: RuleTable::new(&config.prefixes, &mut dice),
+            rulesets: RulesetTable::new(config.seed, config.override_rules),
+            magic: MagicTable::new(&config.prefixes, config.seed),
+            cni: CniTable::new(&config.account_id, config.seed),
+            alerting: AlertingTable::new(config.seed),
+            onboarding: OnboardingTable::new(config.seed),
             scenario: None,
             deliveries: VecDeque::new(),
             last_delivery: 0,
@@ -149,6 +164,9 @@ impl World {
             .set_delays(scaled(self.config.ingest_delay), scaled(self.config.ingest_jitter));
         state.rest_quota.set_window(scaled(self.config.quota_window));
         state.graphql_quota.set_window(scaled(self.config.quota_window));
+        if let Some(running) = &mut state.scenario {
+            running.set_factor(factor);
+        }
     }
 
     pub(crate) fn view(&self) -> StateView {

@@ -8,6 +8,7 @@
 //! | [`screen`], [`table`] | text fit for the terminal it goes to |
 //! | [`words`] | ages, instants and foreign text as people read them |
 //! | [`ask`] | questions to the person at the terminal |
+//! | [`menu`] | menus and lines for that person |
 //! | [`actor`] | who that person is, for the record |
 //! | [`store`] | the database, opened as a command needs it |
 //! | [`picture`] | what the database says about prefixes, in one snapshot |
@@ -29,6 +30,7 @@ pub mod elsewhere;
 pub mod explain;
 pub mod frame;
 pub mod life;
+pub mod menu;
 pub mod picture;
 pub mod report;
 pub mod screen;

@@ -124,6 +124,11 @@ impl Screen {
         }
     }
 
+    /// Whether words are coloured.
+    pub fn has_colour(self) -> bool {
+        self.colour
+    }
+
     /// Columns; `None` where lines may be as long as they like.
     pub fn width(self) -> Option<u16> {
         self.width

@@ -31,9 +31,9 @@ pub use query::{Cell, Rows};
 pub use restore::{RestoreError, RestoreReport, restore};
 pub use store::Db;
 pub use tables::{
-    alert_history, analytics, attack_spans, audit, budget, decisions, deliveries, events, heartbeats, history, holds,
-    hostnames, incidents, intents, inventory, leases, ledger, lists, outbox, preferences, retention, second_factor,
-    series, sessions, tokens, trace, users,
+    adopted, alert_history, analytics, attack_spans, audit, budget, decisions, deliveries, events, heartbeats, history,
+    holds, hostnames, incidents, intents, inventory, leases, ledger, lists, outbox, preferences, retention,
+    rule_changes, second_factor, series, sessions, shares, tokens, trace, users,
 };
 pub use tx::{ReadTx, WriteTx};
 pub use writer::{CloseReport, WriterStats};

@@ -321,3 +321,84 @@ fn counters_of_a_known_group_only_grow() {
     // The predecessor's hash leaves out the source port: still two groups.
     assert!(matches!(store(row(10_000, 2)), Stored::New(_)));
 }
+
+/// Two of three deliveries know nothing of each other and no network of ours; the third names both.
+#[test]
+fn incidents_are_merged_when_an_alert_names_both_whatever_the_order() {
+    let only_correlation = alert(Phase::Start, 0, Some("c1"));
+    let mut only_attack = alert(Phase::Update, 300, None);
+    only_attack.attack_id = Some("a1".into());
+    only_attack.packets_per_second = Some(9e6);
+    let mut both = alert(Phase::End, 900, Some("c1"));
+    both.attack_id = Some("a1".into());
+    let story = [only_correlation, only_attack, both];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (_dir, db) = open();
+        let mut numbers = Vec::new();
+        for index in order {
+            let alert = story[index].clone();
+            numbers.push(write(&db, move |tx| {
+                let incident = db::incidents::join(tx, &alert, &[], at(20_000))?;
+                let line = db::incidents::Line {
+                    at: alert.at(),
+                    kind: format!("story_{index}"),
+                    text: String::new(),
+                    source: "test".into(),
+                    actor: None,
+                    reference: None,
+                };
+                db::incidents::note(tx, incident, &line, at(20_000))?;
+                db::incidents::add_prefixes(tx, incident, &[prefix()])?;
+                db::incidents::assign(tx, incident, Some("night shift"), "night shift", at(20_000))?;
+                Ok(incident)
+            }));
+        }
+        let first = numbers[0];
+        let list = db
+            .read_blocking("test", |tx| {
+                let page = db::lists::Page {
+                    before: None,
+                    limit: 10,
+                };
+                db::lists::incidents::list(tx, &db::lists::Records::default(), page)
+            })
+            .unwrap();
+        assert_eq!(
+            list.rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+            [first],
+            "{order:?}"
+        );
+        for number in numbers {
+            let found = db
+                .read_blocking("test", move |tx| {
+                    let incident = db::incidents::get(tx, number)?.unwrap();
+                    let told = db::incidents::timeline(tx, incident.id, 100)?;
+                    let duty = db::incidents::duty(tx, incident.id)?;
+                    Ok((incident, told, duty))
+                })
+                .unwrap();
+            let (incident, told, duty) = found;
+            assert_eq!(incident.id, first, "{order:?}");
+            assert_eq!(
+                (
+                    incident.began_at,
+                    incident.last_sign_at,
+                    incident.ended_at,
+                    incident.peak_pps
+                ),
+                (at(0), at(900), Some(at(900)), Some(9e6)),
+                "{order:?}"
+            );
+            assert_eq!(incident.prefixes, [prefix()]);
+            assert_eq!(duty.unwrap().person, "night shift");
+            let stories = told.iter().filter(|line| line.kind.starts_with("story_")).count();
+            assert_eq!(stories, 3, "{order:?}");
+        }
+        // Retention takes both rows, whoever looked after them.
+        while write(&db, |tx| db::retention::prune(tx, "incidents", at(90_000), 1)) > 0 {}
+        let left = db
+            .read_blocking("test", |tx| db::incidents::newest(tx, None, 10))
+            .unwrap();
+        assert!(left.is_empty(), "{order:?}: {left:?}");
+    }
+}

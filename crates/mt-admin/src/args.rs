@@ -1,5 +1,7 @@
 //! The arguments, and what `--help` says.
 
+mod take_over;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use domain::ids::{EventId, NotificationId};
 use domain::notice::Priority;
 use domain::prefix::Prefix;
 
-use crate::demo;
+use crate::{demo, drill};
+
+pub use take_over::{DoctorArgs, ImportCommand, SetupCommand, SetupNotificationsArgs};
 
 /// Look after the orchestrator: health, database, notifications, accounts, explanations.
 #[derive(Debug, Clone, Parser)]
@@ -20,9 +24,11 @@ use crate::demo;
     after_help = concat!(
         "Examples:\n",
         "  cloudflare-mt health\n",
+        "  cloudflare-mt doctor\n",
         "  cloudflare-mt explain 203.0.113.0/24\n",
         "  cloudflare-mt explain 1742\n",
         "  cloudflare-mt test-alert\n",
+        "  cloudflare-mt drill --chat -1001234567890\n",
         "  cloudflare-mt db backup /var/backups/mt-$(date +%F).db\n",
         "  cloudflare-mt db query 'SELECT id, prefix, withdrawn_at FROM withdrawal_history ORDER BY id DESC LIMIT 5'\n",
         "  cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl --policy other.json\n",
@@ -54,20 +60,30 @@ pub enum Command {
     /// Whether everything lives: signs of life, waiting messages, last deliveries
     #[command(after_help = "\
 Exit code 1 when a service is not there or says that it does not work, or when messages wait for more than 10 minutes.
+Example: cloudflare-mt health --json
 JSON: cloudflare-mt/health/1 {at, healthy, problems[], services[], actor, outbox{}, last_delivery_at, last_sent_at}")]
     Health,
+    /// Everything that protection and alarming rest on, with what is wrong, what it means and what to do
+    #[command(after_help = take_over::DOCTOR_HELP)]
+    Doctor(DoctorArgs),
+    /// Create what is missing at Cloudflare: notifications
+    #[command(subcommand, after_help = "Example: cloudflare-mt setup notifications")]
+    Setup(SetupCommand),
     /// The database: status, check, backup, restore, query, prune, migrate
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: cloudflare-mt db status")]
     Db(DbCommand),
     /// Messages to people: list, show, retry, test
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: cloudflare-mt notifications list --state failed")]
     Notifications(NotificationsCommand),
-    /// Accounts of the dashboard: add, passwd, list, disable, enable
-    #[command(subcommand)]
+    /// Accounts of the dashboard: add, passwd, role, list, disable, enable, drop-second-factor
+    #[command(subcommand, after_help = "Example: cloudflare-mt user list")]
     User(UserCommand),
     /// What happened at an event and who was told, or why a prefix stands as it does
     #[command(after_help = "\
 An event is the number that messages carry (#1742). For a prefix the chain is shown from evidence to next action.
+Examples:
+  cloudflare-mt explain 1742
+  cloudflare-mt explain 203.0.113.0/24
 JSON: cloudflare-mt/explain-event/1 {at, event{}, delivery{}, incident{}, timeline[], act{}, notices[]} or \
 cloudflare-mt/explain-prefix/1 {at, standing{}, daemon{}, evidence[], changes[], acts[], incident{}}")]
     Explain {
@@ -78,23 +94,37 @@ cloudflare-mt/explain-prefix/1 {at, standing{}, daemon{}, evidence[], changes[],
     /// Post a marked alert through the real receiver and see it reach people
     #[command(after_help = "\
 The alert is marked as a test: it is stored, announced as a test, kept out of statistics, and never blocks a withdrawal.
+Examples:
+  cloudflare-mt test-alert
+  cloudflare-mt test-alert --prefix 203.0.113.0/24 --type fbm_volumetric_attack
 JSON: cloudflare-mt/test-alert/1 {at, url, delivery, event, notification, state, words}")]
     TestAlert(TestAlertArgs),
+    /// Rehearse the whole chain with a marked attack that does not exist, with a stopwatch at every hop
+    #[command(after_help = drill::HELP)]
+    Drill(drill::DrillArgs),
     /// Messages raised by people and scripts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: cloudflare-mt notice raise --title 'new disks tonight' --priority info"
+    )]
     Notice(NoticeCommand),
     /// Decide a recording of the withdraw daemon again, and show what another policy would have done
     #[command(after_help = "\
 The daemon records when autowithdraw.record_inputs is on, in the folder recordings beside the database. Exit code 1 when \
 a decision is not what was recorded, or a line cannot be read. Figures of another policy: time advertised, automatic \
 withdrawals, and time withdrawn while the recording shows an attack.
+Example: cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl --policy other.json
 JSON: cloudflare-mt/replay/1 {from, to, cycles, decisions, unreadable_lines, different, differences[], transcript[], \
 recorded_policy{total{}, prefixes[], withdrawals[]}, other_policy{}}")]
     Replay(ReplayArgs),
-    /// Take over what the predecessor left: webhooks
-    #[command(subcommand)]
+    /// Take over what the predecessor left, or what an emergency left: predecessor, webhooks, spool
+    #[command(
+        subcommand,
+        after_help = "Example: cloudflare-mt import predecessor /opt/Cloudflare_MT_Integration"
+    )]
     Import(ImportCommand),
     /// Tell what happens on a demonstration site, and compare what was sent with what was recorded
+    #[command(after_help = "Example: scripts/demo starts everything that it tells of, and then it")]
     Demo(demo::Arguments),
     /// For packaging.
     #[command(flatten)]
@@ -128,15 +158,16 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 #[derive(Debug, Clone, Subcommand)]
 pub enum DbCommand {
     /// Path, size, schema, and how much is in it
-    #[command(
-        after_help = "JSON: cloudflare-mt/db-status/1 {at, path, bytes, wal_bytes, schema_version, writable, counts{}}"
-    )]
+    #[command(after_help = "Example: cloudflare-mt db status\n\
+JSON: cloudflare-mt/db-status/1 {at, path, bytes, wal_bytes, schema_version, writable, counts{}}")]
     Status,
     /// Read the whole file and look for damage; exit code 1 when there is any
-    #[command(after_help = "JSON: cloudflare-mt/db-check/1 {at, path, sound, problems[]}")]
+    #[command(after_help = "Example: cloudflare-mt db check\n\
+JSON: cloudflare-mt/db-check/1 {at, path, sound, problems[]}")]
     Check,
     /// Copy the file as it is at this moment, and check the copy; nothing is overwritten
-    #[command(after_help = "JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema_version, removed[]}")]
+    #[command(after_help = "Example: cloudflare-mt db backup --dated --keep 14 /srv/copies\n\
+JSON: cloudflare-mt/db-backup/1 {at, path, bytes, schema_version, removed[]}")]
     Backup {
         /// Where to; must not exist. With --dated the folder
         file: PathBuf,
@@ -150,6 +181,7 @@ pub enum DbCommand {
     /// Put a copy in the place of the database; the services must be stopped, and what is there is kept
     #[command(after_help = "\
 The copy is checked first. The automation then starts paused until a person releases the pause.
+Example: cloudflare-mt db restore /srv/copies/magic_transit-20261122T024007Z.db\n\
 JSON: cloudflare-mt/db-restore/1 {at, path, bytes, schema_version, replaced}")]
     Restore {
         /// The copy
@@ -161,6 +193,7 @@ JSON: cloudflare-mt/db-restore/1 {at, path, bytes, schema_version, replaced}")]
     /// Delete rows that are older than database.retention says
     #[command(after_help = "\
 What is still open is never deleted. A timer runs this every night.
+Example: cloudflare-mt db prune --dry-run\n\
 JSON: cloudflare-mt/db-prune/1 {at, dry_run, tables[{table, before, rows}]}")]
     Prune {
         /// Only say how many
@@ -171,6 +204,7 @@ JSON: cloudflare-mt/db-prune/1 {at, dry_run, tables[{table, before, rows}]}")]
     #[command(after_help = "\
 Reads the live file safely, which an old sqlite3 of the system might damage. \
 'SELECT sql FROM sqlite_schema' shows the tables.
+Example: cloudflare-mt db query 'SELECT id, event_type, prefix FROM attack_events ORDER BY id DESC LIMIT 5'\n\
 JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
     Query {
         /// The statement, or - to read it from standard input
@@ -180,7 +214,8 @@ JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
         limit: u32,
     },
     /// Create the file or bring it up to date, as every service does at its start
-    #[command(after_help = "JSON: cloudflare-mt/db-migrate/1 {at, path, before, schema_version}")]
+    #[command(after_help = "Example: cloudflare-mt db migrate\n\
+JSON: cloudflare-mt/db-migrate/1 {at, path, before, schema_version}")]
     Migrate,
 }
 
@@ -216,7 +251,8 @@ impl NotificationState {
 #[derive(Debug, Clone, Subcommand)]
 pub enum NotificationsCommand {
     /// The newest messages, with why they were not sent
-    #[command(after_help = "JSON: cloudflare-mt/notifications/1 {at, notifications[], queued, failed, expired}")]
+    #[command(after_help = "Example: cloudflare-mt notifications list --state failed --limit 50\n\
+JSON: cloudflare-mt/notifications/1 {at, notifications[], queued, failed, expired}")]
     List {
         /// Only those in this state
         #[arg(long, value_enum)]
@@ -226,21 +262,26 @@ pub enum NotificationsCommand {
         limit: u32,
     },
     /// One message as it would be sent now, and every try
-    #[command(after_help = "JSON: cloudflare-mt/notification/1 {at, notification{}, text, attempts[]}")]
+    #[command(after_help = "Example: cloudflare-mt notifications show 812\n\
+JSON: cloudflare-mt/notification/1 {at, notification{}, text, attempts[]}")]
     Show {
         /// Its number
         #[arg(value_parser = notification)]
         id: NotificationId,
     },
     /// Put a failed, expired or suppressed message back into the queue
-    #[command(after_help = "JSON: cloudflare-mt/notification-retry/1 {at, notification}")]
+    #[command(after_help = "Example: cloudflare-mt notifications retry 812\n\
+JSON: cloudflare-mt/notification-retry/1 {at, notification}")]
     Retry {
         /// Its number
         #[arg(value_parser = notification)]
         id: NotificationId,
     },
     /// Send a test message the way all messages go, and wait for the outcome
-    #[command(after_help = "JSON: cloudflare-mt/notification-test/1 {at, notification, state, words}")]
+    #[command(
+        after_help = "Example: cloudflare-mt notifications test --note 'a test by the night shift'\n\
+JSON: cloudflare-mt/notification-test/1 {at, notification, state, words}"
+    )]
     Test {
         /// Words in the message
         #[arg(long, value_name = "TEXT", default_value = "a test of the messages")]
@@ -274,7 +315,8 @@ pub enum RoleArg {
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
     /// Add an account; its password is asked for without being shown
-    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    #[command(after_help = "Example: cloudflare-mt user add ana --role operator\n\
+JSON: cloudflare-mt/user/1 {at, user{}}")]
     Add {
         /// Its name
         #[arg(value_parser = account)]
@@ -287,7 +329,8 @@ pub enum UserCommand {
         password: PasswordArgs,
     },
     /// Set the password of an account and end its sessions
-    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    #[command(after_help = "Example: cloudflare-mt user passwd ana\n\
+JSON: cloudflare-mt/user/1 {at, user{}}")]
     Passwd {
         /// Its name
         #[arg(value_parser = account)]
@@ -296,11 +339,46 @@ pub enum UserCommand {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Give an account another role; its sessions go on with it at their next request
+    #[command(after_help = "\
+Example: cloudflare-mt user role ana operator
+JSON: cloudflare-mt/user/1 {at, user{}}")]
+    Role {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+        /// What it may do from now on
+        #[arg(value_enum)]
+        role: RoleArg,
+        /// Also when it is the last administrator
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Take the second factor of an account away, whose device or codes are lost, and end its sessions
+    #[command(after_help = "\
+Make sure first that it is really that person who asks. Afterwards the password alone is enough until a new second \
+factor is set up in the dashboard.
+Example: cloudflare-mt user drop-second-factor ana --reason 'lost the phone, asked in person'
+JSON: cloudflare-mt/user/1 {at, user{}}")]
+    DropSecondFactor {
+        /// Its name
+        #[arg(value_parser = account)]
+        name: String,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT", value_parser = title)]
+        reason: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// All accounts
-    #[command(after_help = "JSON: cloudflare-mt/users/1 {at, users[]}")]
+    #[command(after_help = "Example: cloudflare-mt user list\n\
+JSON: cloudflare-mt/users/1 {at, users[{name, role, disabled, must_change, second_factor, \
+created_at, password_changed_at, last_login_at, bcrypt}]}")]
     List,
     /// Shut an account out and end its sessions
-    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    #[command(after_help = "Example: cloudflare-mt user disable ana\n\
+JSON: cloudflare-mt/user/1 {at, user{}}")]
     Disable {
         /// Its name
         #[arg(value_parser = account)]
@@ -310,7 +388,8 @@ pub enum UserCommand {
         force: bool,
     },
     /// Let a disabled account in again
-    #[command(after_help = "JSON: cloudflare-mt/user/1 {at, user{}}")]
+    #[command(after_help = "Example: cloudflare-mt user enable ana\n\
+JSON: cloudflare-mt/user/1 {at, user{}}")]
     Enable {
         /// Its name
         #[arg(value_parser = account)]
@@ -367,29 +446,14 @@ pub struct ReplayArgs {
     pub policy: Option<PathBuf>,
 }
 
-/// What is taken over.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ImportCommand {
-    /// The notifications that the predecessor kept as files (logs/webhooks/webhook_*.json)
-    #[command(after_help = "\
-They are recorded with their own time, and nobody is told of them. What is stored already is found again, so the import \
-may be repeated. A file that does not say when it was sent counts from its name, which is in this host's time.
-Exit code 1 when a file cannot be read; all others are taken all the same.
-JSON: cloudflare-mt/import-webhooks/1 {at, directory, dry_run, taken, there, odd, files[]}")]
-    Webhooks {
-        /// The folder
-        dir: PathBuf,
-        /// Only say what would be taken
-        #[arg(long, short = 'n')]
-        dry_run: bool,
-    },
-}
-
 /// About raised messages.
 #[derive(Debug, Clone, Subcommand)]
 pub enum NoticeCommand {
     /// Send people a message
-    #[command(after_help = "JSON: cloudflare-mt/notice/1 {at, notification}")]
+    #[command(
+        after_help = "Example: cloudflare-mt notice raise --title 'new disks tonight' --priority info\n\
+JSON: cloudflare-mt/notice/1 {at, notification}"
+    )]
     Raise {
         /// One line
         #[arg(long, value_name = "TEXT", value_parser = title)]

@@ -1,5 +1,6 @@
 //! What a command works with. The database is opened when it is needed, as it is needed.
 
+use cf_api::{CloudflareClient, Transport};
 use cli::{Out, Trouble};
 use daemon::{SharedClock, SystemClock};
 use db::{Db, DbError, ReadTx, WriteTx};
@@ -29,6 +30,15 @@ impl Desk {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Cloudflare for a handful of calls that nobody else counts. Nothing is written for it anywhere.
+    ///
+    /// # Errors
+    /// No usable credential or address.
+    pub fn cloudflare_uncounted(&self, transport: &Transport) -> Result<CloudflareClient, Trouble> {
+        assembly::parts::cloudflare_uncounted(&self.settings, transport, &self.clock)
+            .map_err(|error| Trouble::failed("cloudflare.setup", format!("{error:#}")))
     }
 
     /// The database, for looking.

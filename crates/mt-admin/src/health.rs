@@ -23,7 +23,7 @@ use crate::desk::Desk;
 const ACTOR: &str = "autowithdraw";
 
 /// A message that waits for longer has nobody who sends it.
-const WAITS_TOO_LONG: Duration = Duration::from_secs(600);
+pub(crate) const WAITS_TOO_LONG: Duration = Duration::from_secs(600);
 
 /// The document of `--json`.
 #[derive(Debug, Serialize)]
@@ -40,15 +40,21 @@ pub struct Health {
     last_sent_at: Option<Timestamp>,
 }
 
-struct Found {
-    beats: Vec<Heartbeat>,
+/// What the services left in the database.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) beats: Vec<Heartbeat>,
     actor: Option<Lease>,
-    outbox: Depth,
-    last_delivery_at: Option<Timestamp>,
-    last_sent_at: Option<Timestamp>,
+    pub(crate) outbox: Depth,
+    pub(crate) last_delivery_at: Option<Timestamp>,
+    pub(crate) last_sent_at: Option<Timestamp>,
 }
 
-fn find(tx: &ReadTx<'_>) -> Result<Found, DbError> {
+/// Reads it.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn find(tx: &ReadTx<'_>) -> Result<Found, DbError> {
     let last_sent = db::outbox::newest(tx, Some("sent"), 1)?.into_iter().next();
     Ok(Found {
         beats: db::heartbeats::all(tx)?,
@@ -88,7 +94,7 @@ pub async fn run(desk: &Desk) -> Result<u8, Trouble> {
 }
 
 /// The units of every installation, and whatever else beats.
-fn services(beats: &[Heartbeat], now: Timestamp) -> Vec<Service> {
+pub(crate) fn services(beats: &[Heartbeat], now: Timestamp) -> Vec<Service> {
     let of = |name: &str| Service::of(name, beats.iter().find(|beat| beat.service == name), now);
     let others = beats
         .iter()

@@ -1,7 +1,12 @@
-//! `import webhooks`: the notifications that the predecessor kept as files, one each, in its folder `logs/webhooks`.
+//! `import`: what the predecessor left ([`predecessor`]), what an emergency left ([`spool`]), and here the notifications
+//! that the predecessor kept as files, one each, in its folder `logs/webhooks`.
 //!
 //! They are recorded with their own time and tell nobody; repeating the import changes nothing. What a file does not say
 //! is not made up: what cannot be read is named and left alone.
+
+mod place;
+pub mod predecessor;
+pub mod spool;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,16 +34,16 @@ const MOST_LISTED: usize = 50;
 
 /// One file in the report.
 #[derive(Debug, Serialize)]
-struct Line {
-    file: String,
+pub(crate) struct Line {
+    pub(crate) file: String,
     /// `taken`, `there`, `odd`; in a dry run `would_take` in place of the first.
-    outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// When the notification came.
     at: Option<Timestamp>,
     delivery: Option<i64>,
     alert_type: Option<String>,
     /// What is odd about it.
-    odd: Option<String>,
+    pub(crate) odd: Option<String>,
 }
 
 /// Imports.
@@ -46,14 +51,36 @@ struct Line {
 /// # Errors
 /// When the folder cannot be read or nothing can be stored.
 pub async fn run(desk: &Desk, command: ImportCommand) -> Result<u8, Trouble> {
-    let ImportCommand::Webhooks { dir, dry_run } = command;
-    let files = files_of(&dir)?;
-    let db = if dry_run { desk.reading()? } else { desk.acting()? };
-    let networks = networks(desk, &db).await?;
+    match command {
+        ImportCommand::Webhooks { dir, dry_run } => webhooks(desk, &dir, dry_run).await,
+        ImportCommand::Spool => spool::run(desk).await,
+        // It is run without settings, unless only these are asked for.
+        ImportCommand::Predecessor { .. } => Err(Trouble::usage(
+            "arguments",
+            "--check-config and --print-config answer alone",
+        )),
+    }
+}
+
+/// Takes the files of a folder, or says what would be taken.
+///
+/// # Errors
+/// When the folder cannot be read or nothing can be stored.
+pub(crate) async fn take(desk: &Desk, db: &Db, dir: &Path, dry_run: bool) -> Result<Vec<Line>, Trouble> {
+    let files = files_of(dir)?;
+    let networks = networks(desk, db).await?;
     let mut lines = Vec::new();
     for path in files {
-        lines.push(one(desk, &db, &networks, &path, dry_run).await?);
+        lines.push(one(desk, db, &networks, &path, dry_run).await?);
     }
+    Ok(lines)
+}
+
+async fn webhooks(desk: &Desk, dir: &Path, dry_run: bool) -> Result<u8, Trouble> {
+    // A wrong folder is told before the database is touched.
+    files_of(dir)?;
+    let db = if dry_run { desk.reading()? } else { desk.acting()? };
+    let lines = take(desk, &db, dir, dry_run).await?;
     let count = |outcome: &str| lines.iter().filter(|line| line.outcome == outcome).count();
     let taken = count("taken") + count("would_take");
     let (there, odd) = (count("there"), count("odd"));
@@ -117,6 +144,9 @@ fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Trouble> {
         let text = format!("the folder {} cannot be read: {error}", dir.display());
         Trouble::failed("import.folder", text).remedy("name the predecessor's folder logs/webhooks")
     };
+    if dir.is_file() {
+        return Ok(vec![dir.to_owned()]);
+    }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

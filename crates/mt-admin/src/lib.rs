@@ -11,17 +11,23 @@
 //! | [`users`], [`password`] | accounts of the dashboard |
 //! | [`explain`] | what happened at an event, who was told, and why |
 //! | [`test_alert`] | a marked notification through the real receiver |
+//! | [`drill`] | a fire drill: the whole chain with a marked attack, and a stopwatch at every hop |
 //! | [`notice`] | a message raised by a person or a script |
-//! | [`import`] | notifications that the predecessor kept as files |
+//! | [`import`] | what the predecessor left: the whole installation, its kept notifications; acts of an emergency |
+//! | [`doctor`] | everything that protection and alarming rest on, with remedies |
+//! | [`setup`], [`alert_kinds`] | notifications at Cloudflare: which are needed, and making them |
 //! | [`replay`] | a recording of the withdraw daemon, decided again |
 //! | [`demo`] | the narrator of `scripts/demo` |
 //!
 //! Nothing here changes BGP.
 
+pub mod alert_kinds;
 pub mod args;
 pub mod database;
 pub mod demo;
 pub mod desk;
+pub mod doctor;
+pub mod drill;
 pub mod explain;
 pub mod health;
 pub mod import;
@@ -29,6 +35,7 @@ pub mod notice;
 pub mod notifications;
 pub mod password;
 pub mod replay;
+pub mod setup;
 pub mod test_alert;
 pub mod upkeep;
 pub mod users;
@@ -39,7 +46,7 @@ use cli::{Out, Trouble};
 use settings::Need;
 
 pub use args::Cli;
-use args::Command;
+use args::{Command, ImportCommand};
 use desk::Desk;
 
 /// The program's name.
@@ -58,11 +65,19 @@ pub fn run(arguments: Cli) -> ExitCode {
         Some(Command::Replay(asked)) => {
             return ExitCode::from(cli::frame::conclude(PROGRAM, out, replay::run(out, &asked)));
         }
+        // There may be no configuration yet: it is one of the things that are taken over.
+        Some(Command::Import(ImportCommand::Predecessor { dir, apply })) if !asked => {
+            let target = common.config_dir.clone();
+            return cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
+                import::predecessor::run(out, &dir, &target, apply).await
+            });
+        }
         None if !asked => return cli::command::nothing_asked::<Cli>(),
         command => command,
     };
     let needs: &[Need] = match &command {
-        Some(Command::TestAlert(_)) => &[Need::WebhookSecret],
+        Some(Command::TestAlert(_) | Command::Drill(_)) => &[Need::WebhookSecret],
+        Some(Command::Setup(_)) => &[Need::CloudflareApi],
         _ => &[],
     };
     let loaded = match cli::frame::settings(&common, needs) {
@@ -73,14 +88,17 @@ pub fn run(arguments: Cli) -> ExitCode {
         return cli::command::nothing_asked::<Cli>();
     };
     cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
-        let desk = Desk::new(out, loaded.settings);
+        let desk = Desk::new(out, loaded.settings.clone());
         match command {
             Command::Health => health::run(&desk).await,
+            Command::Doctor(asked) => doctor::run(&desk, &loaded, asked).await,
+            Command::Setup(command) => setup::run(&desk, command).await,
             Command::Db(command) => database::run(&desk, command).await,
             Command::Notifications(command) => notifications::run(&desk, command).await,
             Command::User(command) => users::run(&desk, command).await,
             Command::Explain { what } => explain::run(&desk, what).await,
             Command::TestAlert(asked) => test_alert::run(&desk, asked).await,
+            Command::Drill(asked) => drill::run(&desk, asked).await,
             Command::Notice(command) => notice::run(&desk, command).await,
             Command::Import(command) => import::run(&desk, command).await,
             Command::Demo(options) => demo::run(options, desk.settings)

@@ -3,7 +3,7 @@
 //! What it proves: the receiver listens, accepts the secret, stores, and a service sends. What it does not: that
 //! Cloudflare can reach the receiver; use Cloudflare's own test of the destination for that.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cf_api::webhook::TEST_MARKER;
@@ -17,8 +17,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
+use crate::alert_kinds::RECEIVER_PATH;
 use crate::args::TestAlertArgs;
 use crate::desk::Desk;
+use crate::doctor::notices::reached_at;
 use crate::notifications::{Fate, wait_for};
 
 /// Cloudflare's header for the secret of a destination.
@@ -80,20 +82,12 @@ pub async fn run(desk: &Desk, asked: TestAlertArgs) -> Result<u8, Trouble> {
 }
 
 /// Where the receiver of this host can be reached from this host.
-fn receiver_of(listen: SocketAddr) -> Result<String, Trouble> {
+pub(crate) fn receiver_of(listen: SocketAddr) -> Result<String, Trouble> {
     if listen.port() == 0 {
         let text = "webhook.listen leaves the port to the system, so it is not known where the receiver listens";
         return Err(Trouble::usage("webhook.port_unknown", text).remedy("name the address with --url"));
     }
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    Ok(format!(
-        "http://{}/webhook/cloudflare",
-        SocketAddr::new(ip, listen.port())
-    ))
+    Ok(format!("http://{}{RECEIVER_PATH}", reached_at(listen)))
 }
 
 /// As Cloudflare would write it, with the mark.

@@ -26,7 +26,7 @@ const AT_ONCE: u32 = 500;
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Facts of the installation that monitoring reads: when it was last done.
-const LAST_BACKUP: &str = "last_backup";
+pub(crate) const LAST_BACKUP: &str = "last_backup";
 const LAST_PRUNE: &str = "last_prune";
 
 /// What a dated copy is called besides its time.

@@ -36,12 +36,14 @@ struct UserView {
     created_at: Timestamp,
     password_changed_at: Timestamp,
     last_login_at: Option<Timestamp>,
+    /// Whether a second factor is asked for.
+    second_factor: bool,
     /// Whether the password is stored as the predecessor stored it; replaced at the next login.
     bcrypt: bool,
 }
 
-impl From<&User> for UserView {
-    fn from(user: &User) -> Self {
+impl UserView {
+    fn of(user: &User, second_factor: bool) -> Self {
         Self {
             name: user.name.clone(),
             role: user.role,
@@ -50,6 +52,7 @@ impl From<&User> for UserView {
             created_at: user.created_at,
             password_changed_at: user.password_changed_at,
             last_login_at: user.last_login_at,
+            second_factor,
             bcrypt: user.password_hash.starts_with("$2"),
         }
     }
@@ -125,6 +128,22 @@ pub async fn run(desk: &Desk, command: UserCommand) -> Result<u8, Trouble> {
             )
             .await
         }
+        UserCommand::Role { name, role, force } => {
+            let (wanted, role) = (name.clone(), Role::from(role));
+            let last = desk
+                .write("the accounts cannot be read", move |tx| is_last_admin(tx, &wanted))
+                .await?;
+            if last && role != Role::Admin && !force {
+                let text = format!("{name} is the last administrator: nobody could change anything any more");
+                return Err(Trouble::blocked("user.last_admin", text).remedy("add another one first, or add --force"));
+            }
+            change(desk, &name, "account.role", "has this role now", move |tx, name, _| {
+                db::users::set_role(tx, name, role)?;
+                Ok(Some(role.as_str().to_owned()))
+            })
+            .await
+        }
+        UserCommand::DropSecondFactor { name, reason, yes } => drop_second_factor(desk, &name, reason, yes).await,
         UserCommand::Enable { name } => {
             change(desk, &name, "account.enable", "may log in again", |tx, name, _| {
                 db::users::set_disabled(tx, name, false)?;
@@ -133,6 +152,66 @@ pub async fn run(desk: &Desk, command: UserCommand) -> Result<u8, Trouble> {
             .await
         }
     }
+}
+
+/// For whoever lost the device: the password alone is enough from then on, so a person confirms it and says why.
+async fn drop_second_factor(desk: &Desk, name: &str, reason: String, yes: bool) -> Result<u8, Trouble> {
+    let wanted = name.to_owned();
+    let found = desk
+        .write("the accounts cannot be read", move |tx| {
+            let Some(user) = db::users::by_name(tx, &wanted)? else {
+                return Ok(None);
+            };
+            let factor = db::second_factor::get(tx, user.id)?;
+            Ok(Some((user, factor.secret.is_some() || factor.codes_left > 0)))
+        })
+        .await?;
+    let Some((user, has_one)) = found else {
+        return existing(None, name).map(|_| exit::DONE);
+    };
+    let now = desk.now();
+    if !has_one {
+        return show(desk.out, &user, false, "has no second factor; nothing was changed", now);
+    }
+    if !yes {
+        if !cli::ask::possible() {
+            let text =
+                "to drop a second factor needs a confirmation, and there is no terminal to ask at; nothing was done";
+            return Err(Trouble::usage("confirmation.impossible", text).remedy("add --yes if you are sure"));
+        }
+        let question = format!("Type {} to let its password alone be enough:", user.name);
+        if !cli::ask::typed(desk.out, &question, &user.name).await? {
+            return Err(Trouble::cancelled());
+        }
+    }
+    let actor = cli::actor::of_this_process().await;
+    let (id, subject) = (user.id, user.name.clone());
+    desk.write("the second factor was not dropped", move |tx| {
+        db::second_factor::remove(tx, id)?;
+        db::sessions::close_others(tx, id, None)?;
+        let entry = db::audit::Entry {
+            at: now,
+            actor,
+            role: "shell".to_owned(),
+            via: crate::PROGRAM.to_owned(),
+            address: None,
+            action: "account.second_factor_drop".to_owned(),
+            subject,
+            before: Some("on".to_owned()),
+            after: Some("off".to_owned()),
+            reason: Some(reason),
+            result: "ok".to_owned(),
+        };
+        db::audit::append(tx, &entry)
+    })
+    .await?;
+    show(
+        desk.out,
+        &user,
+        false,
+        "has no second factor any more, and its sessions are ended",
+        now,
+    )
 }
 
 fn end_sessions(tx: &WriteTx<'_>, name: &str) -> Result<(), DbError> {
@@ -169,19 +248,21 @@ where
         .write("the account was not changed", move |tx| {
             let after = change(tx, &wanted, now)?;
             let user = db::users::by_name(tx, &wanted)?;
-            if user.is_some() {
-                audit(tx, &actor, (action, &wanted), after, now)?;
-            }
-            Ok(user)
+            let Some(user) = user else { return Ok(None) };
+            audit(tx, &actor, (action, &wanted), after, now)?;
+            let has_factor = db::second_factor::get(tx, user.id)?.since.is_some();
+            Ok(Some((user, has_factor)))
         })
         .await?;
-    let user = existing(user, name)?;
-    show(desk.out, &user, done, now)
+    let Some((user, has_factor)) = user else {
+        return existing(None, name).map(|_| exit::DONE);
+    };
+    show(desk.out, &user, has_factor, done, now)
 }
 
-fn show(out: Out, user: &User, done: &str, now: Timestamp) -> Result<u8, Trouble> {
+fn show(out: Out, user: &User, second_factor: bool, done: &str, now: Timestamp) -> Result<u8, Trouble> {
     if out.is_json() {
-        out.document(&json!({"schema": "cloudflare-mt/user/1", "at": now, "user": UserView::from(user)}))?;
+        out.document(&json!({"schema": "cloudflare-mt/user/1", "at": now, "user": UserView::of(user, second_factor)}))?;
     } else {
         out.text(&format!("{} ({}) {done}\n", user.name, user.role.as_str()))?;
     }
@@ -189,9 +270,21 @@ fn show(out: Out, user: &User, done: &str, now: Timestamp) -> Result<u8, Trouble
 }
 
 async fn list(desk: &Desk) -> Result<u8, Trouble> {
-    let users = desk.read("the accounts cannot be listed", db::users::all).await?;
+    let users = desk
+        .read("the accounts cannot be listed", |tx| {
+            let users = db::users::all(tx)?.into_iter();
+            let with_factor = users.map(|user| {
+                let has_factor = db::second_factor::get(tx, user.id)?.since.is_some();
+                Ok((user, has_factor))
+            });
+            with_factor.collect::<Result<Vec<(User, bool)>, DbError>>()
+        })
+        .await?;
     if desk.out.is_json() {
-        let users: Vec<UserView> = users.iter().map(UserView::from).collect();
+        let users: Vec<UserView> = users
+            .iter()
+            .map(|(user, second_factor)| UserView::of(user, *second_factor))
+            .collect();
         desk.out
             .document(&json!({"schema": "cloudflare-mt/users/1", "at": desk.now(), "users": users}))?;
         return Ok(exit::DONE);
@@ -201,8 +294,15 @@ async fn list(desk: &Desk) -> Result<u8, Trouble> {
             .text("there is no account; the dashboard makes the first one when it starts\n")?;
         return Ok(exit::DONE);
     }
-    let mut table = Table::new(&["NAME", "ROLE", "STATE", "LAST LOGIN (UTC)", "PASSWORD SET (UTC)"]);
-    for user in &users {
+    let mut table = Table::new(&[
+        "NAME",
+        "ROLE",
+        "STATE",
+        "SECOND FACTOR",
+        "LAST LOGIN (UTC)",
+        "PASSWORD SET (UTC)",
+    ]);
+    for (user, second_factor) in &users {
         let state = match (user.disabled, user.must_change) {
             (true, _) => "disabled",
             (false, true) => "must set a password",
@@ -211,7 +311,9 @@ async fn list(desk: &Desk) -> Result<u8, Trouble> {
         let login = user.last_login_at.map_or_else(|| "never".to_owned(), stamp);
         let name = cli::words::outside(&user.name, 64);
         let role = user.role.as_str().to_owned();
-        table.row([name, role, state.to_owned(), login, stamp(user.password_changed_at)]);
+        let factor = if *second_factor { "on" } else { "off" }.to_owned();
+        let password = stamp(user.password_changed_at);
+        table.row([name, role, state.to_owned(), factor, login, password]);
     }
     desk.out.text(&table.render(desk.out.screen()))?;
     Ok(exit::DONE)

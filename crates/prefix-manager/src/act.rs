@@ -7,6 +7,7 @@
 //! | [`preview`] | what acting means, and what forbids it |
 //! | [`drive`] | the intent's steps until it is closed |
 //! | [`outcome`] | results and exit code |
+//! | [`emergency`] | the act without the journal, when the database cannot be written |
 //!
 //! Must hold: the intent is durable before anything is sent; a withdrawal of a prefix that is, or may be, under attack
 //! asks for its CIDR; without a terminal nothing is asked and nothing is done, unless `--yes` was given; an advertise
@@ -14,6 +15,7 @@
 
 pub mod attack;
 pub mod drive;
+pub mod emergency;
 pub mod outcome;
 pub mod preview;
 pub mod targets;
@@ -53,7 +55,12 @@ pub async fn run(site: &Site, act: Act, asked: Asked, interrupts: Interrupts) ->
         let text = format!("to {act} needs a confirmation, and there is no terminal to ask at; nothing was done");
         return Err(Trouble::usage("confirmation.impossible", text).remedy("add --yes if you are sure"));
     }
-    let db = site.acting()?;
+    let db = match journal(site, asked.emergency).await {
+        Ok(db) => db,
+        Err(because) if asked.emergency => return emergency::run(site, act, &asked, &interrupts, &because).await,
+        Err(trouble) => return Err(trouble),
+    };
+    emergency::import(site, &db).await;
     let api = site.cloudflare(&db)?;
     let actor = cli::actor::of_this_process().await;
     let targets = targets::resolve(site, &db, &api, &asked.target).await?;
@@ -89,15 +96,7 @@ pub async fn run(site: &Site, act: Act, asked: Asked, interrupts: Interrupts) ->
     ));
 
     let mut outcomes = Outcomes::new(act, &actor, &asked.options.reason, looked_at);
-    let mut wanted: Vec<&Preview> = Vec::new();
-    for preview in &previews {
-        match &preview.verdict {
-            Verdict::Go => wanted.push(preview),
-            Verdict::Nothing(text) => outcomes.add(Outcome::already(preview.prefix, text)),
-            Verdict::Blocked(trouble) => outcomes.add(Outcome::trouble(preview.prefix, ResultWord::Blocked, trouble)),
-            Verdict::Failed(trouble) => outcomes.add(Outcome::trouble(preview.prefix, ResultWord::Failed, trouble)),
-        }
-    }
+    let wanted = sort_out(&previews, &mut outcomes);
     if !wanted.is_empty() {
         let daemon = picture.daemon(site.now());
         if asked.options.no_wait && act == Act::Withdraw && !daemon.life.is_there() {
@@ -124,6 +123,29 @@ pub async fn run(site: &Site, act: Act, asked: Asked, interrupts: Interrupts) ->
         act_on(&driver, act, &prefixes, &asked, &actor, here, &mut outcomes).await;
     }
     outcomes.conclude(site)
+}
+
+/// The database to record in. Where an emergency was announced, it must prove that it can be written.
+async fn journal(site: &Site, emergency: bool) -> Result<Db, Trouble> {
+    let db = site.acting()?;
+    if emergency {
+        emergency::probe(&db, site.now()).await?;
+    }
+    Ok(db)
+}
+
+/// Those that are to be gone on with; what became of the others is an outcome.
+fn sort_out<'a>(previews: &'a [Preview], outcomes: &mut Outcomes) -> Vec<&'a Preview> {
+    let mut wanted = Vec::new();
+    for preview in previews {
+        match &preview.verdict {
+            Verdict::Go => wanted.push(preview),
+            Verdict::Nothing(text) => outcomes.add(Outcome::already(preview.prefix, text)),
+            Verdict::Blocked(trouble) => outcomes.add(Outcome::trouble(preview.prefix, ResultWord::Blocked, trouble)),
+            Verdict::Failed(trouble) => outcomes.add(Outcome::trouble(preview.prefix, ResultWord::Failed, trouble)),
+        }
+    }
+    wanted
 }
 
 /// Whether this process takes the steps: on a terminal, when told, and where nobody else would.

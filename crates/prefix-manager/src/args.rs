@@ -21,6 +21,7 @@ use crate::until::{self, Until};
         "  cloudflare-prefix-manager advertise 203.0.113.0/24 --reason 'attack on customer 17'\n",
         "  cloudflare-prefix-manager hold 203.0.113.0/24 --for 2h --reason 'maintenance'\n",
         "  cloudflare-prefix-manager withdraw 203.0.113.0/24\n",
+        "  cloudflare-prefix-manager                     # at a terminal: a menu\n",
         "\n",
         "Exit codes: 0 done (also when the reader closes the pipe), 1 failed or something could not be read, ",
         "2 wrong arguments, 3 blocked by a rule, 4 cancelled at a question, 78 bad configuration, 130 interrupted\n",
@@ -49,6 +50,9 @@ pub enum Command {
     #[command(after_help = "\
 Live states come from Cloudflare; where that fails, the last reading of the database is shown with its age and the \
 reason, and the exit code is 1.
+Examples:
+  cloudflare-prefix-manager status
+  cloudflare-prefix-manager status 203.0.113.0/24 --json
 JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], changed_elsewhere[{prefix, at, event, \
 text, take_back}], prefixes[{prefix, state, state_text, under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt, \
 blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
@@ -59,12 +63,17 @@ blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
     },
     /// The known prefixes with their names, ids and notes, from the database
     #[command(after_help = "\
+Example: cloudflare-prefix-manager list --json
 JSON: cloudflare-mt/prefix-list/1 {at, source, prefixes[{prefix, description, asn, managed, direct_route, refuses, \
 note, prefix_id, bgp_prefix_id}]}")]
     List,
     /// Advertise a prefix at Cloudflare: protection on
     #[command(after_help = "\
 An advertise is never blocked by a rule of ours: it cancels unsent withdrawals, and Cloudflare's answer decides.
+Examples:
+  cloudflare-prefix-manager advertise 203.0.113.0/24 --reason 'attack on customer 17'
+  cloudflare-prefix-manager advertise --all --yes --no-wait
+  cloudflare-prefix-manager advertise 203.0.113.0/24 --emergency
 JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, code, text, intent}], exit_code}")]
     Advertise(AdvertiseArgs),
     /// Withdraw a prefix: traffic flows natively again
@@ -72,16 +81,28 @@ JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, 
 Shows first what it means: attack, calm, incident, propagation. Under attack, or when that is unknown, the prefix must \
 be typed to confirm. Blocked with exit code 3: a hold, less than 15 minutes since it was advertised (both lifted by \
 --force), and what Cloudflare would refuse.
+Examples:
+  cloudflare-prefix-manager withdraw 203.0.113.0/24
+  cloudflare-prefix-manager withdraw --all --reason 'the test is over'
 JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, code, text, intent}], exit_code}")]
     Withdraw(WithdrawArgs),
     /// Hold a prefix, or pause everything: automation withdraws nothing until then
-    #[command(after_help = "JSON: cloudflare-mt/prefix-hold/1 {at, hold{}, cancelled, warnings[]}")]
+    #[command(after_help = "\
+Examples:
+  cloudflare-prefix-manager hold 203.0.113.0/24 --for 2h --reason 'maintenance'
+  cloudflare-prefix-manager hold 203.0.113.0/24 --until '22/11/2026 06:00' --reason 'the customer asked'
+  cloudflare-prefix-manager hold --all --until-released --reason 'new disks'
+JSON: cloudflare-mt/prefix-hold/1 {at, hold{}, cancelled, warnings[]}")]
     Hold(HoldArgs),
     /// Release the holds on a prefix, or the pauses of everything
-    #[command(after_help = "JSON: cloudflare-mt/prefix-release/1 {at, released[], still[]}")]
+    #[command(after_help = "\
+Example: cloudflare-prefix-manager release 203.0.113.0/24
+JSON: cloudflare-mt/prefix-release/1 {at, released[], still[]}")]
     Release(ReleaseArgs),
     /// What was done: the journal of acts, and the record of withdrawals
-    #[command(after_help = "JSON: cloudflare-mt/prefix-history/1 {at, acts[{intent{}, attempts[]}], withdrawals[]}")]
+    #[command(after_help = "\
+Example: cloudflare-prefix-manager history 203.0.113.0/24 --limit 5
+JSON: cloudflare-mt/prefix-history/1 {at, acts[{intent{}, attempts[]}], withdrawals[]}")]
     History {
         /// Only this prefix
         #[arg(value_name = "CIDR", value_parser = prefix)]
@@ -122,9 +143,26 @@ pub struct ActOptions {
     /// Only file it; the daemon does it within seconds
     #[arg(long)]
     pub no_wait: bool,
+    /// If the database cannot be written, act on Cloudflare directly and leave a file that is imported later
+    #[arg(long, conflicts_with = "no_wait")]
+    pub emergency: bool,
     /// How long to wait for the outcome
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = domain::duration::parse)]
     pub timeout: Duration,
+}
+
+/// As when nothing is said.
+impl Default for ActOptions {
+    fn default() -> Self {
+        Self {
+            reason: "by command line".to_owned(),
+            yes: false,
+            wait: false,
+            no_wait: false,
+            emergency: false,
+            timeout: Duration::from_secs(90),
+        }
+    }
 }
 
 /// Arguments of `advertise`.
@@ -164,6 +202,8 @@ pub struct Asked {
     pub options: ActOptions,
     /// Against our own rules.
     pub force: bool,
+    /// Without the journal, if that cannot be written.
+    pub emergency: bool,
 }
 
 impl From<AdvertiseArgs> for Asked {
@@ -172,6 +212,7 @@ impl From<AdvertiseArgs> for Asked {
         options.yes |= args.force;
         Self {
             target: args.target,
+            emergency: options.emergency,
             options,
             force: args.force,
         }
@@ -182,6 +223,7 @@ impl From<WithdrawArgs> for Asked {
     fn from(args: WithdrawArgs) -> Self {
         Self {
             target: args.target,
+            emergency: args.options.emergency,
             options: args.options,
             force: args.force,
         }

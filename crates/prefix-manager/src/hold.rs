@@ -52,7 +52,7 @@ pub async fn hold(site: &Site, asked: HoldArgs) -> Result<u8, Trouble> {
     let now = site.now();
     let until = end(&asked.end, now)?;
     let prefix = asked.target.prefix;
-    let db = site.acting()?;
+    let db = acting(site).await?;
     let mut warnings = Vec::new();
     if let Some(prefix) = prefix {
         warnings.extend(check_target(site, &db, prefix).await?);
@@ -93,6 +93,12 @@ pub async fn hold(site: &Site, asked: HoldArgs) -> Result<u8, Trouble> {
             .aside(&format!("{}\n", ink(Ink::Warn, &format!("warning: {warning}"))));
     }
     Ok(exit::DONE)
+}
+
+async fn acting(site: &Site) -> Result<db::Db, Trouble> {
+    let db = site.acting()?;
+    crate::act::emergency::import(site, &db).await;
+    Ok(db)
 }
 
 fn end(asked: &HoldEnd, now: Timestamp) -> Result<Option<Timestamp>, Trouble> {
@@ -208,7 +214,7 @@ fn set_in(
 pub async fn release(site: &Site, asked: ReleaseArgs) -> Result<u8, Trouble> {
     let now = site.now();
     let prefix = asked.target.prefix;
-    let db = site.acting()?;
+    let db = acting(site).await?;
     let actor = cli::actor::of_this_process().await;
     let by = actor.clone();
     let done = db

@@ -7,6 +7,7 @@
 //! | [`live`] | live states from Cloudflare, and what they add to the inventory |
 //! | [`status`], [`list`], [`history`] | looking |
 //! | [`hold`], [`until`] | holds and pauses |
+//! | [`menu`] | all of it for people, when the program is started bare |
 //! | [`act`] | advertise and withdraw, from preview to read-back |
 //!
 //! Must hold: nothing is changed that was not filed in the intent journal before; a withdrawal shows its consequences
@@ -18,6 +19,7 @@ pub mod history;
 pub mod hold;
 pub mod list;
 pub mod live;
+pub mod menu;
 pub mod site;
 pub mod status;
 pub mod until;
@@ -45,23 +47,25 @@ pub fn run(arguments: Cli) -> ExitCode {
         Some(Command::Generate(generate)) => {
             return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
         }
-        None if !asked => return cli::command::nothing_asked::<Cli>(),
+        // Scripts get the usage; people at a terminal get the menu.
+        None if !asked && (arguments.json || !cli::ask::possible()) => return cli::command::nothing_asked::<Cli>(),
         command => command,
     };
     // Holds and history need no Cloudflare, and a status without it is better than none.
     let needs: &[Need] = match &command {
-        Some(Command::Advertise(_) | Command::Withdraw(_)) | None => &[Need::CloudflareApi],
-        Some(_) => &[],
+        Some(Command::Advertise(_) | Command::Withdraw(_)) => &[Need::CloudflareApi],
+        None if asked => &[Need::CloudflareApi],
+        None | Some(_) => &[],
     };
     let loaded = match cli::frame::settings(&common, needs) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let Some(command) = command else {
-        return cli::command::nothing_asked::<Cli>();
-    };
     cli::frame::run(PROGRAM, &common, out, move |interrupts: Interrupts| async move {
         let site = Site::new(out, loaded.settings);
+        let Some(command) = command else {
+            return menu::run(&site, interrupts).await;
+        };
         match command {
             Command::Status { prefix } => status::run(&site, prefix).await,
             Command::List => list::run(&site).await,

@@ -80,6 +80,24 @@ pub async fn run(site: &Site) -> Result<u8, Trouble> {
     Ok(exit::DONE)
 }
 
+/// The prefixes that are listed or known, with their names, for a menu.
+///
+/// # Errors
+/// When neither the database nor Cloudflare can be read.
+pub async fn known(site: &Site) -> Result<Vec<(Prefix, String)>, Trouble> {
+    let stored = match cli::store::reading(&site.settings.database.path) {
+        Ok(db) => db.read("list", db::inventory::all).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let entries = if stored.is_empty() && site.settings.managed_prefixes().is_empty() {
+        ask(site, None).await?
+    } else {
+        stored
+    };
+    let rows = rows(&entries, &site.settings);
+    Ok(rows.into_iter().map(|row| (row.prefix, row.description)).collect())
+}
+
 /// Before the daemon ever ran.
 async fn ask(site: &Site, db: Option<&db::Db>) -> Result<Vec<Entry>, Trouble> {
     let api = site.display_client(db)?;

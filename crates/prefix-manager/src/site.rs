@@ -1,6 +1,5 @@
 //! What a command works with. Nothing is opened or connected before it is needed.
 
-use cf_api::budget::RateBudget;
 use cf_api::{CloudflareClient, Deadlines};
 use cli::{Out, Trouble};
 use daemon::{SharedClock, SystemClock};
@@ -63,21 +62,9 @@ impl Site {
             return Ok(self.cloudflare(db)?.for_display());
         }
         // Without the database our calls are counted by nobody else; a look is a handful of them.
-        let credentials = assembly::parts::credentials(&self.settings)
-            .ok_or_else(|| Trouble::failed("cloudflare.setup", "no credential: set cloudflare.api_token"))?;
-        let clock = self.clock.clone();
-        let cloudflare = &self.settings.cloudflare;
-        let budget = RateBudget::alone(std::sync::Arc::new(move || clock.now()));
-        let transport = assembly::parts::transport();
-        CloudflareClient::new(
-            transport,
-            &cloudflare.api_base_url,
-            &cloudflare.account_id,
-            credentials,
-            budget,
-        )
-        .map(|client| client.for_display().with_deadlines(deadlines()))
-        .map_err(|error| Trouble::failed("cloudflare.setup", cli::trouble::chain(&error)))
+        assembly::parts::cloudflare_uncounted(&self.settings, &assembly::parts::transport(), &self.clock)
+            .map(|client| client.with_deadlines(deadlines()))
+            .map_err(|error| Trouble::failed("cloudflare.setup", format!("{error:#}")))
     }
 
     /// The database, for commands that change something: without a record nothing is done.
@@ -88,7 +75,8 @@ impl Site {
         cli::store::acting(&self.settings.database.path).map_err(|trouble| {
             let text = format!("nothing was done, because it could not be recorded: {}", trouble.text);
             let remedy = format!(
-                "{} If you must act before that is mended, use Cloudflare's dashboard: the daemon will notice and announce it.",
+                "{} If you must act before that is mended: the same command with --emergency acts on Cloudflare directly \
+                 and leaves a file that is imported later.",
                 trouble.remedy.clone().unwrap_or_default()
             );
             Trouble { text, ..trouble }.remedy(remedy.trim())

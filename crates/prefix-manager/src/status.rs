@@ -9,6 +9,7 @@ use daemon::exit;
 use db::Db;
 use domain::prefix::Prefix;
 use jiff::Timestamp;
+use prefix_ops::emergency::spool::Spool;
 use serde::Serialize;
 
 use crate::live::{self, Live};
@@ -122,6 +123,12 @@ pub async fn run(site: &Site, only: Option<Prefix>) -> Result<u8, Trouble> {
         site.out.document(&status)?;
     } else {
         site.out.text(&text(&status, only.is_some(), site))?;
+    }
+    let waiting = Spool::of(&site.settings.database.path).waiting().len();
+    if waiting > 0 {
+        let count = words::counted(waiting, "act", "acts");
+        let text = format!("warning: {count} of an emergency not in the record yet: cloudflare-mt import spool");
+        site.out.aside(&format!("{}\n", ink(Ink::Warn, &text)));
     }
     Ok(if status.complete { exit::DONE } else { exit::FAILURE })
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`request`] | filing what a person wants, with everything it must rest on |
 //! | [`execute`] | one step of an open intent: re-check, mark, one call, read back, record |
+//! | [`emergency`] | an act while the journal cannot be written: spool file, call, read-back, import |
 //! | [`limits`] | the spans that bound an execution, and the proof of being the one actor |
 //! | [`holds`] | holds as automation sees them: none ends unannounced |
 //! | [`record`] | the one transaction in which an act becomes history |
@@ -14,6 +15,7 @@
 //! a lost answer is read back and never repeated blindly; every act ends in exactly one record.
 
 pub mod budget;
+pub mod emergency;
 pub mod execute;
 pub mod holds;
 pub mod limits;

@@ -6,7 +6,7 @@ use daemon::exit;
 use domain::units::{BitsPerSecond, PacketsPerSecond};
 use serde_json::json;
 
-use crate::rules::{Rule, Rules, Source};
+use crate::source::{Rule, Rules, Source};
 
 /// Shows all rules.
 ///
@@ -38,7 +38,7 @@ pub async fn one(source: &Source, out: Out, wanted: &str) -> Result<u8, Trouble>
 }
 
 /// By id, else by exact name; names are unique.
-fn find<'a>(rules: &'a Rules, wanted: &str) -> Result<&'a Rule, Trouble> {
+pub(crate) fn find<'a>(rules: &'a Rules, wanted: &str) -> Result<&'a Rule, Trouble> {
     let by_id = rules.rules.iter().find(|rule| rule.id.as_deref() == Some(wanted));
     by_id
         .or_else(|| rules.rules.iter().find(|rule| rule.name == wanted))
@@ -75,13 +75,8 @@ fn text(rules: &Rules, out: Out) -> String {
         "{}, live from Cloudflare\n",
         words::counted(rules.rules.len(), "rule", "rules")
     ));
-    if !rules.not_watched.is_empty() {
-        let names: Vec<String> = rules.not_watched.iter().map(ToString::to_string).collect();
-        let line = format!(
-            "no rule watches {}: an attack on it is not detected, and nothing advertises it",
-            names.join(", ")
-        );
-        text.push_str(&ink(Ink::Warn, &line));
+    for gap in &rules.gaps {
+        text.push_str(&ink(Ink::Warn, &words::outside(&gap.words(), 300)));
         text.push('\n');
     }
     text

@@ -2,10 +2,13 @@
 //! Cloudflare with one page open and with two hundred, and the same with Cloudflare hanging. `scripts/bench dashboard`
 //! runs it on release builds.
 //!
-//! Generator and service share the machine's cores, so all figures are higher than for a browser elsewhere. The rows are
-//! made from a seed: the same in every run. `BENCH_ROWS` changes how many there are.
+//! Generator and service share the machine's cores, so all figures are higher than for a browser elsewhere. Some thousand
+//! rows are made from a seed and stored the way the services do; `multiply_rows` of `db`, built beside this program, then
+//! copies them until there are as many as `BENCH_ROWS` says.
 #![allow(clippy::print_stdout, clippy::expect_used)] // a command whose output is its result
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cf_sim::{FaultKind, FaultSpec, Target};
@@ -24,8 +27,14 @@ use testkit::{Pace, Program, RealService, Site};
 /// Rows of each event table; `BENCH_ROWS` changes it.
 const ROWS: u32 = 1_000_000;
 
+/// Rows that are stored one by one, before they are multiplied.
+const MADE: u32 = 5_000;
+
 /// Rows written at once.
 const BATCH: u32 = 500;
+
+/// Where the program that multiplies them is, beside the services.
+const MULTIPLY: &str = "examples/multiply_rows";
 
 /// Requests timed for each address.
 const REQUESTS: usize = 400;
@@ -61,7 +70,7 @@ const ADDRESSES: [(&str, &str); 24] = [
         "analytics, own, middle",
         "/api/analytics?filter=when_protected&before=graphql_{middle}.webhook_{middle}",
     ),
-    ("analytics, one attack", "/api/analytics?source=graphql&attack_id=a7"),
+    ("analytics, one attack", "/api/analytics?source=graphql&attack_id=a7-0"),
     (
         "analytics, text that is nowhere",
         "/api/analytics?q=nowhere-to-be-found",
@@ -86,9 +95,16 @@ async fn main() {
     let site = Site::new(Pace::fast()).await;
     let now = Timestamp::now();
     let began = Instant::now();
+    let open = || Db::open(site.database(), db::OpenOptions::default()).expect("the database opens");
+    {
+        let db = open();
+        fill(&db, MADE.min(rows), now);
+        db.close_blocking(Duration::from_secs(30));
+    }
+    multiply(&site.database(), rows);
     let cookie = {
-        let db = Db::open(site.database(), db::OpenOptions::default()).expect("a new database");
-        fill(&db, rows, now);
+        let db = open();
+        fill_rarer(&db, rows / 100, now);
         sign_in(&db, now)
     };
     let size = std::fs::metadata(site.database()).map_or(0, |file| file.len());
@@ -243,6 +259,34 @@ fn fill(db: &Db, rows: u32, now: Timestamp) {
     }
 }
 
+/// Incidents and messages: of these there are a hundred times fewer.
+fn fill_rarer(db: &Db, rows: u32, now: Timestamp) {
+    let mut from = 0;
+    while from < rows {
+        let to = (from + BATCH).min(rows);
+        db.write_blocking("fill", move |tx| {
+            for row in from..to {
+                let at = minus(now, Duration::from_secs(u64::from(rows - row) * 3_000));
+                rarer(tx, row, prefix(row), at)?;
+            }
+            Ok(())
+        })
+        .expect("stores");
+        from = to;
+    }
+}
+
+/// Copies the rows until there are as many.
+fn multiply(file: &Path, rows: u32) {
+    let folder = std::env::var("CLOUDFLARE_MT_TEST_BINARIES").expect("where the programs are");
+    let done = Command::new(Path::new(&folder).join(MULTIPLY))
+        .arg(file)
+        .arg(rows.to_string())
+        .status()
+        .expect("multiply_rows is built; scripts/bench does that");
+    assert!(done.success(), "multiply_rows: {done}");
+}
+
 /// A number from a row's, always the same (SplitMix64).
 fn mixed(row: u32, of: u64) -> u64 {
     let mut z = (u64::from(row) + of).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -259,7 +303,7 @@ fn prefix(row: u32) -> Prefix {
 fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError> {
     let prefix = prefix(row);
     let address = format!("192.0.2.{}", mixed(row, 2) % 256);
-    let kind = if row % 50_000 == 17 {
+    let kind = if row % MADE == 17 {
         "bgp_hijack_notification"
     } else {
         "dos_attack_l4"
@@ -353,13 +397,10 @@ fn one_of_each(tx: &WriteTx<'_>, row: u32, at: Timestamp) -> Result<(), DbError>
             result: "ok".into(),
         },
     )?;
-    if row.is_multiple_of(100) {
-        rarer(tx, row, prefix, at)?;
-    }
     Ok(())
 }
 
-/// Of these there are a hundred times fewer.
+/// A message and an incident.
 fn rarer(tx: &WriteTx<'_>, row: u32, prefix: Prefix, at: Timestamp) -> Result<(), DbError> {
     let facts = Facts::SelfTest {
         actor: "bench".into(),

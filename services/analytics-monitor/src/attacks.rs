@@ -4,8 +4,6 @@
 //! An incident's timeline is told of begin and end once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cf_api::graphql::attacks::{AttackRow, AttacksRequest};
@@ -15,13 +13,15 @@ use db::{DbError, WriteTx};
 use domain::time::{minus, since};
 use jiff::Timestamp;
 
-use crate::feed::{self, Source};
-use crate::keep::{incident_of, move_watermark, watermark_of};
+use crate::feed::Source;
+use crate::fetch::tell_truncated;
+use crate::keep::{End, finish, incident_of};
 use crate::networks::Networks;
-use crate::poll::{Course, Failure, Parts, PollError, PollReport};
-use crate::reach::{Limits, Node};
+use crate::poll::{Parts, PollError, PollReport};
+use crate::reach::Node;
+use crate::reading::{Ask, Polled, Reading};
 use crate::split::{Judged, Split};
-use crate::window::plan;
+use crate::window::{Span, beyond, plan};
 
 /// An attack without end is asked for again for so long.
 const FOLLOWED: Duration = Duration::from_secs(7 * 86_400);
@@ -41,181 +41,165 @@ const TARGETS: usize = 20;
 /// Data about to expire may expire while we ask.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
-/// Polls the attacks, one poll after the other.
+/// Reads the attacks.
+#[derive(Debug)]
 pub struct Attacks {
-    parts: Parts,
-    limits: Limits,
-    course: Course,
-    progress: Arc<dyn Fn() + Send + Sync>,
+    reading: Reading,
 }
 
-impl fmt::Debug for Attacks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attacks")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
+/// Attacks by id, with when each began.
+pub type Wanted = BTreeMap<String, Timestamp>;
+
+/// What answers say.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Attacks, each whole as far as it is still to be had.
+    pub attacks: Vec<AttackSpan>,
+    /// Parts of which attacks are missing.
+    pub truncated: Vec<Span>,
+    /// How many queries it took.
+    pub queries: u32,
 }
 
 impl Attacks {
     /// One that has not polled yet.
     pub fn new(parts: Parts) -> Self {
         Self {
-            parts,
-            limits: Limits::new(Node::Attacks),
-            course: Course::new(Source::attacks()),
-            progress: Arc::new(|| ()),
+            reading: Reading::new(parts, Node::Attacks, Source::attacks()),
         }
     }
+}
 
-    /// Calls `progress` after each answer and each write.
-    #[must_use]
-    pub fn with_progress(mut self, progress: Arc<dyn Fn() + Send + Sync>) -> Self {
-        self.progress = progress;
-        self
+impl Polled for Attacks {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
     }
 
     /// Reads attacks that are new or last, and stores what changed.
-    ///
-    /// # Errors
-    /// Why not everything could be read and stored. Then the watermark has not moved.
-    pub async fn poll_once(&mut self) -> Result<PollReport, Failure> {
-        match self.attempt().await {
-            Ok(report) => Ok(report),
-            Err(error) => Err(self.course.failed(&self.parts, error).await),
-        }
-    }
-
     async fn attempt(&mut self) -> Result<PollReport, PollError> {
-        let (source, now) = (self.course.source.clone(), self.parts.clock.now());
-        let (watermark, failing, inventory, open) = self
-            .parts
-            .db
-            .read("attacks.begin", move |tx| {
-                Ok((
-                    watermark_of(tx, &source)?,
-                    feed::stored(tx, &source)?,
-                    db::inventory::all(tx)?,
-                    db::attack_spans::open(tx, minus(now, FOLLOWED), MOST_FOLLOWED)?,
-                ))
-            })
+        let oldest = minus(self.reading.parts.clock.now(), FOLLOWED);
+        let begun = self
+            .reading
+            .begin(move |tx| db::attack_spans::open(tx, oldest, MOST_FOLLOWED))
             .await?;
-        self.course.restore(&self.parts, failing.as_deref());
-        self.limits.renew(&self.parts.api, self.parts.clock.monotonic()).await;
-        (self.progress)();
-        if !self.limits.is_enabled() {
-            return Ok(PollReport {
-                not_in_contract: true,
-                ..PollReport::default()
-            });
+        if !begun.in_contract {
+            return Ok(PollReport::of_no_contract());
         }
-        let policy = &self.parts.policy;
-        let plan = plan(watermark, now, policy, &self.limits.reach());
-        let mut report = PollReport {
-            from: plan.spans.first().map(|span| span.from),
-            is_behind: plan.is_behind,
-            ..PollReport::default()
-        };
-        let (Some(first), Some(last)) = (plan.spans.first().copied(), plan.spans.last().copied()) else {
+        let policy = &self.reading.parts.policy;
+        let ask = self.reading.ask();
+        let plan = plan(begun.watermark, ask.now, policy, &ask.reach);
+        let mut report = PollReport::planned(&plan);
+        let Some(last) = plan.spans.last() else {
             return Ok(report);
         };
-        let mut wanted: BTreeMap<String, Timestamp> =
-            open.into_iter().map(|span| (span.attack_id, span.began_at)).collect();
-        for &span in &plan.spans {
-            let mut split = Split::new(span, Duration::from_secs(1));
-            while let Some(part) = split.part() {
-                let request = AttacksRequest {
-                    oldest: part.from,
-                    from: part.from,
-                    to: part.to,
-                    ids: Vec::new(),
-                    limit: self.limits.reach().page,
-                };
-                let answer = self.parts.api.attacks(&request, now).await?;
-                (self.progress)();
-                match split.judge(answer.truncated) {
-                    Judged::Halved => continue,
-                    Judged::Complete => {}
-                    Judged::Truncated => report.truncated.push(part),
-                }
-                for row in answer.rows {
-                    let began = wanted.entry(row.attack_id).or_insert(row.began_at);
-                    *began = (*began).min(row.began_at);
-                }
-            }
-            report.queries += split.queries();
-        }
-        let networks = Networks::new(
-            policy
-                .own
-                .iter()
-                .copied()
-                .chain(inventory.iter().map(|entry| entry.prefix.prefix)),
-            &policy.anycast,
-        );
-        let spans = self
-            .read_whole(wanted, last.to.max(first.to), now, &networks, &mut report)
-            .await?;
-        let (source, to) = (self.course.source.clone(), last.to);
+        let networks = begun.networks(&policy.anycast);
+        let open = begun.more.into_iter().map(|span| (span.attack_id, span.began_at));
+        let read = read(&ask, &plan.spans, open.collect(), &networks).await?;
+        let (source, to, now) = (self.reading.source.clone(), last.to, ask.now);
+        let (attacks, truncated, lost) = (read.attacks, beyond(&read.truncated, begun.watermark), plan.lost);
         report.kept.new = self
+            .reading
             .parts
             .db
             .write("attacks.keep", move |tx| {
-                let changed = keep(tx, spans, now)?;
-                move_watermark(tx, &source, to, now)?;
-                feed::recovered(tx, &source, now)?;
+                let changed = keep(tx, attacks, now)?;
+                let end = End {
+                    to: Some(to),
+                    lost,
+                    truncated: &truncated,
+                };
+                finish(tx, &source, &end, now)?;
                 Ok(changed)
             })
             .await?;
-        (self.progress)();
-        report.to = Some(last.to);
-        self.course.succeeded();
+        self.reading.succeeded();
+        plan.tell_oddities(&self.reading.source, begun.watermark);
+        report.queries = read.queries;
+        report.truncated = read.truncated;
+        report.to = Some(to);
         Ok(report)
     }
+}
 
-    /// Everything about attacks of these ids that is still to be had.
-    async fn read_whole(
-        &self,
-        wanted: BTreeMap<String, Timestamp>,
-        to: Timestamp,
-        now: Timestamp,
-        networks: &Networks,
-        report: &mut PollReport,
-    ) -> Result<Vec<AttackSpan>, PollError> {
-        let reach = self.limits.reach();
-        let longest = reach
-            .not_older_than
-            .unwrap_or(reach.max_duration)
-            .min(reach.max_duration);
-        let oldest = minus(now, longest.saturating_sub(EXPIRY_MARGIN));
-        let in_reach: Vec<(String, Timestamp)> = wanted.into_iter().filter(|(_, began)| *began >= oldest).collect();
-        let mut chunks: Vec<Vec<(String, Timestamp)>> = in_reach.chunks(IDS).map(<[_]>::to_vec).collect();
-        let (mut spans, mut queries) = (Vec::new(), 0);
-        while let Some(chunk) = chunks.pop() {
-            let Some(began) = chunk.iter().map(|(_, began)| *began).min() else {
-                continue;
-            };
+/// Looks for attacks that began in the spans, and reads them and those of `wanted` whole.
+///
+/// # Errors
+/// The first failure of any query.
+pub async fn read(ask: &Ask, spans: &[Span], mut wanted: Wanted, networks: &Networks) -> Result<Read, PollError> {
+    let mut read = Read::default();
+    for &span in spans {
+        let mut split = Split::new(span, Duration::from_secs(1));
+        while let Some(part) = split.part() {
             let request = AttacksRequest {
-                oldest: began,
-                from: to,
-                to,
-                ids: chunk.iter().map(|(id, _)| id.clone()).collect(),
-                limit: reach.page,
+                oldest: part.from,
+                from: part.from,
+                to: part.to,
+                ids: Vec::new(),
+                limit: ask.reach.page,
             };
-            let answer = self.parts.api.attacks(&request, now).await?;
-            (self.progress)();
-            queries += 1;
-            if answer.truncated && chunk.len() > 1 && queries + 2 <= QUERIES {
-                let (some, others) = chunk.split_at(chunk.len() / 2);
-                chunks.push(some.to_vec());
-                chunks.push(others.to_vec());
-                continue;
+            let answer = ask.api.attacks(&request, ask.now).await?;
+            (ask.progress)();
+            match split.judge(answer.truncated) {
+                Judged::Halved => continue,
+                Judged::Complete => {}
+                Judged::Truncated => {
+                    tell_truncated(Node::Attacks.as_str(), part, ask.reach.page);
+                    read.truncated.push(part);
+                }
             }
-            spans.extend(whole(&answer.rows, !answer.truncated, networks, now));
+            for row in answer.rows {
+                let began = wanted.entry(row.attack_id).or_insert(row.began_at);
+                *began = (*began).min(row.began_at);
+            }
         }
-        report.queries += queries;
-        Ok(spans)
+        read.queries += split.queries();
     }
+    let Some(last) = spans.last() else { return Ok(read) };
+    let (attacks, queries) = read_whole(ask, wanted, last.to, networks).await?;
+    read.attacks = attacks;
+    read.queries += queries;
+    Ok(read)
+}
+
+/// Everything about attacks of these ids that is still to be had, and how many queries that took.
+async fn read_whole(
+    ask: &Ask,
+    wanted: Wanted,
+    to: Timestamp,
+    networks: &Networks,
+) -> Result<(Vec<AttackSpan>, u32), PollError> {
+    let longest = ask
+        .reach
+        .not_older_than
+        .unwrap_or(ask.reach.max_duration)
+        .min(ask.reach.max_duration);
+    let oldest = minus(ask.now, longest.saturating_sub(EXPIRY_MARGIN));
+    let in_reach: Vec<(String, Timestamp)> = wanted.into_iter().filter(|(_, began)| *began >= oldest).collect();
+    let mut chunks: Vec<Vec<(String, Timestamp)>> = in_reach.chunks(IDS).map(<[_]>::to_vec).collect();
+    let (mut spans, mut queries) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.pop() {
+        let Some(began) = chunk.iter().map(|(_, began)| *began).min() else {
+            continue;
+        };
+        let request = AttacksRequest {
+            oldest: began,
+            from: to,
+            to,
+            ids: chunk.iter().map(|(id, _)| id.clone()).collect(),
+            limit: ask.reach.page,
+        };
+        let answer = ask.api.attacks(&request, ask.now).await?;
+        (ask.progress)();
+        queries += 1;
+        if answer.truncated && chunk.len() > 1 && queries + 2 <= QUERIES {
+            let (some, others) = chunk.split_at(chunk.len() / 2);
+            chunks.push(some.to_vec());
+            chunks.push(others.to_vec());
+            continue;
+        }
+        spans.extend(whole(&answer.rows, !answer.truncated, networks, ask.now));
+    }
+    Ok((spans, queries))
 }
 
 /// One span for each attack of these rows.

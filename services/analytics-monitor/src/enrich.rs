@@ -60,7 +60,7 @@ pub fn enrich(row: &MitigationRow, geoip: &GeoIp, networks: &Networks) -> NewRow
         sample_interval: Some(row.sample_interval).filter(|interval| *interval > 0),
         prefix: target.and_then(|target| networks.own_prefix(target)),
         incident: None,
-        raw_data: row.to_wire_json().to_string(),
+        raw_data: row.to_wire_text(),
         identity: None,
     }
 }

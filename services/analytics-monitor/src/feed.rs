@@ -21,6 +21,8 @@ pub struct Source {
     pub watermark: String,
     /// Name of the state of a run of failures; empty while all is well.
     failing: String,
+    /// Name of the instant at which people were last told that rows are missing.
+    pub(crate) cut_told: String,
 }
 
 impl Source {
@@ -31,6 +33,7 @@ impl Source {
                 title: "attack analytics".to_owned(),
                 watermark: "mitigations_watermark".to_owned(),
                 failing: "mitigations_failing".to_owned(),
+                cut_told: "mitigations_cut_told".to_owned(),
             },
             other => Self::of(&format!("attack analytics of {}", other.title()), other.system()),
         }
@@ -52,6 +55,7 @@ impl Source {
             title: domain::notice::ALERT_HISTORY.to_owned(),
             watermark: db::alert_history::CURSOR.to_owned(),
             failing: "alert_history_failing".to_owned(),
+            cut_told: "alert_history_cut_told".to_owned(),
         }
     }
 
@@ -60,6 +64,7 @@ impl Source {
             title: title.to_owned(),
             watermark: format!("mitigations_watermark:{name}"),
             failing: format!("mitigations_failing:{name}"),
+            cut_told: format!("mitigations_cut_told:{name}"),
         }
     }
 }

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use cf_api::graphql::mitigations::{MitigationRequest, MitigationRow, Witness};
-use cf_api::{CfError, CloudflareClient};
-use jiff::Timestamp;
+use cf_api::CfError;
+use cf_api::graphql::dropped::DroppedRows;
+use cf_api::graphql::mitigations::{MitigationRequest, Witness};
 
+use crate::reading::Ask;
 use crate::split::{Judged, Split};
 use crate::window::Span;
 
@@ -16,56 +17,54 @@ use crate::window::Span;
 const GRAIN: Duration = Duration::from_secs(1);
 
 /// Rows of a part of the span.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// The part.
     pub span: Span,
     /// Oldest first as far as Cloudflare sorts them.
-    pub rows: Vec<MitigationRow>,
+    pub rows: DroppedRows,
     /// Whether rows are missing and cannot be had.
     pub truncated: bool,
 }
 
 /// Asks for a span's rows.
-#[derive(Debug)]
 pub struct Pages<'a> {
-    api: &'a CloudflareClient,
+    ask: &'a Ask,
     witness: Witness,
-    limit: u32,
-    now: Timestamp,
     split: Split,
 }
 
 impl<'a> Pages<'a> {
-    /// Rows of `span` in pages of `limit`.
-    pub fn new(api: &'a CloudflareClient, witness: Witness, span: Span, limit: u32, now: Timestamp) -> Self {
+    /// Rows of `span`.
+    pub fn new(ask: &'a Ask, witness: Witness, span: Span) -> Self {
         Self {
-            api,
+            ask,
             witness,
-            limit,
-            now,
             split: Split::new(span, GRAIN),
         }
     }
 
-    /// The next page; `None` when the span is read. `progress` is called after each answer.
+    /// The next page; `None` when the span is read.
     ///
     /// # Errors
     /// The first failure of any query; do not ask on.
-    pub async fn next(&mut self, progress: &(dyn Fn() + Send + Sync)) -> Result<Option<Page>, CfError> {
+    pub async fn next(&mut self) -> Result<Option<Page>, CfError> {
         while let Some(span) = self.split.part() {
             let request = MitigationRequest {
                 from: span.from,
                 to: span.to,
-                limit: self.limit,
+                limit: self.ask.reach.page,
             };
-            let answer = self.api.dropped(self.witness, request, self.now).await?;
-            progress();
-            let judged = self.split.judge(answer.truncated);
+            let rows = self.ask.api.dropped(self.witness, request, self.ask.now).await?;
+            (self.ask.progress)();
+            let judged = self.split.judge(rows.truncated);
+            if judged == Judged::Truncated {
+                tell_truncated(self.witness.system(), span, self.ask.reach.page);
+            }
             if judged != Judged::Halved {
                 return Ok(Some(Page {
                     span,
-                    rows: answer.rows,
+                    rows,
                     truncated: judged == Judged::Truncated,
                 }));
             }
@@ -77,4 +76,15 @@ impl<'a> Pages<'a> {
     pub fn queries(&self) -> u32 {
         self.split.queries()
     }
+}
+
+/// Says in the log that a part cannot be had completely.
+pub fn tell_truncated(source: &'static str, span: Span, page: u32) {
+    tracing::warn!(
+        event = "mitigations.page.truncated",
+        system = source,
+        from = %span.from,
+        to = %span.to,
+        page,
+    );
 }

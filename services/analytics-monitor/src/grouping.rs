@@ -2,19 +2,19 @@
 //!
 //! Pure: who is told what depends only on the rows and the switches given.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use cf_api::graphql::mitigations::Witness;
 use db::analytics::Fresh;
-use domain::ids::normalise_id;
+use domain::ids::{IncidentId, normalise_id};
 use domain::notice::{Facts, Notice};
 use jiff::Timestamp;
 
 use crate::networks::Networks;
 
 /// Up to so many rows of an attack have a message of their own.
-const SINGLY: usize = 3;
+const SINGLY: u64 = 3;
 
 /// Entries of each list; a message shows the first few and says how many more there are.
 const MOST_LISTED: usize = 100;
@@ -65,96 +65,165 @@ fn witness_of(row: &Fresh) -> Option<Witness> {
 }
 
 /// What rows are told together: an attack, or what one system dropped without knowing of an attack.
-type Key<'a> = (Option<String>, Option<&'a str>);
+type Key = (Option<String>, Option<String>);
 
-/// The notices about new rows, in the order in which their attacks first appear.
-pub fn notices(rows: &[Fresh], audience: &Audience) -> Vec<Notice> {
-    let mut order: Vec<Key<'_>> = Vec::new();
-    let mut groups: HashMap<Key<'_>, Vec<&Fresh>> = HashMap::new();
-    for row in rows.iter().filter(|row| audience.wants(row)) {
+/// Takes rows in one by one and keeps of them what notices say.
+#[derive(Debug)]
+pub struct Grouping<'a> {
+    audience: &'a Audience,
+    /// In the order in which their attacks first appeared.
+    groups: Vec<Group>,
+    places: HashMap<Key, usize>,
+}
+
+#[derive(Debug)]
+struct Group {
+    attack: Option<String>,
+    /// Its rows, while they are few.
+    singly: Vec<Fresh>,
+    all: Totals,
+}
+
+impl<'a> Grouping<'a> {
+    /// No rows yet.
+    pub fn new(audience: &'a Audience) -> Self {
+        Self {
+            audience,
+            groups: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Takes a row in, if people want to hear of it.
+    pub fn add(&mut self, row: Fresh) {
+        if !self.audience.wants(&row) {
+            return;
+        }
         let attack = row.attack_id.as_deref().map(normalise_id);
-        let system = row.mitigation_system.as_deref().filter(|_| attack.is_none());
-        let key = (attack, system);
-        let group = groups.entry(key.clone()).or_default();
-        if group.is_empty() {
-            order.push(key);
+        let system = row.mitigation_system.clone().filter(|_| attack.is_none());
+        let next = self.groups.len();
+        let place = *self.places.entry((attack.clone(), system)).or_insert(next);
+        if place == next {
+            self.groups.push(Group {
+                attack,
+                singly: Vec::new(),
+                all: Totals::default(),
+            });
         }
-        group.push(row);
-    }
-    let mut notices = Vec::new();
-    for key in order {
-        let rows = groups.remove(&key).unwrap_or_default();
-        let attack = key.0;
-        if rows.len() <= SINGLY {
-            notices.extend(
-                rows.iter()
-                    .map(|row| notice(attack.as_deref(), std::slice::from_ref(row))),
-            );
+        let Some(group) = self.groups.get_mut(place) else {
+            return;
+        };
+        group.all.add(&row);
+        if group.all.events <= SINGLY {
+            group.singly.push(row);
         } else {
-            notices.push(notice(attack.as_deref(), &rows));
+            group.singly = Vec::new();
         }
     }
-    notices
-}
 
-fn notice(attack: Option<&str>, rows: &[&Fresh]) -> Notice {
-    let instants = || rows.iter().filter_map(|row| row.at);
-    let sources = by_volume(rows, |row| row.source_ip.clone(), source_text);
-    let spoofed: std::collections::HashSet<&str> = rows
-        .iter()
-        .filter(|row| row.source_bogon.is_some())
-        .filter_map(|row| row.source_ip.as_deref())
-        .collect();
-    let facts = Facts::Mitigation {
-        attack_id: rows.iter().find_map(|row| row.attack_id.clone()),
-        vectors: by_volume(rows, vector, |row| vector(row).unwrap_or_default()).0,
-        events: rows.len() as u64,
-        packets: sum(rows, |row| row.packets),
-        bits: sum(rows, |row| row.bits),
-        from: instants().min().unwrap_or(Timestamp::UNIX_EPOCH),
-        to: instants().max().unwrap_or(Timestamp::UNIX_EPOCH),
-        targets: by_volume(rows, target, |row| target(row).unwrap_or_default()).0,
-        distinct_sources: sources.1,
-        sources: sources.0,
-        locations: by_volume(rows, |row| row.colo_code.clone(), location_text).0,
-        spoofed_sources: spoofed.len() as u64,
-        sample_interval: rows.iter().filter_map(|row| row.sample_interval).max().unwrap_or(1),
-    };
-    Notice {
-        facts,
-        event: None,
-        incident: rows.iter().find_map(|row| row.incident),
-        group: attack.map(|attack| format!("mitigation:{attack}")),
+    /// The notices about them.
+    pub fn notices(self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for Group { attack, singly, all } in self.groups {
+            if singly.is_empty() {
+                notices.push(all.notice(attack.as_deref()));
+            }
+            for row in singly {
+                let mut alone = Totals::default();
+                alone.add(&row);
+                notices.push(alone.notice(attack.as_deref()));
+            }
+        }
+        notices
     }
 }
 
-fn sum(rows: &[&Fresh], amount: impl Fn(&Fresh) -> u64) -> u64 {
-    rows.iter().fold(0, |total: u64, row| total.saturating_add(amount(row)))
+/// What a notice says about its rows.
+#[derive(Debug, Default)]
+struct Totals {
+    attack_id: Option<String>,
+    incident: Option<IncidentId>,
+    events: u64,
+    packets: u64,
+    bits: u64,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    vectors: Volumes,
+    targets: Volumes,
+    sources: Volumes,
+    locations: Volumes,
+    spoofed: HashSet<String>,
+    sample_interval: Option<u64>,
 }
 
-/// Texts of the rows' distinct values by packets, most first, and how many values there are. Equal
-/// volumes stand in the order of their keys, so that a message does not depend on chance.
-fn by_volume(
-    rows: &[&Fresh],
-    key: impl Fn(&Fresh) -> Option<String>,
-    text: impl Fn(&Fresh) -> String,
-) -> (Vec<String>, u64) {
-    let mut volumes: HashMap<String, (u64, &Fresh)> = HashMap::new();
-    for row in rows {
-        if let Some(key) = key(row) {
-            let entry = volumes.entry(key).or_insert((0, row));
+impl Totals {
+    fn add(&mut self, row: &Fresh) {
+        self.attack_id = self.attack_id.take().or_else(|| row.attack_id.clone());
+        self.incident = self.incident.or(row.incident);
+        self.events += 1;
+        self.packets = self.packets.saturating_add(row.packets);
+        self.bits = self.bits.saturating_add(row.bits);
+        self.from = self.from.into_iter().chain(row.at).min();
+        self.to = self.to.into_iter().chain(row.at).max();
+        self.sample_interval = self.sample_interval.max(row.sample_interval);
+        self.vectors
+            .add(vector(row), row, |row| vector(row).unwrap_or_default());
+        self.targets
+            .add(target(row), row, |row| target(row).unwrap_or_default());
+        self.sources.add(row.source_ip.clone(), row, source_text);
+        self.locations.add(row.colo_code.clone(), row, location_text);
+        if row.source_bogon.is_some() {
+            self.spoofed.extend(row.source_ip.clone());
+        }
+    }
+
+    fn notice(self, attack: Option<&str>) -> Notice {
+        let (sources, distinct_sources) = self.sources.most();
+        let facts = Facts::Mitigation {
+            attack_id: self.attack_id,
+            vectors: self.vectors.most().0,
+            events: self.events,
+            packets: self.packets,
+            bits: self.bits,
+            from: self.from.unwrap_or(Timestamp::UNIX_EPOCH),
+            to: self.to.unwrap_or(Timestamp::UNIX_EPOCH),
+            targets: self.targets.most().0,
+            distinct_sources,
+            sources,
+            locations: self.locations.most().0,
+            spoofed_sources: self.spoofed.len() as u64,
+            sample_interval: self.sample_interval.unwrap_or(1),
+        };
+        Notice {
+            facts,
+            event: None,
+            incident: self.incident,
+            group: attack.map(|attack| format!("mitigation:{attack}")),
+        }
+    }
+}
+
+/// Distinct values with their packets, and the text of the first row of each.
+#[derive(Debug, Default)]
+struct Volumes(HashMap<String, (u64, String)>);
+
+impl Volumes {
+    fn add(&mut self, key: Option<String>, row: &Fresh, text: impl Fn(&Fresh) -> String) {
+        if let Some(key) = key {
+            let entry = self.0.entry(key).or_insert_with(|| (0, text(row)));
             entry.0 = entry.0.saturating_add(row.packets);
         }
     }
-    let distinct = volumes.len() as u64;
-    let mut sorted: Vec<(String, (u64, &Fresh))> = volumes.into_iter().collect();
-    sorted.sort_by(|a, b| b.1.0.cmp(&a.1.0).then_with(|| a.0.cmp(&b.0)));
-    let texts = sorted
-        .into_iter()
-        .take(MOST_LISTED)
-        .map(|(_, (_, row))| text(row))
-        .collect();
-    (texts, distinct)
+
+    /// Texts by packets, most first, and how many values there are. Equal volumes stand in the order of their values, so
+    /// that a message does not depend on chance.
+    fn most(self) -> (Vec<String>, u64) {
+        let distinct = self.0.len() as u64;
+        let mut sorted: Vec<(String, (u64, String))> = self.0.into_iter().collect();
+        sorted.sort_by(|a, b| b.1.0.cmp(&a.1.0).then_with(|| a.0.cmp(&b.0)));
+        let texts = sorted.into_iter().take(MOST_LISTED).map(|(_, (_, text))| text);
+        (texts.collect(), distinct)
+    }
 }
 
 /// The vector; rows of generic rules have none, then the rule's name says most. Systems that know neither are named
@@ -229,9 +298,13 @@ fn with_known(name: String, known: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::ids::IncidentId;
-
     use super::*;
+
+    fn notices(rows: &[Fresh], audience: &Audience) -> Vec<Notice> {
+        let mut grouping = Grouping::new(audience);
+        rows.iter().cloned().for_each(|row| grouping.add(row));
+        grouping.notices()
+    }
 
     fn audience() -> Audience {
         Audience {

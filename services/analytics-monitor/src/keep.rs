@@ -7,20 +7,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use cf_api::CfError;
+use cf_api::graphql::dropped::DroppedRows;
 use cf_api::graphql::mitigations::{MitigationRow, Witness};
 use db::analytics::{NewRow, Stored};
 use db::{Db, DbError, ReadTx, WriteTx};
 use domain::ids::{IncidentId, normalise_id};
-use domain::notice::{Facts, Notice};
+use domain::notice::{Facts, Notice, Priority};
 use domain::prefix::Prefix;
-use domain::time::to_db_text;
+use domain::time::{for_people_seconds, since, to_db_text};
 use geoip::GeoIp;
 use jiff::Timestamp;
 
 use crate::enrich::enrich;
 use crate::feed::{self, Source};
-use crate::grouping::{Audience, notices};
+use crate::grouping::{Audience, Grouping};
 use crate::identity::identity;
 use crate::networks::Networks;
 use crate::peaks::Peaks;
@@ -36,11 +39,17 @@ const MY_PREFIXES_ONLY: &str = "my_prefixes_only";
 /// The networks whose attacks are announced, when the dashboard has a list of its own: a list of texts.
 const ANNOUNCED_PREFIXES: &str = "announced_prefixes";
 
-/// Rows of one write: a few milliseconds, so that other writers get their turn.
-const ROWS_PER_WRITE: usize = 500;
+/// Rows that are values at once, and rows of one write: a few milliseconds, so that other writers get their turn.
+const ROWS_AT_ONCE: usize = 500;
 
-/// Rows that are announced at once. More are announced in several messages.
-const ANNOUNCED_AT_ONCE: u32 = 20_000;
+/// The same of rows that are read to be announced.
+const READ_AT_ONCE: u32 = 500;
+
+/// Rows that one message may be about. More are announced in several messages.
+const ANNOUNCED_AT_ONCE: usize = 20_000;
+
+/// People are told that rows are missing at most so often: in a long flood every answer is cut.
+const CUT_TOLD_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Rows tied to a new incident by one poll.
 const TIED_AT_ONCE: u32 = 5_000;
@@ -85,6 +94,8 @@ pub struct Closing {
     pub source: Source,
     /// Data that Cloudflare no longer has.
     pub lost: Option<Span>,
+    /// Parts of the span of which rows are missing.
+    pub truncated: Vec<Span>,
     /// Our networks and Cloudflare's.
     pub networks: Networks,
     /// Rows with fewer packets are not announced.
@@ -132,19 +143,43 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// Stores a page: only what is new or grew is looked up and written. `progress` is called after each write.
+    /// Stores a page, a part of it at a time: only what is new or grew is looked up and written. `progress` is called
+    /// after each write.
     ///
     /// # Errors
-    /// Those of the database, or a fault of ours. Rows may have been stored.
+    /// An unreadable row, those of the database, or a fault of ours. Rows may have been stored.
     pub async fn page(
         &mut self,
         db: &Db,
         geoip: &Arc<GeoIp>,
         networks: &Networks,
-        rows: Vec<MitigationRow>,
+        rows: DroppedRows,
         now: Timestamp,
         progress: &(dyn Fn() + Send + Sync),
     ) -> Result<(), PollError> {
+        let prepare = |rows: DroppedRows| tokio::task::spawn_blocking(move || Part::of(rows));
+        let mut next = prepare(rows);
+        loop {
+            let (part, rows) = next.await.map_err(|_| PollError::Lookup)??;
+            if part.rows.is_empty() {
+                return Ok(());
+            }
+            // The next part is made while this one is stored.
+            next = prepare(rows);
+            self.part(db, geoip, networks, part, now).await?;
+            progress();
+        }
+    }
+
+    async fn part(
+        &mut self,
+        db: &Db,
+        geoip: &Arc<GeoIp>,
+        networks: &Networks,
+        part: Part,
+        now: Timestamp,
+    ) -> Result<(), PollError> {
+        let Part { rows, groups } = part;
         for row in &rows {
             if let Some(attack) = &row.attack_id {
                 if !self.attacks.contains(attack) {
@@ -153,13 +188,6 @@ impl Keeping {
                 self.peaks.add(attack, row.at, row.packets.0, row.bits.0);
             }
         }
-        let rows = Arc::new(rows);
-        let of_rows = Arc::clone(&rows);
-        let groups = tokio::task::spawn_blocking(move || {
-            let group = |row: &MitigationRow| (identity(row), row.packets.0, row.bits.0);
-            of_rows.iter().map(group).collect::<Vec<_>>()
-        });
-        let groups = groups.await.map_err(|_| PollError::Lookup)?;
         let (groups, news) = db
             .read("mitigations.news", move |tx| {
                 let news = db::analytics::news(tx, &groups)?;
@@ -167,22 +195,20 @@ impl Keeping {
             })
             .await?;
         self.kept.known += (rows.len() - news.len()) as u64;
-        let groups = Arc::new(groups);
-        for part in news.chunks(ROWS_PER_WRITE) {
-            let (rows, groups, part) = (Arc::clone(&rows), Arc::clone(&groups), part.to_vec());
-            let (geoip, networks) = (Arc::clone(geoip), networks.clone());
-            let enriched = tokio::task::spawn_blocking(move || {
-                let stored = |position: usize| NewRow {
-                    identity: Some(groups[position].0.clone()),
-                    ..enrich(&rows[position], &geoip, &networks)
-                };
-                part.into_iter().map(stored).collect::<Vec<_>>()
-            });
-            let enriched = enriched.await.map_err(|_| PollError::Lookup)?;
-            let kept = db.write("mitigations.rows", move |tx| store(tx, enriched, now));
-            self.kept.add(kept.await?);
-            progress();
+        if news.is_empty() {
+            return Ok(());
         }
+        let (geoip, networks) = (Arc::clone(geoip), networks.clone());
+        let enriched = tokio::task::spawn_blocking(move || {
+            let stored = |position: usize| NewRow {
+                identity: Some(groups[position].0.clone()),
+                ..enrich(&rows[position], &geoip, &networks)
+            };
+            news.into_iter().map(stored).collect::<Vec<_>>()
+        });
+        let enriched = enriched.await.map_err(|_| PollError::Lookup)?;
+        let kept = db.write("mitigations.rows", move |tx| store(tx, enriched, now));
+        self.kept.add(kept.await?);
         Ok(())
     }
 
@@ -202,6 +228,23 @@ impl Keeping {
             })
             .await?;
         Ok(kept)
+    }
+}
+
+/// Some rows of an answer with what tells them from others.
+struct Part {
+    rows: Vec<MitigationRow>,
+    /// Identity, packets and bits of each.
+    groups: Vec<(String, u64, u64)>,
+}
+
+impl Part {
+    /// The next rows of the answer, and the rest of it.
+    fn of(mut answer: DroppedRows) -> Result<(Self, DroppedRows), CfError> {
+        let rows = answer.take(ROWS_AT_ONCE)?;
+        let group = |row: &MitigationRow| (identity(row), row.packets.0, row.bits.0);
+        let groups = rows.iter().map(group).collect();
+        Ok((Self { rows, groups }, answer))
     }
 }
 
@@ -258,12 +301,67 @@ fn close(
         }
     }
     let queued = announce(tx, closing, now)?;
-    if let Some(lost) = closing.lost {
-        db::outbox::enqueue(tx, &Notice::about(gap(&closing.source, lost)), now)?;
-    }
-    move_watermark(tx, &closing.source, closing.span.to, now)?;
-    feed::recovered(tx, &closing.source, now)?;
+    let end = End {
+        to: Some(closing.span.to),
+        lost: closing.lost,
+        truncated: &closing.truncated,
+    };
+    finish(tx, &closing.source, &end, now)?;
     Ok(queued)
+}
+
+/// How reading a span ended, for any source.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct End<'a> {
+    /// The new watermark, of sources that have one.
+    pub to: Option<Timestamp>,
+    /// Data that Cloudflare no longer has.
+    pub lost: Option<Span>,
+    /// Parts of which rows are missing.
+    pub truncated: &'a [Span],
+}
+
+/// What is true of every source when a span was read: the watermark moves, a run of failures is over, and people are told
+/// what is missing.
+///
+/// # Errors
+/// Those of the database.
+pub fn finish(tx: &WriteTx<'_>, source: &Source, end: &End<'_>, now: Timestamp) -> Result<(), DbError> {
+    if let Some(lost) = end.lost {
+        let facts = Facts::DataGap {
+            feed: source.title.clone(),
+            from: lost.from,
+            to: lost.to,
+        };
+        db::outbox::enqueue(tx, &Notice::about(facts), now)?;
+    }
+    tell_cut(tx, source, end.truncated, now)?;
+    if let Some(to) = end.to {
+        move_watermark(tx, source, to, now)?;
+    }
+    feed::recovered(tx, source, now)
+}
+
+fn tell_cut(tx: &WriteTx<'_>, source: &Source, truncated: &[Span], now: Timestamp) -> Result<(), DbError> {
+    let (Some(first), Some(last)) = (truncated.first(), truncated.last()) else {
+        return Ok(());
+    };
+    let told = db::leases::cursor(tx, &source.cut_told)?.and_then(|text| domain::time::from_text(&text));
+    if told.is_some_and(|told| told <= now && since(now, told) < CUT_TOLD_EVERY) {
+        return Ok(());
+    }
+    let facts = Facts::Raised {
+        title: format!("Incomplete: {}", source.title),
+        text: format!(
+            "Between {} and {} there is more than Cloudflare gives out in its answers. What came is in the record; \
+             amounts of that time are at least what is shown. If it goes on, you hear of it again in an hour.",
+            for_people_seconds(first.from),
+            for_people_seconds(last.to),
+        ),
+        priority: Priority::High,
+    };
+    db::outbox::enqueue(tx, &Notice::about(facts), now)?;
+    db::leases::set_cursor(tx, &source.cut_told, &to_db_text(now), now)
 }
 
 fn announce(tx: &WriteTx<'_>, closing: &Closing, now: Timestamp) -> Result<u64, DbError> {
@@ -281,16 +379,23 @@ fn announce(tx: &WriteTx<'_>, closing: &Closing, now: Timestamp) -> Result<u64, 
     };
     let mut queued = 0;
     loop {
-        let rows = db::analytics::after(tx, announced, ANNOUNCED_AT_ONCE)?;
-        let Some(last) = rows.last() else { break };
-        announced = last.id;
-        for notice in notices(&rows, &audience) {
+        let (mut grouping, mut read) = (Grouping::new(&audience), 0);
+        while read < ANNOUNCED_AT_ONCE {
+            let rows = db::analytics::after(tx, announced, READ_AT_ONCE)?;
+            let Some(last) = rows.last() else { break };
+            announced = last.id;
+            read += rows.len();
+            rows.into_iter().for_each(|row| grouping.add(row));
+        }
+        if read == 0 {
+            return Ok(queued);
+        }
+        for notice in grouping.notices() {
             db::outbox::enqueue(tx, &notice, now)?;
             queued += 1;
         }
         db::leases::set_cursor(tx, ANNOUNCED, &announced.to_string(), now)?;
     }
-    Ok(queued)
 }
 
 /// The dashboard's list. One of another shape, empty, or with something that is no network counts as never set: silence
@@ -315,13 +420,5 @@ fn my_prefixes_only(tx: &ReadTx<'_>) -> Result<bool, DbError> {
         Ok(set) => Ok(set.unwrap_or(true)),
         Err(DbError::BadRow { .. }) => Ok(true),
         Err(error) => Err(error),
-    }
-}
-
-fn gap(source: &Source, lost: Span) -> Facts {
-    Facts::DataGap {
-        feed: source.title.clone(),
-        from: lost.from,
-        to: lost.to,
     }
 }

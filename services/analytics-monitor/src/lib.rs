@@ -19,12 +19,15 @@
 //! | [`attacks`] | begin and end of attacks |
 //! | [`witnesses`] | all sources beside the DDoS rules |
 //! | [`feed`] | how long nothing could be read, and whether people know |
+//! | [`reading`] | what the readers of all sources have in common |
 //! | [`poll`] | one poll from window to commit |
 //! | [`poll_loop`] | polls until shutdown, seen by health, metrics and log |
 //! | [`catch_up`] | alerts that the receiver did not get, from Cloudflare's notification history |
 //! | [`rules`] | the cache of monitoring rules, and alerts that it ties to prefixes |
 //! | [`hostnames`] | host names of attacking addresses, in the background |
+//! | [`cron_watchdog`] | whether the watchdog of cron still looks |
 //! | [`announce`] | messages about start and stop |
+//! | [`look`] | one look at every source, for `--test` |
 //! | [`preview`] | what `--test` prints |
 //! | [`command`] | `--once` and `--test` |
 //! | [`numbers`] | metrics |
@@ -38,6 +41,7 @@ pub mod args;
 pub mod attacks;
 pub mod catch_up;
 pub mod command;
+pub mod cron_watchdog;
 pub mod enrich;
 pub mod feed;
 pub mod fetch;
@@ -45,6 +49,7 @@ pub mod grouping;
 pub mod hostnames;
 pub mod identity;
 pub mod keep;
+pub mod look;
 pub mod minutes;
 pub mod networks;
 pub mod numbers;
@@ -54,6 +59,7 @@ pub mod poll;
 pub mod poll_loop;
 pub mod preview;
 pub mod reach;
+pub mod reading;
 pub mod rules;
 pub mod service;
 pub mod split;

@@ -4,8 +4,6 @@
 //! as the withdraw decision: the most specific prefix of ours around it, and every one inside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::Arc;
 
 use cf_api::graphql::minutes::{MinuteRow, MinutesRequest};
 use db::series::{Difference, MINUTE, Minute, Point};
@@ -14,151 +12,96 @@ use domain::prefix::{Prefix, PrefixMap, owners_of};
 use domain::time::{ceil_to, floor_to, plus, since};
 use jiff::Timestamp;
 
-use crate::feed::{self, Source};
+use crate::feed::Source;
+use crate::fetch::tell_truncated;
+use crate::keep::{End, finish};
 use crate::peaks::a_second;
-use crate::poll::{Course, Failure, Parts, PollError, PollReport};
-use crate::reach::{Limits, Node};
+use crate::poll::{Parts, PollError, PollReport};
+use crate::reach::Node;
+use crate::reading::{Ask, Polled, Reading};
 use crate::split::{Judged, Split};
-use crate::window::{Span, plan_in};
+use crate::window::{Span, beyond, plan_in};
 
-/// Polls the minutes, one poll after the other.
+/// Reads the minutes.
+#[derive(Debug)]
 pub struct Minutes {
-    parts: Parts,
-    limits: Limits,
-    course: Course,
-    progress: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl fmt::Debug for Minutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Minutes")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
+    reading: Reading,
 }
 
 /// Prefix, minute and system, to packets, bits and samples.
-type Sums = BTreeMap<(Prefix, Timestamp, String), (u64, u64, u64)>;
+pub type Sums = BTreeMap<(Prefix, Timestamp, String), (u64, u64, u64)>;
+
+/// What one span's answers add up to.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Dropped traffic.
+    pub sums: Sums,
+    /// Parts of which rows are missing.
+    pub truncated: Vec<Span>,
+    /// How many queries it took.
+    pub queries: u32,
+}
+
+/// Asks for the dropped traffic of `own` in a span.
+///
+/// # Errors
+/// The first failure of any query.
+pub async fn read(ask: &Ask, span: Span, own: &[Prefix]) -> Result<Read, PollError> {
+    let owners: PrefixMap<()> = own.iter().map(|prefix| (*prefix, ())).collect();
+    let mut split = Split::new(span, MINUTE);
+    let mut read = Read::default();
+    while let Some(part) = split.part() {
+        let request = MinutesRequest {
+            from: part.from,
+            to: part.to,
+            limit: ask.reach.page,
+        };
+        let answer = ask.api.dropped_minutes(request, ask.now).await?;
+        (ask.progress)();
+        match split.judge(answer.truncated) {
+            Judged::Halved => continue,
+            Judged::Complete => {}
+            Judged::Truncated => {
+                tell_truncated(Node::Traffic.as_str(), part, ask.reach.page);
+                read.truncated.push(part);
+            }
+        }
+        for row in &answer.rows {
+            add(&mut read.sums, &owners, row);
+        }
+    }
+    read.queries = split.queries();
+    Ok(read)
+}
 
 impl Minutes {
     /// One that has not polled yet.
     pub fn new(parts: Parts) -> Self {
         Self {
-            parts,
-            limits: Limits::new(Node::Traffic),
-            course: Course::new(Source::minutes()),
-            progress: Arc::new(|| ()),
+            reading: Reading::new(parts, Node::Traffic, Source::minutes()),
         }
-    }
-
-    /// Calls `progress` after each answer and each write.
-    #[must_use]
-    pub fn with_progress(mut self, progress: Arc<dyn Fn() + Send + Sync>) -> Self {
-        self.progress = progress;
-        self
-    }
-
-    /// Reads the minutes from the newest known one, with an overlap, and stores what changed.
-    ///
-    /// # Errors
-    /// Why not everything could be read and stored; minutes stored before the failure stay stored.
-    pub async fn poll_once(&mut self) -> Result<PollReport, Failure> {
-        match self.attempt().await {
-            Ok(report) => Ok(report),
-            Err(error) => Err(self.course.failed(&self.parts, error).await),
-        }
-    }
-
-    async fn attempt(&mut self) -> Result<PollReport, PollError> {
-        let source = self.course.source.clone();
-        let (newest, failing, inventory) = self
-            .parts
-            .db
-            .read("minutes.begin", move |tx| {
-                Ok((
-                    db::series::newest_minute(tx)?,
-                    feed::stored(tx, &source)?,
-                    db::inventory::all(tx)?,
-                ))
-            })
-            .await?;
-        self.course.restore(&self.parts, failing.as_deref());
-        self.limits.renew(&self.parts.api, self.parts.clock.monotonic()).await;
-        (self.progress)();
-        if !self.limits.is_enabled() {
-            return Ok(PollReport {
-                not_in_contract: true,
-                ..PollReport::default()
-            });
-        }
-        let mut own: Vec<Prefix> = self.parts.policy.own.clone();
-        own.extend(inventory.iter().map(|entry| entry.prefix.prefix));
-        own.sort();
-        own.dedup();
-        let owners: PrefixMap<()> = own.iter().map(|prefix| (*prefix, ())).collect();
-        let now = self.parts.clock.now();
-        let mark = newest.map(|minute| plus(minute, MINUTE));
-        let plan = plan_in(MINUTE, mark, now, &self.parts.policy, &self.limits.reach());
-        let mut report = PollReport {
-            from: plan.spans.first().map(|span| span.from),
-            is_behind: plan.is_behind,
-            ..PollReport::default()
-        };
-        for &span in &plan.spans {
-            let (sums, truncated, queries) = self.read(span, &owners, now).await?;
-            report.queries += queries;
-            report.kept.new += self.keep(span, own.clone(), sums, truncated.clone()).await?;
-            report.to = Some(span.to);
-            report.truncated.extend(truncated);
-            self.course.succeeded();
-        }
-        Ok(report)
-    }
-
-    async fn read(
-        &self,
-        span: Span,
-        owners: &PrefixMap<()>,
-        now: Timestamp,
-    ) -> Result<(Sums, Vec<Span>, u32), PollError> {
-        let mut split = Split::new(span, MINUTE);
-        let (mut sums, mut truncated) = (Sums::new(), Vec::new());
-        while let Some(part) = split.part() {
-            let request = MinutesRequest {
-                from: part.from,
-                to: part.to,
-                limit: self.limits.reach().page,
-            };
-            let answer = self.parts.api.dropped_minutes(request, now).await?;
-            (self.progress)();
-            match split.judge(answer.truncated) {
-                Judged::Halved => continue,
-                Judged::Complete => {}
-                Judged::Truncated => truncated.push(part),
-            }
-            for row in &answer.rows {
-                add(&mut sums, owners, row);
-            }
-        }
-        Ok((sums, truncated, split.queries()))
     }
 
     /// Returns how many amounts were new or changed.
-    async fn keep(&self, span: Span, own: Vec<Prefix>, sums: Sums, truncated: Vec<Span>) -> Result<u64, PollError> {
-        let answer: Vec<Minute> = sums
-            .into_iter()
-            .map(|((prefix, at, system), (packets, bits, samples))| Minute {
-                prefix,
-                at,
-                system,
-                packets,
-                bits,
-                samples,
-            })
-            .collect();
-        let difference = self
-            .parts
-            .db
+    async fn keep(
+        &self,
+        span: Span,
+        own: Vec<Prefix>,
+        read: &Read,
+        mark: Option<Timestamp>,
+        lost: Option<Span>,
+    ) -> Result<u64, PollError> {
+        let minute = |((prefix, at, system), (packets, bits, samples)): (&(Prefix, Timestamp, String), &_)| Minute {
+            prefix: *prefix,
+            at: *at,
+            system: system.clone(),
+            packets: *packets,
+            bits: *bits,
+            samples: *samples,
+        };
+        let answer: Vec<Minute> = read.sums.iter().map(minute).collect();
+        let (db, truncated) = (&self.reading.parts.db, read.truncated.clone());
+        let difference = db
             .read("minutes.difference", move |tx| {
                 let is_complete =
                     |minute: Timestamp| truncated.iter().all(|part| minute < part.from || part.to <= minute);
@@ -166,19 +109,54 @@ impl Minutes {
             })
             .await?;
         let changed = difference.changed.len() as u64;
-        let (source, now) = (self.course.source.clone(), self.parts.clock.now());
-        self.parts
-            .db
-            .write("minutes.keep", move |tx| {
-                if !difference.is_empty() {
-                    db::series::apply(tx, &difference)?;
-                    raise_peaks(tx, span, &difference, now)?;
-                }
-                feed::recovered(tx, &source, now)
-            })
-            .await?;
-        (self.progress)();
+        let (source, now) = (self.reading.source.clone(), self.reading.parts.clock.now());
+        let truncated = beyond(&read.truncated, mark);
+        db.write("minutes.keep", move |tx| {
+            if !difference.is_empty() {
+                db::series::apply(tx, &difference)?;
+                raise_peaks(tx, span, &difference, now)?;
+            }
+            let end = End {
+                to: None,
+                lost,
+                truncated: &truncated,
+            };
+            finish(tx, &source, &end, now)
+        })
+        .await?;
         Ok(changed)
+    }
+}
+
+impl Polled for Minutes {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    /// Reads from the newest known minute, with an overlap, and stores what changed.
+    async fn attempt(&mut self) -> Result<PollReport, PollError> {
+        let begun = self.reading.begin(db::series::newest_minute).await?;
+        if !begun.in_contract {
+            return Ok(PollReport::of_no_contract());
+        }
+        let ask = self.reading.ask();
+        // The minutes themselves are the mark: there is one for each that was read, calm or not.
+        let mark = begun.more.map(|minute| plus(minute, MINUTE));
+        let plan = plan_in(MINUTE, mark, ask.now, &self.reading.parts.policy, &ask.reach);
+        let mut report = PollReport::planned(&plan);
+        let mut lost = plan.lost;
+        for &span in &plan.spans {
+            let read = read(&ask, span, &begun.own).await?;
+            report.queries += read.queries;
+            report.kept.new += self.keep(span, begun.own.clone(), &read, mark, lost.take()).await?;
+            self.reading.succeeded();
+            if report.to.is_none() {
+                plan.tell_oddities(&self.reading.source, mark);
+            }
+            report.to = Some(span.to);
+            report.truncated.extend(read.truncated);
+        }
+        Ok(report)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One poll: window, queries, rows, commit. Either a span is read completely and kept, or the
 //! watermark stays before it and the failure is on record.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,17 +8,16 @@ use cf_api::graphql::mitigations::Witness;
 use cf_api::{CfError, CloudflareClient};
 use daemon::SharedClock;
 use db::{Db, DbError};
-use domain::prefix::Prefix;
 use geoip::GeoIp;
 use jiff::Timestamp;
 
-use crate::feed::{self, Feed, Source, Verdict};
+use crate::feed::{Source, Verdict};
 use crate::fetch::Pages;
-use crate::keep::{self, Closing, Keeping, Kept};
-use crate::networks::Networks;
+use crate::keep::{Closing, Keeping, Kept};
 use crate::policy::Policy;
-use crate::reach::{Limits, Node};
-use crate::window::{Plan, Span, plan};
+use crate::reach::Node;
+use crate::reading::{Polled, Reading};
+use crate::window::{Plan, Span, beyond, plan};
 
 /// What a poll works with.
 #[derive(Clone)]
@@ -57,6 +55,31 @@ pub struct PollReport {
     pub no_networks: bool,
     /// Whether the contract has no such system: nothing was asked for.
     pub not_in_contract: bool,
+}
+
+impl PollReport {
+    /// Before anything of the plan was read.
+    pub fn planned(plan: &Plan) -> Self {
+        Self {
+            from: plan.spans.first().map(|span| span.from),
+            lost: plan.lost,
+            is_behind: plan.is_behind,
+            ..Self::default()
+        }
+    }
+
+    /// Nothing was asked for.
+    pub fn of_no_contract() -> Self {
+        Self {
+            not_in_contract: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether everything there is to read was read.
+    pub fn is_complete(&self) -> bool {
+        self.truncated.is_empty() && self.lost.is_none() && !self.is_behind
+    }
 }
 
 /// Why a poll failed.
@@ -122,82 +145,11 @@ pub struct Failure {
     pub not_recorded: Option<DbError>,
 }
 
-/// How the polls of one source went lately, across restarts.
+/// Reads what one system dropped.
 #[derive(Debug)]
-pub struct Course {
-    /// Which.
-    pub source: Source,
-    feed: Feed,
-    restored: bool,
-}
-
-impl Course {
-    /// Nothing is known to fail.
-    pub fn new(source: Source) -> Self {
-        Self {
-            feed: Feed::new(source.clone()),
-            source,
-            restored: false,
-        }
-    }
-
-    /// Takes over, once, what an earlier process left; `left` is [`feed::stored`].
-    pub fn restore(&mut self, parts: &Parts, left: Option<&str>) {
-        if !self.restored {
-            self.restored = true;
-            self.feed.restore(left, parts.clock.now(), parts.clock.monotonic());
-        }
-    }
-
-    /// A poll succeeded and [`feed::recovered`] is committed.
-    pub fn succeeded(&mut self) {
-        self.feed.succeeded();
-    }
-
-    /// A poll failed: that is stored, and announced when it is time.
-    pub async fn failed(&mut self, parts: &Parts, error: PollError) -> Failure {
-        let (now, monotonic) = (parts.clock.now(), parts.clock.monotonic());
-        let verdict = self.feed.failed(parts.policy.blind_after(), now, monotonic);
-        let mut not_recorded = None;
-        if let Some(write) = self.feed.write(verdict, &error.chain()) {
-            let stored = write.clone();
-            let written = parts.db.write("mitigations.failed", move |tx| stored.apply(tx, now));
-            match written.await {
-                Ok(()) => self.feed.stored(&write),
-                Err(error) => not_recorded = Some(error),
-            }
-        }
-        Failure {
-            error,
-            verdict,
-            not_recorded,
-        }
-    }
-}
-
-/// Polls what one system dropped, one poll after the other.
 pub struct Poller {
-    parts: Parts,
+    reading: Reading,
     witness: Witness,
-    limits: Limits,
-    course: Course,
-    progress: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl fmt::Debug for Poller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller")
-            .field("witness", &self.witness)
-            .field("policy", &self.parts.policy)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the database knows before a poll.
-struct Known {
-    watermark: Option<Timestamp>,
-    own: Vec<Prefix>,
 }
 
 impl Poller {
@@ -209,11 +161,8 @@ impl Poller {
     /// A poller that has not polled yet.
     pub fn of(parts: Parts, witness: Witness) -> Self {
         Self {
-            parts,
+            reading: Reading::new(parts, Node::Rows(witness), Source::rows(witness)),
             witness,
-            limits: Limits::new(Node::Rows(witness)),
-            course: Course::new(Source::rows(witness)),
-            progress: Arc::new(|| ()),
         }
     }
 
@@ -221,126 +170,70 @@ impl Poller {
     pub fn witness(&self) -> Witness {
         self.witness
     }
+}
 
-    /// Calls `progress` after each answer and each write.
-    #[must_use]
-    pub fn with_progress(mut self, progress: impl Fn() + Send + Sync + 'static) -> Self {
-        self.progress = Arc::new(progress);
-        self
-    }
-
-    /// Reads from the watermark to now and keeps what came. Cancelling it loses nothing: the next
-    /// poll continues from the watermark.
-    ///
-    /// # Errors
-    /// Why not everything could be read and stored; spans kept before the failure stay kept.
-    pub async fn poll_once(&mut self) -> Result<PollReport, Failure> {
-        match self.attempt().await {
-            Ok(report) => Ok(report),
-            Err(error) => Err(self.course.failed(&self.parts, error).await),
-        }
+impl Polled for Poller {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
     }
 
     async fn attempt(&mut self) -> Result<PollReport, PollError> {
-        let geoip = Arc::clone(&self.parts.geoip);
+        let geoip = Arc::clone(&self.reading.parts.geoip);
         tokio::task::spawn_blocking(move || geoip.refresh())
             .await
             .map_err(|_| PollError::Lookup)?;
-        let known = self.known().await?;
-        self.limits.renew(&self.parts.api, self.parts.clock.monotonic()).await;
-        (self.progress)();
-        if !self.limits.is_enabled() {
+        let begun = self.reading.begin(|_| Ok(())).await?;
+        if !begun.in_contract {
             // Of the main source an empty answer would mean nothing; the other systems are bought one by one.
             return match self.witness {
                 Witness::Ddos => Err(PollError::NotEnabled),
-                _ => Ok(PollReport {
-                    not_in_contract: true,
-                    ..PollReport::default()
-                }),
+                _ => Ok(PollReport::of_no_contract()),
             };
         }
-        let policy = self.parts.policy.clone();
-        let reach = self.limits.reach();
-        let now = self.parts.clock.now();
-        let plan = plan(known.watermark, now, &policy, &reach);
-        let own = policy.own.iter().copied().chain(known.own.iter().copied());
-        let networks = Networks::new(own, &policy.anycast);
+        let Parts {
+            db,
+            geoip,
+            policy,
+            clock,
+            ..
+        } = self.reading.parts.clone();
+        let ask = self.reading.ask();
+        let plan = plan(begun.watermark, ask.now, &policy, &ask.reach);
+        let networks = begun.networks(&policy.anycast);
         let mut report = PollReport {
-            from: plan.spans.first().map(|span| span.from),
-            lost: plan.lost,
-            is_behind: plan.is_behind,
             no_networks: networks.knows_nothing(),
-            ..PollReport::default()
+            ..PollReport::planned(&plan)
         };
         let mut lost = plan.lost;
         for &span in &plan.spans {
-            let mut pages = Pages::new(&self.parts.api, self.witness, span, reach.page, now);
+            let mut pages = Pages::new(&ask, self.witness, span);
             let mut keeping = Keeping::default();
-            while let Some(page) = pages.next(&*self.progress).await? {
-                if page.truncated {
-                    tracing::warn!(
-                        event = "mitigations.page.truncated",
-                        system = self.witness.system(),
-                        from = %page.span.from,
-                        to = %page.span.to,
-                        page = reach.page,
-                    );
-                    report.truncated.push(page.span);
-                }
-                let (db, geoip) = (&self.parts.db, &self.parts.geoip);
-                let at = self.parts.clock.now();
+            let mut truncated = Vec::new();
+            while let Some(page) = pages.next().await? {
+                truncated.extend(page.truncated.then_some(page.span));
                 keeping
-                    .page(db, geoip, &networks, page.rows, at, &*self.progress)
+                    .page(&db, &geoip, &networks, page.rows, clock.now(), &*ask.progress)
                     .await?;
             }
             report.queries += pages.queries();
             let closing = Closing {
                 span,
-                source: self.course.source.clone(),
+                source: self.reading.source.clone(),
                 lost: lost.take(),
+                truncated: beyond(&truncated, begun.watermark),
                 networks: networks.clone(),
                 min_packets: policy.min_packets,
                 announced: policy.announced.clone(),
             };
-            let kept = keeping.close(&self.parts.db, closing, self.parts.clock.now()).await?;
-            (self.progress)();
+            let kept = keeping.close(&db, closing, clock.now()).await?;
+            self.reading.succeeded();
             if report.to.is_none() {
-                tell_of_the_mark(&plan, known.watermark);
+                plan.tell_oddities(&self.reading.source, begun.watermark);
             }
             report.kept.add(kept);
+            report.truncated.extend(truncated);
             report.to = Some(span.to);
-            self.course.succeeded();
         }
         Ok(report)
-    }
-
-    async fn known(&mut self) -> Result<Known, DbError> {
-        let source = self.course.source.clone();
-        let (watermark, failing, inventory) = self
-            .parts
-            .db
-            .read("mitigations.begin", move |tx| {
-                Ok((
-                    keep::watermark_of(tx, &source)?,
-                    feed::stored(tx, &source)?,
-                    db::inventory::all(tx)?,
-                ))
-            })
-            .await?;
-        self.course.restore(&self.parts, failing.as_deref());
-        Ok(Known {
-            watermark,
-            own: inventory.iter().map(|entry| entry.prefix.prefix).collect(),
-        })
-    }
-}
-
-/// What a poll found odd about the watermark, told once it has moved.
-fn tell_of_the_mark(plan: &Plan, mark: Option<Timestamp>) {
-    if let Some(mark) = mark.filter(|_| plan.watermark_ahead) {
-        tracing::warn!(event = "mitigations.watermark.ahead", mark = %mark);
-    }
-    if let Some(lost) = plan.lost {
-        tracing::error!(event = "mitigations.gap.lost", from = %lost.from, to = %lost.to);
     }
 }

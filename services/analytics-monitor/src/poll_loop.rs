@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::numbers::Numbers;
 use crate::policy::Policy;
 use crate::poll::{Failure, Parts, PollReport, Poller};
+use crate::reading::{Polled as _, Progress};
 use crate::witnesses::{self, Witnesses};
 
 /// Limit within which the loop promises progress: one query's deadline, one write's, and room.
@@ -68,22 +69,24 @@ impl PollLoop {
     /// None: trouble is waited out, visibly. Only a bug ends it.
     pub async fn run(mut self, parts: Parts, turn: LoopHandle) -> anyhow::Result<()> {
         let ticks = turn.clone();
-        let progress: Arc<dyn Fn() + Send + Sync> = Arc::new(move || ticks.tick());
+        let progress: Progress = Arc::new(move || ticks.tick());
         let mut witnesses = Witnesses::new(&parts, &progress);
         let geoip = Arc::clone(&parts.geoip);
-        let mut poller = Poller::new(parts).with_progress(move || progress());
+        let mut poller = Poller::new(parts);
+        poller.reading().watched(progress);
         let shutdown = self.frame.shutdown().clone();
         let mut stop = std::pin::pin!(shutdown.triggered());
         let mut reloads = self.frame.reloads();
         loop {
             turn.tick();
+            let began = Instant::now();
             let outcome = tokio::select! {
                 _ = &mut stop => return Ok(()),
                 outcome = poller.poll_once() => outcome,
             };
             let mut wait = pause(&outcome, &self.policy);
             match outcome {
-                Ok(report) => self.succeeded(&report),
+                Ok(report) => self.succeeded(&report, began.elapsed()),
                 Err(failure) => self.failed(&failure),
             }
             match geoip.problem() {
@@ -112,8 +115,8 @@ impl PollLoop {
         }
     }
 
-    fn succeeded(&mut self, report: &PollReport) {
-        self.numbers.polled(report);
+    fn succeeded(&mut self, report: &PollReport, took: Duration) {
+        self.numbers.polled(report, took);
         let kept = report.kept;
         if let Some(run) = self.failures.recovered(self.frame.clock().monotonic()) {
             tracing::info!(
@@ -142,7 +145,7 @@ impl PollLoop {
         }
         self.told_no_networks = report.no_networks;
         let line = line(report);
-        if report.truncated.is_empty() && report.lost.is_none() && !report.is_behind {
+        if report.is_complete() {
             self.check.ok(line.clone());
         } else {
             self.check.degraded(line.clone());

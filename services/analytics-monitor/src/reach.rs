@@ -69,7 +69,11 @@ impl Node {
         }
     }
 
-    async fn read(self, api: &CloudflareClient) -> Result<NodeLimits, CfError> {
+    /// Reads the limits now.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn read(self, api: &CloudflareClient) -> Result<NodeLimits, CfError> {
         match self {
             Self::Rows(witness) => api.witness_limits(witness).await,
             Self::Traffic => Ok(api.node_limits().await?.traffic),

@@ -13,10 +13,11 @@ use settings::Settings;
 use crate::catch_up::CatchUp;
 use crate::catch_up::watch::{self, Watch};
 use crate::command::geoip_of;
+use crate::cron_watchdog::Asked;
 use crate::policy::Policy;
 use crate::poll::Parts;
 use crate::poll_loop::{LOOP_LIMIT, PollLoop};
-use crate::{announce, hostnames, rules};
+use crate::{announce, cron_watchdog, hostnames, rules};
 
 /// How long the stop message may take: it is written, not sent, before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -47,15 +48,12 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
 
     let lines = announce::of_start(&db, &policy, &geoip, clock.now()).await;
     assembly::life::announce_start(&frame, &db, lines).await?;
-    daemon::http::serve(
-        &frame,
-        "health",
-        listener,
-        daemon::health::routes(&frame),
-        HttpLimits::default(),
-    );
+    let asked = Asked::default();
+    let routes = asked.counting(daemon::health::routes(&frame));
+    daemon::http::serve(&frame, "health", listener, routes, HttpLimits::default());
     assembly::outbox::start(&frame, &db, &settings, &transport, &owner)?;
     assembly::life::start(&frame, &db);
+    cron_watchdog::watch(&frame, db.clone(), asked);
     let polls = PollLoop::new(&frame, &policy);
     frame.spawn_loop("poll", LOOP_LIMIT, |turn| polls.run(parts, turn));
     let catch_up = CatchUp::new(db.clone(), api.clone(), clock, policy.settle, policy.own.clone());

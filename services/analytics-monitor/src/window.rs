@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::time::{ceil_to, floor_to, minus, plus, since};
 use jiff::Timestamp;
 
+use crate::feed::Source;
 use crate::policy::Policy;
 use crate::reach::Reach;
 
@@ -58,6 +59,13 @@ impl Span {
     }
 }
 
+/// Those of the parts that reach beyond what was read before. What lies wholly before the mark was read by an earlier poll,
+/// which told if it was not complete.
+pub fn beyond(parts: &[Span], mark: Option<Timestamp>) -> Vec<Span> {
+    let is_new = |part: &&Span| mark.is_none_or(|mark| part.to > mark);
+    parts.iter().filter(is_new).copied().collect()
+}
+
 /// What a poll reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -69,6 +77,19 @@ pub struct Plan {
     pub is_behind: bool,
     /// Whether the watermark lies in the future: one of two clocks was wrong.
     pub watermark_ahead: bool,
+}
+
+impl Plan {
+    /// What is odd about the watermark, in the log. Call it once the watermark has moved.
+    pub fn tell_oddities(&self, source: &Source, watermark: Option<Timestamp>) {
+        let source = source.watermark.as_str();
+        if let Some(mark) = watermark.filter(|_| self.watermark_ahead) {
+            tracing::warn!(event = "mitigations.watermark.ahead", source, mark = %mark);
+        }
+        if let Some(lost) = self.lost {
+            tracing::error!(event = "mitigations.gap.lost", source, from = %lost.from, to = %lost.to);
+        }
+    }
 }
 
 /// Plans a poll at `now` in whole seconds.

@@ -4,7 +4,6 @@
 //! the contract does not have is no fault.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::health::CheckHandle;
@@ -16,6 +15,7 @@ use crate::feed::Source;
 use crate::minutes::Minutes;
 use crate::numbers::Numbers;
 use crate::poll::{Failure, Parts, PollReport, Poller};
+use crate::reading::{Polled as _, Progress, Reading};
 
 /// One source.
 #[derive(Debug)]
@@ -43,13 +43,37 @@ impl Side {
         }
     }
 
-    async fn poll_once(&mut self) -> Result<PollReport, Failure> {
+    fn reading(&mut self) -> &mut Reading {
         match self {
+            Self::Rows(poller) => poller.reading(),
+            Self::Minutes(minutes) => minutes.reading(),
+            Self::Attacks(attacks) => attacks.reading(),
+        }
+    }
+
+    async fn poll_once(&mut self) -> Turn {
+        let outcome = match self {
             Self::Rows(poller) => poller.poll_once().await,
             Self::Minutes(minutes) => minutes.poll_once().await,
             Self::Attacks(attacks) => attacks.poll_once().await,
+        };
+        Turn {
+            name: self.name(),
+            title: self.title(),
+            outcome,
         }
     }
+}
+
+/// How the poll of one source went.
+#[derive(Debug)]
+pub struct Turn {
+    /// For logs, metrics and JSON.
+    pub name: &'static str,
+    /// For people.
+    pub title: String,
+    /// What it did, or why it failed.
+    pub outcome: Result<PollReport, Failure>,
 }
 
 /// All of them.
@@ -70,29 +94,29 @@ pub struct Round {
 }
 
 impl Witnesses {
-    /// Those that the policy names.
-    pub fn new(parts: &Parts, progress: &Arc<dyn Fn() + Send + Sync>) -> Self {
+    /// Those that the policy names. `progress` is called after each answer and each write.
+    pub fn new(parts: &Parts, progress: &Progress) -> Self {
         let policy = &parts.policy;
-        let mut sides: Vec<Side> = Vec::new();
-        if policy.series {
-            sides.push(Side::Minutes(
-                Minutes::new(parts.clone()).with_progress(Arc::clone(progress)),
-            ));
-        }
-        if policy.attacks {
-            sides.push(Side::Attacks(
-                Attacks::new(parts.clone()).with_progress(Arc::clone(progress)),
-            ));
-        }
-        for witness in &policy.witnesses {
-            let ticks = Arc::clone(progress);
-            sides.push(Side::Rows(
-                Poller::of(parts.clone(), *witness).with_progress(move || ticks()),
-            ));
-        }
+        let minutes = policy.series.then(|| Side::Minutes(Minutes::new(parts.clone())));
+        let attacks = policy.attacks.then(|| Side::Attacks(Attacks::new(parts.clone())));
+        let rows = policy.witnesses.iter();
+        let rows = rows.map(|witness| Side::Rows(Poller::of(parts.clone(), *witness)));
+        let watched = |mut side: Side| {
+            side.reading().watched(Progress::clone(progress));
+            (side, Streak::new())
+        };
         Self {
-            sides: sides.into_iter().map(|side| (side, Streak::new())).collect(),
+            sides: minutes.into_iter().chain(attacks).chain(rows).map(watched).collect(),
         }
+    }
+
+    /// Polls each once, one after the other: `--once`.
+    pub async fn once(&mut self) -> Vec<Turn> {
+        let mut all = Vec::new();
+        for (side, _) in &mut self.sides {
+            all.push(side.poll_once().await);
+        }
+        all
     }
 
     /// Whether there is none.
@@ -100,12 +124,11 @@ impl Witnesses {
         self.sides.is_empty()
     }
 
-    /// Polls each once, one after the other.
+    /// The same for the service: numbers and log are told as well.
     pub async fn round(&mut self, frame: &Frame, numbers: &Numbers) -> Round {
         let mut round = Round::default();
         for (side, failures) in &mut self.sides {
-            let (name, title) = (side.name(), side.title());
-            let outcome = side.poll_once().await;
+            let Turn { name, title, outcome } = side.poll_once().await;
             let monotonic = frame.clock().monotonic();
             let line = match &outcome {
                 Ok(report) => {
@@ -117,21 +140,14 @@ impl Witnesses {
                             lasted_s = run.lasted.as_secs(),
                         );
                     }
-                    numbers.witnessed(
-                        name,
-                        if report.not_in_contract {
-                            "not_in_contract"
-                        } else {
-                            "ok"
-                        },
-                    );
-                    round.degraded |= !report.truncated.is_empty() || report.lost.is_some() || report.is_behind;
+                    numbers.witnessed(name, report);
+                    round.degraded |= !report.is_complete();
                     round.is_behind |= report.is_behind;
                     line(report)
                 }
                 Err(failure) => {
                     round.degraded = true;
-                    numbers.witnessed(name, failure.error.code());
+                    numbers.unwitnessed(name, failure.error.code());
                     failed(
                         name,
                         failure,
@@ -145,7 +161,8 @@ impl Witnesses {
     }
 }
 
-fn line(report: &PollReport) -> String {
+/// What a poll of a source did, in one line.
+pub fn line(report: &PollReport) -> String {
     if report.not_in_contract {
         return "not in the contract".to_owned();
     }
@@ -153,6 +170,7 @@ fn line(report: &PollReport) -> String {
         Some(to) => format!("read up to {}", for_people_seconds(to)),
         None => "nothing to read".to_owned(),
     };
+    text.push_str(&format!(", {} new or changed", report.kept.new + report.kept.grown));
     if report.is_behind {
         text.push_str(", catching up");
     }

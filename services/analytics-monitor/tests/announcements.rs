@@ -3,6 +3,7 @@
 
 mod support;
 
+use analytics_monitor::reading::Polled as _;
 use std::time::Duration;
 
 use cf_api::webhook::{decode, to_alert};

@@ -4,6 +4,7 @@
 
 mod support;
 
+use analytics_monitor::reading::Polled as _;
 use std::time::Duration;
 
 use cf_sim::{FaultKind, NodeLimits, Permissions, SimConfig};

@@ -5,6 +5,7 @@
 
 mod support;
 
+use analytics_monitor::reading::Polled as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use analytics_monitor::reading::Polled as _;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -114,6 +115,17 @@ async fn more_than_can_be_read_is_kept_as_far_as_it_goes_and_named() {
         "a page of the crowded second, and the row after it"
     );
     assert!(report.queries <= 31);
+    let told = |facts: &Facts| matches!(facts, Facts::Raised { title, .. } if title == "Incomplete: attack analytics");
+    assert_eq!(site.facts().await.iter().filter(|facts| told(facts)).count(), 1);
+    // The next polls read the same second again; people hear of it once an hour.
+    for minutes in [5, 55] {
+        site.clock.advance(minutes * MINUTE);
+        let now = site.ago(120);
+        site.add((0..50).map(|host| row(now, "c", &format!("198.51.100.{host}"), 10_000)));
+        assert!(!site.poll().await.unwrap().truncated.is_empty());
+        let count = site.facts().await.iter().filter(|facts| told(facts)).count();
+        assert_eq!(count, if minutes == 5 { 1 } else { 2 });
+    }
     assert_eq!(
         site.watermark().await,
         Some(site.ago(60)),

@@ -4,10 +4,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use analytics_monitor::attacks::Attacks;
 use analytics_monitor::minutes::Minutes;
 use analytics_monitor::poll::{Parts, PollReport, Poller};
+use analytics_monitor::reading::Polled as _;
 use cf_api::graphql::mitigations::Witness;
 use cf_api::webhook::{decode, to_alert};
 use cf_sim::{FaultKind, FaultSpec, NodeLimits, RowSpec, SimConfig, Target};
@@ -222,6 +224,11 @@ async fn minutes_that_no_page_can_hold_are_at_least_that_much() {
     assert!(!report.truncated.is_empty());
     let points = site.series(crowded, plus(crowded, 2 * MINUTE)).await;
     assert_eq!((points[0].packets, points[0].is_known()), (50_000, false));
+    let facts = site.facts().await;
+    assert!(
+        matches!(&facts[..], [Facts::Raised { title, .. }] if title == "Incomplete: dropped traffic by minute"),
+        "{facts:?}"
+    );
 }
 
 #[tokio::test]
@@ -236,6 +243,61 @@ async fn a_stop_of_two_hours_leaves_no_hole_in_the_series() {
     let points = site.series(down, plus(down, 118 * MINUTE)).await;
     assert!(points.iter().all(Point::is_known));
     assert_eq!(points[30].packets, 20_000);
+}
+
+#[tokio::test]
+async fn what_cloudflare_no_longer_has_is_told_of_every_source() {
+    let config = SimConfig {
+        node_limits: NodeLimits {
+            not_older_than_s: 7_200,
+            ..NodeLimits::default()
+        },
+        ..SimConfig::default()
+    };
+    let site = Site::with(config, Duration::ZERO).await;
+    let mark = floor_to(site.ago(10 * 3_600), MINUTE);
+    let (own, text) = (site.policy.own.clone(), domain::time::to_db_text(mark));
+    site.write(move |tx| {
+        for source in ["attacks", "magic-firewall"] {
+            db::leases::set_cursor(tx, &format!("mitigations_watermark:{source}"), &text, mark)?;
+        }
+        let calm = db::series::difference(tx, minus(mark, 2 * MINUTE), mark, &own, Vec::new(), |_| true)?;
+        db::series::apply(tx, &calm)
+    })
+    .await;
+    for report in [
+        site.minutes().await,
+        site.attacks().await,
+        site.witnessed(Witness::Firewall).await,
+    ] {
+        assert_eq!(report.lost.map(|lost| lost.from), Some(mark), "{report:?}");
+    }
+    // The next polls have nothing to tell.
+    site.clock.advance(MINUTE);
+    for report in [
+        site.minutes().await,
+        site.attacks().await,
+        site.witnessed(Witness::Firewall).await,
+    ] {
+        assert_eq!(report.lost, None);
+    }
+    let feeds: Vec<String> = site
+        .facts()
+        .await
+        .into_iter()
+        .filter_map(|facts| match facts {
+            Facts::DataGap { feed, .. } => Some(feed),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        feeds,
+        [
+            "dropped traffic by minute",
+            "begin and end of attacks",
+            "attack analytics of Magic Firewall"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -190,9 +190,14 @@ pub(crate) fn commit(tx: &WriteTx<'_>, cycle: &Cycle, now: Timestamp) -> Result<
             continue;
         }
         db::leases::set_cursor(tx, &mark, &text, now)?;
-        // The first look, or a stored form that cannot be read, has nothing to compare with.
-        let Some(before) = stored.and_then(|text| serde_json::from_str::<Vec<ServiceBinding>>(&text).ok()) else {
-            continue;
+        // The first look has nothing to compare with.
+        let Some(stored) = stored else { continue };
+        let before: Vec<ServiceBinding> = match serde_json::from_str(&stored) {
+            Ok(before) => before,
+            Err(error) => {
+                tracing::warn!(event = "prefix.bindings_not_compared", parent = %read.parent, error = %error);
+                continue;
+            }
         };
         let changed = changes(&before, &read.bindings);
         if changed.is_empty() {

@@ -9,6 +9,7 @@ const places = {
   p: () => go('/', 'prefixes'),
   l: () => go('/', 'log'),
   i: () => { location.href = '/incidents'; },
+  t: () => { location.href = '/traffic'; },
 };
 
 function go(path, id) {

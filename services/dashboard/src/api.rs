@@ -9,30 +9,33 @@
 //! | [`params`], [`listing`], [`export`] | what lists are asked, their pages, whole lists as files |
 //! | [`attacks`], [`analytics`], [`incidents`], [`withdrawals`], [`deliveries`], [`messages`], [`changes`] | lists |
 //! | [`overview`], [`prefixes`], [`services`], [`stats`] | the situation |
-//! | [`acts`], [`holds`], [`acknowledge`], [`duty`], [`notes`] | what people do |
+//! | [`mnm_rules`], [`ddos`] | network monitoring rules; DDoS rules and overrides |
+//! | [`connectors`] | tunnels and interconnects |
+//! | [`readiness`] | whether diversion would work |
+//! | [`acts`], [`holds`], [`handling`] | what people do |
 //! | [`preferences`] | how pages look, what is announced |
-//! | [`paging`] | pages of lists on pages |
 
-pub(crate) mod acknowledge;
 pub(crate) mod acts;
 pub(crate) mod analytics;
 pub(crate) mod attacks;
 pub(crate) mod changes;
+pub(crate) mod connectors;
+pub(crate) mod ddos;
 pub(crate) mod deliveries;
 #[cfg(test)]
 pub(crate) mod document;
-pub(crate) mod duty;
 pub(crate) mod export;
+pub(crate) mod handling;
 pub(crate) mod holds;
 pub(crate) mod incidents;
 pub(crate) mod listing;
 pub(crate) mod messages;
-pub(crate) mod notes;
+pub(crate) mod mnm_rules;
 pub(crate) mod overview;
-pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod preferences;
 pub(crate) mod prefixes;
+pub(crate) mod readiness;
 pub(crate) mod reason;
 pub(crate) mod routes;
 pub(crate) mod services;

@@ -17,7 +17,9 @@ use crate::accounts::password::Hasher;
 use crate::hands::Hands;
 use crate::live::Live;
 use crate::picture::Pictures;
+use crate::situation::Situations;
 use crate::traffic::Curves;
+use crate::upstream::Upstream;
 
 /// A handle; clones are the same application.
 #[derive(Clone)]
@@ -32,9 +34,11 @@ struct Inner {
     cookie: CookieStyle,
     hasher: Hasher,
     pictures: Pictures,
+    situations: Situations,
     curves: Curves,
     live: Live,
     hands: Hands,
+    upstream: Upstream,
     counters: Counters,
     situation: CheckHandle,
 }
@@ -47,6 +51,7 @@ impl App {
         cookie: CookieStyle,
         hasher: Hasher,
         hands: Hands,
+        upstream: Upstream,
     ) -> Self {
         let counters = Counters::register(&frame);
         // Reported whenever somebody looks; a quiet night is no fault.
@@ -58,9 +63,11 @@ impl App {
             cookie,
             hasher,
             pictures: Pictures::new(frame.started_at()),
+            situations: Situations::default(),
             curves: Curves::default(),
             live: Live::new(),
             hands,
+            upstream,
             counters,
             situation,
             frame,
@@ -100,6 +107,11 @@ impl App {
         &self.inner.pictures
     }
 
+    /// The same, judged.
+    pub(crate) fn situations(&self) -> &Situations {
+        &self.inner.situations
+    }
+
     /// What was last read of dropped traffic over time.
     pub(crate) fn curves(&self) -> &Curves {
         &self.inner.curves
@@ -113,6 +125,11 @@ impl App {
     /// What carries acts out.
     pub(crate) fn hands(&self) -> &Hands {
         &self.inner.hands
+    }
+
+    /// What is read from Cloudflare for pages.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.inner.upstream
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -1,4 +1,5 @@
-//! Answers made small: compressed where the browser takes that, and not sent again to a program that has them.
+//! Answers made small: compressed where the browser takes that, and not sent again to a program that has them. A handler
+//! that can mark its answer before it is written does that itself ([`unless_known`]) and saves the writing.
 //!
 //! Only whole answers are touched: what is written while it is read (live streams, exports) passes as it is. Compressing
 //! secrets beside text of an attacker's choice tells their length (BREACH); that needs requests of the person's from a
@@ -44,12 +45,9 @@ pub(crate) async fn answers(request: Request, next: Next) -> Response {
         // It was in memory already; there is nothing that could fail.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    if marked {
+    if marked && !parts.headers.contains_key(header::ETAG) {
         let tag = tag(&bytes);
-        let known = has
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| names(value, &tag));
+        let known = has.iter().any(|value| names(value, &tag));
         if let Ok(value) = HeaderValue::try_from(&tag) {
             parts.headers.insert(header::ETAG, value);
         }
@@ -80,8 +78,26 @@ fn tag(bytes: &[u8]) -> String {
     format!("W/\"{}\"", &hex::encode(Sha256::digest(bytes))[..24])
 }
 
+/// The answer that `write` gives, marked with `tag`; nothing is written for a program that has it.
+pub(crate) fn unless_known(headers: &HeaderMap, tag: &str, write: impl FnOnce() -> Response) -> Response {
+    let is_known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| names(value, tag));
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        write()
+    };
+    if let Ok(value) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
 /// Whether `If-None-Match` names the tag.
-fn names(value: &str, tag: &str) -> bool {
+fn names(value: &HeaderValue, tag: &str) -> bool {
+    let Ok(value) = value.to_str() else { return false };
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     value.trim() == "*" || value.split(',').any(|known| bare(known) == bare(tag))
 }

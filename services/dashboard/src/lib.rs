@@ -1,7 +1,8 @@
 //! The web dashboard and its JSON API: what is happening, what the machine will do next, and why.
 //!
-//! It reads the database that the other services write and judges it at the moment it is asked (`overview`); it never
-//! asks Cloudflare for a page, and it changes nothing but holds, acknowledgements and its own accounts. Pages are
+//! It reads the database that the other services write and judges it at the moment it is asked (`overview`). Pages about
+//! rules, tunnels and readiness also show what was last read from Cloudflare (`upstream`), and people change it there;
+//! the situation never waits for Cloudflare. Pages are
 //! templates under `templates/`, kept current by the scripts under `assets/`.
 //!
 //! | Module | Holds |
@@ -11,11 +12,15 @@
 //! | `client`, `headers`, `answer`, `submission` | who asks, what browsers are told, failures, bodies of changes |
 //! | `condense` | answers made small |
 //! | `accounts` | logins, sessions, passwords |
-//! | `picture` | what the database says, read once for everybody |
-//! | `traffic`, `plot` | dropped traffic over time, and its drawing |
+//! | `picture`, `situation` | what the database says, read and judged once for everybody |
+//! | `traffic`, `plot`, `kept` | dropped traffic over time, its drawing, and what is kept of it for some seconds |
 //! | `overview` | that, judged: states, reasons, next actions |
 //! | `pages`, `api` | the same for people and for programs |
 //! | `hands` | carrying out what people filed here |
+//! | `upstream` | what was last read from Cloudflare, and changing it for a person |
+//! | `connectors` | tunnels and interconnects, judged |
+//! | `desk`, `monitoring`, `protection` | changing rules; a monitoring rule as a person writes it; DDoS rules and overrides |
+//! | `readiness` | whether diversion would work if it began now |
 //! | `live` | changes while pages are open |
 //! | `assets`, `html`, `words` | static files, small markup, formats |
 
@@ -26,18 +31,26 @@ mod app;
 mod assets;
 mod client;
 mod condense;
+mod connectors;
+mod desk;
 mod hands;
 mod headers;
 mod html;
+mod kept;
 mod live;
+mod monitoring;
 mod overview;
 mod pages;
 mod picture;
 mod plot;
+mod protection;
+mod readiness;
 mod router;
 mod run;
+mod situation;
 mod submission;
 mod traffic;
+mod upstream;
 mod vital;
 mod words;
 

@@ -200,8 +200,7 @@ impl Watcher {
         if committed {
             app.pictures().changed();
         }
-        let picture = app.pictures().current(app).await?;
-        let overview = Overview::of(&picture, app.settings(), app.now());
+        let overview = app.situations().current(app).await?;
         let situation = fingerprint(&overview);
         let changed_by_time = !committed && situation != self.last;
         if !committed && !changed_by_time && !someone_joined {

@@ -9,7 +9,7 @@
 //! | [`sign`] | which services are there |
 //! | [`prefix`], [`why`] | one prefix: state, reasons, next action |
 //! | [`current`] | what is happening now |
-//! | [`automation`], [`messages`], [`log`], [`rules`], [`sources`] | the other parts of the page |
+//! | [`automation`], [`messages`], [`log`], [`rules`], [`sources`], [`tunnels`] | the other parts of the page |
 
 pub(crate) mod automation;
 pub(crate) mod current;
@@ -20,6 +20,7 @@ pub(crate) mod rules;
 pub(crate) mod sign;
 pub(crate) mod sources;
 pub(crate) mod state;
+pub(crate) mod tunnels;
 pub(crate) mod why;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ use rules::Coverage;
 use sign::{AUTOWITHDRAW, Life, Service};
 use sources::{Quota, Source};
 use state::{State, Tone};
+use tunnels::Tunnels;
 
 use crate::picture::{Part, Picture};
 
@@ -70,6 +72,7 @@ pub(crate) struct Overview {
     pub(crate) messages: Option<Messages>,
     pub(crate) last_delivery_at: Option<Timestamp>,
     pub(crate) coverage: Coverage,
+    pub(crate) tunnels: Tunnels,
     /// How fresh the page's sources are.
     pub(crate) sources: Vec<Source>,
     pub(crate) quotas: Vec<Quota>,
@@ -194,6 +197,7 @@ impl Overview {
         let last_delivery_at = troubles.note("deliveries", &picture.last_delivery).copied().flatten();
         let minute = troubles.note("traffic", &picture.minute).copied().flatten();
         let coverage = Coverage::of(troubles.take("monitoring rules", &picture.rules), &prefixes, now);
+        let tunnels = Tunnels::of(troubles.take("tunnels", &picture.tunnels), picture.tunnels.is_ok(), now);
         let quotas = sources::quotas(troubles.take("calls", &picture.calls), now);
         let status = Status::of(&prefixes, &services, &automation, messages.as_ref(), &troubles.0);
         // A poll may be late by one, and its newest minutes are left to settle.
@@ -219,6 +223,7 @@ impl Overview {
             version: picture.version,
             at: now,
             coverage,
+            tunnels,
             sources,
             quotas,
             status,
@@ -398,4 +403,4 @@ impl Troubles {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

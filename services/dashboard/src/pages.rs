@@ -1,17 +1,26 @@
 //! The pages. Each is a template with a typed context; nothing here decides anything.
 
 pub(crate) mod audit;
+pub(crate) mod connectors;
 pub(crate) mod curves;
+pub(crate) mod ddos_override;
+pub(crate) mod ddos_rules;
 pub(crate) mod design;
 pub(crate) mod error;
+pub(crate) mod filters;
 pub(crate) mod hop;
 pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod login;
 pub(crate) mod main;
+pub(crate) mod measured;
+pub(crate) mod mnm_rules;
 pub(crate) mod password;
+pub(crate) mod readiness;
+pub(crate) mod rule_changes;
 pub(crate) mod second_factor;
 pub(crate) mod settings;
+mod shares;
 mod shell;
 
 pub(crate) use shell::Shell;

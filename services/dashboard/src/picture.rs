@@ -15,10 +15,12 @@ use db::heartbeats::Heartbeat;
 use db::incidents::Incident;
 use db::intents::Intent;
 use db::inventory::{Entry, MonitoringRule};
+use db::lists::tunnels::TunnelReport;
 use db::outbox::{Channel, Depth, Notification};
 use db::{DbError, ReadTx};
 use db::{
-    budget, decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, outbox, series,
+    budget, decisions, deliveries, events, heartbeats, holds, incidents, intents, inventory, ledger, lists, outbox,
+    series,
 };
 use domain::alert::OpenAlert;
 use domain::hold::Hold;
@@ -72,6 +74,8 @@ pub(crate) struct Picture {
     pub(crate) last_delivery: Part<Option<Timestamp>>,
     /// The cached monitoring rules, each with when it was read.
     pub(crate) rules: Part<Vec<(MonitoringRule, Timestamp)>>,
+    /// What Cloudflare reported last about each tunnel.
+    pub(crate) tunnels: Part<Vec<TunnelReport>>,
     /// Calls to Cloudflare, by process.
     pub(crate) calls: Part<Vec<Counts>>,
     /// The newest minute of dropped traffic that was read.
@@ -109,6 +113,7 @@ impl Picture {
             outbox: part(read_outbox(tx, chat))?,
             last_delivery: part(deliveries::last_received(tx))?,
             rules: part(inventory::rules(tx))?,
+            tunnels: part(lists::tunnels::reported(tx))?,
             calls: part(budget::all(tx, now))?,
             minute: part(series::newest_minute(tx))?,
         })
@@ -130,6 +135,7 @@ impl Picture {
             ("messages", self.outbox.is_err()),
             ("deliveries", self.last_delivery.is_err()),
             ("monitoring rules", self.rules.is_err()),
+            ("tunnels", self.tunnels.is_err()),
             ("calls", self.calls.is_err()),
             ("traffic", self.minute.is_err()),
         ];

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use db::lists::vectors::{Dropped, Vector};
 use db::series::Point;
 use domain::time::{ceil_to, plus, since};
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ const CURVE_HEIGHT: f64 = 86.0;
 
 /// Most times below a curve: more would touch on a phone.
 const MOST_TICKS: u64 = 6;
+
+/// Attack vectors that have a line of their own: the heaviest.
+pub(crate) const MOST_VECTORS: usize = 3;
 
 /// Distances of the times below a curve, in minutes.
 const TICK_STEPS: [u64; 13] = [1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1_440, 10_080];
@@ -53,6 +57,15 @@ impl Quantity {
             Self::Packets => point.most_packets,
         };
         most as f64 / 60.0
+    }
+
+    /// Per second, in a minute of a vector.
+    fn rate_of(self, dropped: &Dropped) -> f64 {
+        let amount = match self {
+            Self::Bits => dropped.bits,
+            Self::Packets => dropped.packets,
+        };
+        amount as f64 / 60.0
     }
 
     fn words(self, rate: f64) -> String {
@@ -97,6 +110,15 @@ pub(crate) struct Mark {
     pub(crate) words: String,
 }
 
+/// What one attack vector dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// In a box of 1000 by 100, broken where the analytics have no row.
+    pub(crate) path: String,
+    pub(crate) peak: String,
+}
+
 /// A drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plot {
@@ -105,6 +127,8 @@ pub(crate) struct Plot {
     pub(crate) words: String,
     /// In a box of 1000 by 100.
     pub(crate) outline: String,
+    /// By attack vector, heaviest first.
+    pub(crate) lines: Vec<Line>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) levels: Vec<Level>,
     pub(crate) threshold: Level,
@@ -164,9 +188,10 @@ fn percent(part: f64) -> String {
 }
 
 impl Plot {
-    /// Draws `points`, which follow one another without gaps. `threshold` is per second.
+    /// Draws `points`, which follow one another without gaps, and the same by attack vector. `threshold` is per second.
     pub(crate) fn of(
         points: &[Point],
+        vectors: &[Vector],
         quantity: Quantity,
         threshold: f64,
         happened: &[(Timestamp, &'static str, String)],
@@ -203,6 +228,11 @@ impl Plot {
             quantity,
             words: told(points, &rates, quantity, threshold, now),
             outline: outline(&rates, &scale),
+            lines: vectors
+                .iter()
+                .take(MOST_VECTORS)
+                .map(|vector| line(vector, quantity, (from, step), rates.len(), &scale))
+                .collect(),
             gaps: gaps(points, to, place),
             levels: scale
                 .levels()
@@ -243,6 +273,40 @@ fn outline(rates: &[Option<f64>], scale: &Scale) -> String {
         path.push_str("H1000V100");
     }
     path
+}
+
+/// A vector over `steps` steps from an instant on; the heaviest minute of a step counts.
+fn line(vector: &Vector, quantity: Quantity, (from, step): (Timestamp, Duration), steps: usize, scale: &Scale) -> Line {
+    let mut rates = vec![0.0_f64; steps];
+    for (minute, dropped) in &vector.minutes {
+        let number = since(*minute, from).as_secs() / step.as_secs().max(1);
+        let place = usize::try_from(number).ok().and_then(|number| rates.get_mut(number));
+        if let Some(rate) = place.filter(|_| *minute >= from) {
+            *rate = rate.max(quantity.rate_of(dropped));
+        }
+    }
+    let width = 1_000.0 / steps.max(1) as f64;
+    let mut path = String::new();
+    let mut is_drawing = false;
+    for (number, rate) in rates.iter().enumerate() {
+        if *rate <= 0.0 {
+            is_drawing = false;
+            continue;
+        }
+        let (left, y) = (number as f64 * width, scale.depth(*rate) * 100.0);
+        let _ = if is_drawing {
+            write!(path, "V{y:.1}H{:.1}", left + width)
+        } else {
+            write!(path, "M{left:.1} {y:.1}H{:.1}", left + width)
+        };
+        is_drawing = true;
+    }
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    Line {
+        name: words::outside_up_to(&vector.name, 40),
+        path,
+        peak: quantity.words(peak),
+    }
 }
 
 /// Runs of points that were not read.
@@ -337,7 +401,7 @@ mod tests {
     #[test]
     fn what_was_not_read_is_a_gap_and_not_zero() {
         let found = points(&[Some(0), Some(60_000_000_000), None, None, Some(0)]);
-        let plot = Plot::of(&found, Quantity::Bits, 33_333.0, &[], now()).unwrap();
+        let plot = Plot::of(&found, &[], Quantity::Bits, 33_333.0, &[], now()).unwrap();
         assert_eq!(plot.values, "0,1.00e9,,,0");
         let gap = Gap {
             x: "40.00%".into(),
@@ -361,7 +425,7 @@ mod tests {
     #[test]
     fn threshold_and_attack_are_both_on_the_scale() {
         let found = points(&[Some(240_000_000_000)]);
-        let plot = Plot::of(&found, Quantity::Bits, 33_333.0, &[], now()).unwrap();
+        let plot = Plot::of(&found, &[], Quantity::Bits, 33_333.0, &[], now()).unwrap();
         let y = |text: &str| text.trim_end_matches('%').parse::<f64>().unwrap();
         let levels: Vec<&str> = plot.levels.iter().map(|level| level.words.as_str()).collect();
         assert_eq!(levels, ["1 Mbps", "1 Gbps"]);
@@ -370,11 +434,49 @@ mod tests {
     }
 
     #[test]
+    fn a_vector_has_a_line_where_it_dropped_something_and_none_elsewhere() {
+        let at = |minute: &str| format!("2026-11-22T03:0{minute}:00Z").parse::<Timestamp>().unwrap();
+        let dropped = |bits| Dropped { packets: 1, bits };
+        let vector = Vector {
+            name: "UDP flood".into(),
+            minutes: [
+                (at("0"), dropped(60_000_000)),
+                (at("1"), dropped(6_000_000_000)),
+                (at("3"), dropped(60_000_000)),
+            ]
+            .into(),
+            packets: 3,
+        };
+        let found = points(&[Some(60_000_000), Some(6_000_000_000), Some(0), Some(60_000_000)]);
+        let plot = Plot::of(&found, &[vector], Quantity::Bits, 33_333.0, &[], now()).unwrap();
+        let line = &plot.lines[0];
+        assert_eq!((line.name.as_str(), line.peak.as_str()), ("UDP flood", "100 Mbps"));
+        assert!(
+            line.path.starts_with("M0.0 ") && line.path.contains("H500.0M750.0 "),
+            "{}",
+            line.path
+        );
+        assert_eq!(
+            line.path.matches('M').count(),
+            2,
+            "nothing is drawn for the minute without rows"
+        );
+        let (_, y) = line.path.split_once('V').unwrap();
+        let top = plot.outline.split("V").nth(2).unwrap();
+        assert_eq!(
+            y.split('H').next(),
+            top.split('H').next(),
+            "alone it is as high as the whole: {}",
+            plot.outline
+        );
+    }
+
+    #[test]
     fn nothing_read_says_so() {
-        let plot = Plot::of(&points(&[None, None]), Quantity::Packets, 16.7, &[], now()).unwrap();
+        let plot = Plot::of(&points(&[None, None]), &[], Quantity::Packets, 16.7, &[], now()).unwrap();
         assert!(plot.words.contains("nothing of it was read"), "{}", plot.words);
         assert_eq!((plot.values.as_str(), plot.outline.as_str()), (",", ""));
-        assert_eq!(Plot::of(&[], Quantity::Bits, 1.0, &[], now()), None);
+        assert_eq!(Plot::of(&[], &[], Quantity::Bits, 1.0, &[], now()), None);
     }
 
     #[test]
@@ -384,7 +486,7 @@ mod tests {
             (at("2026-11-22T03:01:00Z"), "start", "START".to_owned()),
             (at("2026-11-22T05:00:00Z"), "end", "END".to_owned()),
         ];
-        let plot = Plot::of(&points(&[Some(1), Some(1)]), Quantity::Bits, 1.0, &happened, now()).unwrap();
+        let plot = Plot::of(&points(&[Some(1), Some(1)]), &[], Quantity::Bits, 1.0, &happened, now()).unwrap();
         assert_eq!(plot.marks.len(), 1);
         assert_eq!(plot.marks[0].x, "50.00%");
     }

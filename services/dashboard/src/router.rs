@@ -49,11 +49,45 @@ fn people() -> Router<App> {
         .route("/", get(pages::main::page))
         .route("/incidents", get(pages::incidents::page))
         .route("/incidents/{id}", get(pages::incident::page))
+        .route("/traffic", get(pages::measured::page))
         .route("/design", get(pages::design::page))
         .route("/password", get(change_password::form).post(change_password::submit))
         .route("/logout", post(login::logout))
         .route("/second-factor", get(factor_login::form).post(factor_login::submit))
         .route("/audit", get(pages::audit::page))
+        .route("/connectors", get(pages::connectors::page))
+        .route(
+            "/connectors/{kind}/{id}",
+            get(pages::connectors::form).post(pages::connectors::submit),
+        )
+        .route("/mnm-rules", get(pages::mnm_rules::page))
+        .route(
+            "/mnm-rules/new",
+            get(pages::mnm_rules::blank).post(pages::mnm_rules::make),
+        )
+        .route(
+            "/mnm-rules/{id}",
+            get(pages::mnm_rules::form).post(pages::mnm_rules::submit),
+        )
+        .route("/ddos-rules", get(pages::ddos_rules::page))
+        .route("/ddos-rules/{action}", get(pages::ddos_rules::of_action))
+        .route(
+            "/ddos-rules/rule/{id}",
+            get(pages::ddos_rules::form).post(pages::ddos_rules::submit),
+        )
+        .route(
+            "/ddos-rules/override/new",
+            get(pages::ddos_override::blank).post(pages::ddos_override::make),
+        )
+        .route(
+            "/ddos-rules/override/{id}",
+            get(pages::ddos_override::form).post(pages::ddos_override::submit),
+        )
+        .route(
+            "/rule-changes",
+            get(pages::rule_changes::page).post(pages::rule_changes::undo),
+        )
+        .route("/readiness", get(pages::readiness::page))
         .route("/settings", get(pages::settings::page))
         .route("/settings/second-factor", get(enrol::form).post(enrol::submit))
         .route("/settings/sessions", post(sessions::submit))

@@ -14,6 +14,7 @@ use crate::api::preferences;
 use crate::app::App;
 use crate::hands::Hands;
 use crate::router::router;
+use crate::upstream::Upstream;
 use crate::{hands, live, vital};
 
 /// Serves the dashboard on `listener` until the frame is told to stop.
@@ -32,7 +33,8 @@ pub async fn run(frame: Frame, settings: Settings, listener: PreboundListener) -
     let transport = assembly::parts::transport();
     let owner = assembly::parts::owner(&frame);
     let (hands, wishes) = Hands::new(&settings);
-    let app = App::new(frame.clone(), settings, db.clone(), cookie, hasher, hands);
+    let upstream = Upstream::new(transport.clone(), &owner);
+    let app = App::new(frame.clone(), settings, db.clone(), cookie, hasher, hands, upstream);
     let legacy = app.settings().legacy.auth.clone();
     first::prepare(&db, app.hasher(), ahead, legacy, app.now()).await?;
     let display = app.settings().legacy.dashboard_prefs.clone();

@@ -1,22 +1,26 @@
-//! Dropped traffic over time: which time a page asks for, and the series of prefixes in it.
+//! Dropped traffic over time: which time a page asks for, the series of prefixes in it, and what the traffic consists of.
 //!
 //! Must hold: [`read`] is the only place that knows where the series come from; what was not read stays unknown; however
 //! many pages are open, a series is read once in [`FRESH_FOR`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use db::incidents;
+use db::lists::vectors::{self, Vectors};
 use db::series::{self, Point};
-use db::{DbError, ReadTx};
+use db::{DbError, ReadTx, hostnames, shares};
+use domain::ids::IncidentId;
 use domain::prefix::Prefix;
 use domain::time::{ceil_to, minus, since};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use crate::answer::Failure;
 use crate::app::App;
+use crate::kept::Shared;
 
 /// Points of a curve: a plot has about that many pixels.
 const MOST_POINTS: u32 = 400;
@@ -26,6 +30,21 @@ const FRESH_FOR: Duration = Duration::from_secs(15);
 
 /// Windows that are kept; open pages show few different ones.
 const MOST_KEPT: usize = 8;
+
+/// Time that counts as now for what attacks consist of: analytics come some minutes late.
+pub(crate) const TOP_OF: Duration = Duration::from_secs(3_600);
+
+/// Rows of each ranking of the main page.
+const MOST_TOP: u32 = 5;
+
+/// Rows of each ranking of an incident.
+const MOST_PARTS: u32 = 10;
+
+/// Rows that the curves of one prefix's vectors are made of at most: the newest.
+const MOST_VECTOR_ROWS: u32 = 4_000;
+
+/// Prefixes whose traffic is told apart by vector.
+const MOST_WITH_VECTORS: usize = 4;
 
 /// Longest time that can be asked for.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
@@ -39,6 +58,8 @@ pub(crate) struct Curve {
     pub(crate) prefix: Prefix,
     /// Without gaps, oldest first.
     pub(crate) points: Vec<Point>,
+    /// The same traffic by attack vector, as far as the analytics tell it.
+    pub(crate) vectors: Option<Vectors>,
 }
 
 /// The series of several prefixes.
@@ -135,35 +156,63 @@ pub(crate) fn read(tx: &ReadTx<'_>, wanted: &[Prefix], window: Window, most: usi
         }
     }
     prefixes.truncate(most);
-    let curve = |prefix: &Prefix| {
-        let points = series::series(tx, *prefix, window.from, window.to, MOST_POINTS)?;
-        Ok(Curve {
-            prefix: *prefix,
+    let mut curves = Vec::with_capacity(prefixes.len());
+    let mut with_vectors = 0;
+    for prefix in prefixes {
+        let points = series::series(tx, prefix, window.from, window.to, MOST_POINTS)?;
+        let is_quiet = points.iter().all(|point| point.bits == 0 && point.packets == 0);
+        let vectors = if is_quiet || with_vectors == MOST_WITH_VECTORS {
+            None
+        } else {
+            with_vectors += 1;
+            Some(vectors::vectors(tx, prefix, window.from, window.to, MOST_VECTOR_ROWS)?)
+        };
+        curves.push(Curve {
+            prefix,
             points,
-        })
-    };
+            vectors,
+        });
+    }
     Ok(Traffic {
-        curves: prefixes.iter().map(curve).collect::<Result<_, DbError>>()?,
+        curves,
         read_until: series::newest_minute(tx)?,
     })
 }
 
-/// The curves that open pages show.
-#[derive(Debug, Default)]
-pub(crate) struct Curves {
-    kept: Mutex<Vec<Kept>>,
+/// What traffic consists of, with the host names of its sources as far as they were looked up.
+#[derive(Debug)]
+pub(crate) struct Ranked {
+    pub(crate) parts: shares::Parts,
+    pub(crate) names: BTreeMap<String, String>,
 }
 
+impl Ranked {
+    fn of(tx: &ReadTx<'_>, parts: shares::Parts) -> Result<Self, DbError> {
+        let names = hostnames::names(tx, parts.sources.iter().map(|source| source.address.as_str()))?;
+        Ok(Self { parts, names })
+    }
+}
+
+/// What of the traffic open pages show.
 #[derive(Debug)]
-struct Kept {
-    prefixes: Vec<Prefix>,
-    window: Window,
-    read: Duration,
-    traffic: Arc<Traffic>,
+pub(crate) struct Curves {
+    traffic: Shared<(Vec<Prefix>, Window), Traffic>,
+    top: Shared<(), Ranked>,
+    of_incidents: Shared<IncidentId, Ranked>,
+}
+
+impl Default for Curves {
+    fn default() -> Self {
+        Self {
+            traffic: Shared::new(FRESH_FOR, MOST_KEPT),
+            top: Shared::new(FRESH_FOR, 1),
+            of_incidents: Shared::new(FRESH_FOR, MOST_KEPT),
+        }
+    }
 }
 
 impl Curves {
-    /// The curves of `prefixes`, and of others with dropped traffic, in `window`. Whoever comes while they are being read waits for those.
+    /// The curves of `prefixes`, and of others with dropped traffic, in `window`.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -174,24 +223,28 @@ impl Curves {
         window: Window,
         most: usize,
     ) -> Result<Arc<Traffic>, DbError> {
-        let mut kept = self.kept.lock().await;
-        let now = app.frame().clock().monotonic();
-        kept.retain(|one| now.saturating_sub(one.read) < FRESH_FOR);
-        if let Some(one) = kept.iter().find(|one| one.window == window && one.prefixes == prefixes) {
-            return Ok(Arc::clone(&one.traffic));
-        }
         let wanted = prefixes.clone();
         let read = move |tx: &ReadTx<'_>| read(tx, &wanted, window, most);
-        let traffic = Arc::new(app.db().read("traffic", read).await?);
-        kept.truncate(MOST_KEPT - 1);
-        let one = Kept {
-            prefixes,
-            window,
-            read: now,
-            traffic: Arc::clone(&traffic),
-        };
-        kept.insert(0, one);
-        Ok(traffic)
+        self.traffic.of(app, "traffic", (prefixes, window), read).await
+    }
+
+    /// What the traffic to our prefixes consists of now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn top(&self, app: &App) -> Result<Arc<Ranked>, DbError> {
+        let since = minus(app.now(), TOP_OF);
+        let read = move |tx: &ReadTx<'_>| Ranked::of(tx, shares::top(tx, since, MOST_TOP)?);
+        self.top.of(app, "top", (), read).await
+    }
+
+    /// What an incident consists of.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn of_incident(&self, app: &App, incident: IncidentId) -> Result<Arc<Ranked>, DbError> {
+        let read = move |tx: &ReadTx<'_>| Ranked::of(tx, incidents::parts(tx, incident, MOST_PARTS)?);
+        self.of_incidents.of(app, "incident parts", incident, read).await
     }
 }
 

@@ -163,6 +163,23 @@ pub(crate) fn rates(bits: Option<f64>, packets: Option<f64>) -> Option<String> {
     }
 }
 
+/// An amount of traffic, as far as it is known: `4.1 Gbit / 610 k packets`. It is no rate.
+pub(crate) fn volume(bits: Option<i64>, packets: Option<i64>) -> Option<String> {
+    let amount = |number: Option<i64>, unit: &str| {
+        let number = number.filter(|number| *number > 0)?;
+        Some(rate(number as f64, unit))
+    };
+    match (amount(bits, "bit"), amount(packets, " packets")) {
+        (Some(bits), Some(packets)) => Some(format!("{bits} / {}", spaced(&packets))),
+        (bits, packets) => bits.or(packets.map(|packets| spaced(&packets))),
+    }
+}
+
+/// `812  packets` comes of a number without prefix.
+fn spaced(text: &str) -> String {
+    text.replace("  ", " ")
+}
+
 /// `word`, or `words` with its number: `1 sample`, `812 samples`.
 pub(crate) fn counted(number: u64, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

@@ -322,3 +322,93 @@ async fn the_first_acknowledgement_stays() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn a_program_that_has_the_situation_is_not_told_again() {
+    let site = Site::seeded().await;
+    let ana = site.member("ana", Role::Operator).await;
+    for path in ["/api/overview", "/api/prefixes"] {
+        let first = ana.request(Method::GET, path).send().await.unwrap();
+        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        let again = |tag: String| ana.request(Method::GET, path).header("if-none-match", tag).send();
+        let known = again(tag.clone()).await.unwrap();
+        assert_eq!(
+            (known.status(), known.headers()["etag"].to_str().unwrap()),
+            (StatusCode::NOT_MODIFIED, tag.as_str())
+        );
+        assert!(known.text().await.unwrap().is_empty());
+
+        let hold = json!({"prefix": seed::ATTACKED, "reason": format!("because of {path}"), "for": "1h"});
+        let (status, _) = ana.post("/api/holds", &hold).await;
+        assert!(status.is_success());
+        let told = again(tag).await.unwrap();
+        assert_eq!(told.status(), StatusCode::OK, "{path}: something else is the case now");
+    }
+    // What is left of a countdown goes on although nothing else happens.
+    let first = ana.request(Method::GET, "/api/prefixes").send().await.unwrap();
+    let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+    site.pass(7);
+    let later = ana
+        .request(Method::GET, "/api/prefixes")
+        .header("if-none-match", tag)
+        .send();
+    assert_eq!(later.await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_search_says_how_far_it_looked() {
+    let site = Site::seeded().await;
+    let otto = site.member("otto", Role::Operator).await;
+    let now = site.now();
+    let fill = move |tx: &db::WriteTx<'_>| {
+        for number in 0..2_500_u64 {
+            let row = db::audit::Entry {
+                at: domain::time::minus(now, std::time::Duration::from_secs(2_500 - number)),
+                actor: "shell user".into(),
+                role: "shell".into(),
+                via: "cloudflare-mt".into(),
+                address: None,
+                action: "hold.set".into(),
+                subject: if number == 3 { "a needle" } else { "hay" }.into(),
+                before: None,
+                after: None,
+                reason: None,
+                result: "ok".into(),
+            };
+            db::audit::append(tx, &row)?;
+        }
+        Ok(())
+    };
+    site.write(fill).await;
+    let mut address = "/api/audit?q=needle".to_owned();
+    let mut last = Value::Null;
+    for page in 0..4 {
+        let answer = otto.json(&address).await;
+        if !answer["audit"].as_array().unwrap().is_empty() {
+            assert_eq!(
+                (page, &answer["next_before"]),
+                (2, &Value::Null),
+                "in the last part: {answer}"
+            );
+            assert_eq!(answer["searched_back_to"], Value::Null);
+            last = answer;
+            break;
+        }
+        assert!(
+            answer["searched_back_to"].is_string(),
+            "not the end, and it says so: {answer}"
+        );
+        address = format!("/api/audit?q=needle&before={}", answer["next_before"]);
+    }
+    assert_eq!(last["audit"][0]["subject"], "a needle");
+    let page = otto.html("/audit?q=needle").await;
+    assert!(
+        page.contains("a needle") && !page.contains("Searched back to"),
+        "a page for people goes on by itself"
+    );
+    let page = otto.html("/audit?q=nowhere").await;
+    assert!(
+        page.contains("Nothing is recorded that fits."),
+        "all of it was looked through"
+    );
+}

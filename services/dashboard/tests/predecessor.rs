@@ -12,6 +12,29 @@ use support::Site;
 
 /// Path, where the object with the keys is, and the keys.
 const ANSWERS: &[(&str, &str, &[&str])] = &[
+    ("/api/mnm-rules", "", &["success", "total", "rules"]),
+    ("/api/rules", "", &["success", "total", "rules"]),
+    (
+        "/api/ddos-rules",
+        "",
+        &["success", "ruleset_name", "total_rules", "last_updated", "rules"],
+    ),
+    ("/api/ddos-overrides", "", &["success", "overrides", "total"]),
+    (
+        "/api/connectors/tunnels",
+        "",
+        &["success", "tunnels", "gre_count", "ipsec_count", "total"],
+    ),
+    (
+        "/api/connectors/interconnects",
+        "",
+        &["success", "interconnects", "total"],
+    ),
+    (
+        "/api/connectors/health-summary",
+        "",
+        &["success", "overall_status", "total", "healthy", "degraded", "down"],
+    ),
     (
         "/api/prefixes",
         "/prefixes/0",
@@ -241,18 +264,11 @@ fn changes() -> Vec<(Method, &'static str, Value, StatusCode)> {
     ]
 }
 
-/// Read and written by the predecessor's rules and connector pages.
+/// Of the predecessor's rules and connector pages, what is answered elsewhere: `/api/ddos-rules`, `/api/connectors/tunnels`, `/traffic`.
 const RULES_AND_CONNECTORS: &[&str] = &[
     "/api/network-flow",
-    "/api/mnm-rules",
-    "/api/rules",
     "/api/ddos-sensitivity",
-    "/api/ddos-rules",
-    "/api/ddos-overrides",
-    "/api/connectors/tunnels",
-    "/api/connectors/interconnects",
     "/api/connectors/tunnel-health",
-    "/api/connectors/health-summary",
 ];
 
 #[tokio::test]

@@ -271,10 +271,54 @@ async fn the_predecessors_preferences_are_taken_over_once() {
     let prefs = browser.json("/api/dashboard-prefs").await["prefs"].clone();
     assert_eq!(
         prefs,
-        json!({"analytics_display_mode": "when_protected", "analytics_auto_collapse": false, "analytics_show_count": 33, "my_prefixes_only": false})
+        json!({"analytics_display_mode": "when_protected", "analytics_auto_collapse": false, "analytics_show_count": 33, "my_prefixes_only": false, "announced_prefixes": []})
     );
     let page = browser.html("/settings").await;
     assert!(page.contains("value=\"33\""));
+}
+
+#[tokio::test]
+async fn the_networks_of_announcements_are_set_by_an_admin_and_read_by_the_monitor() {
+    let site = Site::seeded().await;
+    let (olga, admin) = (
+        site.member("olga", Role::Operator).await,
+        site.member("root", Role::Admin).await,
+    );
+    let wish = json!({"announced_prefixes": ["203.0.113.0/24", "2001:db8::/32", "203.0.113.0/24"]});
+    let (status, _) = olga.post("/api/dashboard-prefs", &wish).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, body) = admin.post("/api/dashboard-prefs", &wish).await;
+    let both = json!(["203.0.113.0/24", "2001:db8::/32"]);
+    assert_eq!((status, &body["prefs"]["announced_prefixes"]), (StatusCode::OK, &both));
+    let stored: Option<Vec<String>> = site.read(|tx| db::preferences::get(tx, "announced_prefixes")).await;
+    assert_eq!(stored, Some(vec!["203.0.113.0/24".into(), "2001:db8::/32".into()]));
+    let row = site.read(|tx| db::audit::newest(tx, 1)).await.remove(0);
+    assert_eq!(row.action, "notifications.announced_prefixes");
+    assert_eq!(
+        (row.before.as_deref(), row.after.as_deref()),
+        (Some("our prefixes"), Some("203.0.113.0/24 2001:db8::/32"))
+    );
+    let page = olga.html("/settings").await;
+    assert!(page.contains("2001:db8::/32</span> are announced"), "{page}");
+    for wrong in ["203.0.113.7/24", "everything", "203.0.113.0/24 203.0.113.0/33"] {
+        let wish = json!({"announced_prefixes": wrong});
+        let (status, body) = admin.post("/api/dashboard-prefs", &wish).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_value")),
+            "{wrong}"
+        );
+    }
+    let wish = json!({"announced_prefixes": " 198.51.100.0/24,\n192.0.2.0/24\n"});
+    let (_, body) = admin.post("/api/dashboard-prefs", &wish).await;
+    assert_eq!(
+        body["prefs"]["announced_prefixes"],
+        json!(["192.0.2.0/24", "198.51.100.0/24"])
+    );
+    let (_, body) = admin
+        .post("/api/dashboard-prefs", &json!({"announced_prefixes": ""}))
+        .await;
+    assert_eq!(body["prefs"]["announced_prefixes"], json!([]), "none: our prefixes");
 }
 
 #[tokio::test]

@@ -69,6 +69,19 @@ impl Incoming {
         }
     }
 
+    /// One row of a list, whose text was found in this answer's.
+    pub(crate) fn row<'a, T: Deserialize<'a>>(&self, number: usize, text: &'a [u8]) -> Result<T, CfError> {
+        serde_json::from_slice(text).map_err(|short| {
+            // Once more, to say where: keeping track of that costs as much as reading.
+            let mut json = serde_json::Deserializer::from_slice(text);
+            let place = serde_path_to_error::deserialize::<_, T>(&mut json)
+                .err()
+                .map(|error| error.path().to_string())
+                .unwrap_or_default();
+            self.error(ErrorClass::Malformed, format!("rows[{number}].{place}: {short}"))
+        })
+    }
+
     /// An instant of a row: readable and not from the future.
     pub(crate) fn row_instant(&self, field: &str, text: &str, now: Timestamp) -> Result<Timestamp, CfError> {
         let Some(at) = domain::time::from_text(text) else {
@@ -94,9 +107,24 @@ impl CloudflareClient {
         Q: GraphQLQuery,
         Q::ResponseData: DeserializeOwned,
     {
+        let mut incoming = self.ask::<Q>(call, kind, variables).await?;
+        let data = self.data(&incoming)?;
+        // Ten thousand rows are megabytes of text, which nobody reads again.
+        incoming.body = Vec::new();
+        Ok(Answered { data, incoming })
+    }
+
+    /// Sends a query. What comes back has a good envelope: JSON with data and without errors. What the data mean is not
+    /// looked at.
+    pub(crate) async fn ask<Q: GraphQLQuery>(
+        &self,
+        call: &'static str,
+        kind: CallKind,
+        variables: Q::Variables,
+    ) -> Result<Incoming, CfError> {
         let body = serde_json::to_vec(&Q::build_query(variables))
             .map_err(|error| CfError::new(ErrorClass::Refused, call, format!("query not built: {error}")))?;
-        let mut incoming = self
+        let incoming = self
             .send(Outgoing {
                 call,
                 kind,
@@ -122,19 +150,17 @@ impl CloudflareClient {
             }
             return Err(error);
         }
+        Ok(incoming)
+    }
+
+    /// The data of an answer, as far as `T` looks at them.
+    pub(crate) fn data<'a, T: Deserialize<'a>>(&self, incoming: &'a Incoming) -> Result<T, CfError> {
         let mut json = serde_json::Deserializer::from_slice(&incoming.body);
-        let envelope: Result<Envelope<Q::ResponseData>, _> = serde_path_to_error::deserialize(&mut json);
-        match envelope {
-            Ok(Envelope { data }) => {
-                // Ten thousand rows are megabytes of text, which nobody reads again.
-                incoming.body = Vec::new();
-                Ok(Answered { data, incoming })
-            }
-            Err(error) => {
-                let detail = self.redact(&format!("{}: {}", error.path(), error.inner()));
-                Err(incoming.error(ErrorClass::Malformed, detail))
-            }
-        }
+        let envelope: Result<Envelope<T>, _> = serde_path_to_error::deserialize(&mut json);
+        envelope.map(|envelope| envelope.data).map_err(|error| {
+            let detail = self.redact(&format!("{}: {}", error.path(), error.inner()));
+            incoming.error(ErrorClass::Malformed, detail)
+        })
     }
 
     /// Why the answer holds no data, if it does not.

@@ -9,11 +9,11 @@ use domain::time::{floor_to, rfc3339_seconds};
 use domain::units::{Bits, Packets};
 use graphql_client::GraphQLQuery;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::answer::QueryCost;
+use super::dropped::DroppedRows;
 use crate::budget::CallKind;
-use crate::client::CloudflareClient;
+use crate::client::{CloudflareClient, Incoming};
 use crate::error::CfError;
 
 /// An analytics node, and the system behind it.
@@ -153,45 +153,101 @@ impl MitigationRow {
         }
     }
 
-    /// The row in the API's own shape, for the raw record.
+    /// The row in the API's own shape.
     pub fn to_wire_json(&self) -> Value {
-        let mut row = json!({
-            "dimensions": {
-                "datetime": self.datetime,
-                "attackId": self.attack_id,
-                "attackVector": self.attack_vector,
-                "ruleName": self.rule_name,
-                "ruleId": self.rule_id,
-                "mitigationReason": self.mitigation_reason,
-                "outcome": self.outcome,
-                "verdict": self.verdict,
-                "ipSourceAddress": self.source_ip,
-                "sourcePort": self.source_port,
-                "sourceAsn": self.source_asn,
-                "sourceAsnName": self.source_asn_name,
-                "sourceCountry": self.source_country,
-                "ipDestinationAddress": self.destination_ip,
-                "destinationPort": self.destination_port,
-                "ipProtocolName": self.protocol,
-                "tcpFlagsString": self.tcp_flags,
-                "coloCode": self.colo_code,
-                "coloCountry": self.colo_country,
-                "coloCity": self.colo_city,
-                "sampleInterval": self.sample_interval,
+        serde_json::to_value(self.wire()).unwrap_or_default()
+    }
+
+    /// The same as text, for the raw record.
+    pub fn to_wire_text(&self) -> String {
+        serde_json::to_string(&self.wire()).unwrap_or_default()
+    }
+
+    fn wire(&self) -> wire::Row<'_> {
+        wire::Row {
+            dimensions: wire::Dimensions {
+                datetime: &self.datetime,
+                attack_id: self.attack_id.as_deref(),
+                attack_vector: self.attack_vector.as_deref(),
+                rule_name: self.rule_name.as_deref(),
+                rule_id: self.rule_id.as_deref(),
+                mitigation_reason: self.mitigation_reason.as_deref(),
+                outcome: self.outcome.as_deref(),
+                verdict: self.verdict.as_deref(),
+                ip_source_address: self.source_ip.as_deref(),
+                source_port: self.source_port,
+                source_asn: self.source_asn,
+                source_asn_name: self.source_asn_name.as_deref(),
+                source_country: self.source_country.as_deref(),
+                ip_destination_address: &self.destination_ip,
+                destination_port: self.destination_port,
+                ip_protocol_name: self.protocol.as_deref(),
+                tcp_flags_string: self.tcp_flags.as_deref(),
+                colo_code: self.colo_code.as_deref(),
+                colo_country: self.colo_country.as_deref(),
+                colo_city: self.colo_city.as_deref(),
+                sample_interval: self.sample_interval,
+                protocol_state: self.protocol_state.as_deref(),
+                dns_query_name: self.dns_query_name.as_deref(),
+                dns_query_type: self.dns_query_type.as_deref(),
+                ruleset_id: self.ruleset_id.as_deref(),
             },
-            "sum": { "packets": self.packets.0, "bits": self.bits.0 },
-        });
-        for (name, value) in [
-            ("protocolState", &self.protocol_state),
-            ("dnsQueryName", &self.dns_query_name),
-            ("dnsQueryType", &self.dns_query_type),
-            ("rulesetId", &self.ruleset_id),
-        ] {
-            if let Some(value) = value {
-                row["dimensions"][name] = value.as_str().into();
-            }
+            sum: wire::Sum {
+                packets: self.packets.0,
+                bits: self.bits.0,
+            },
         }
-        row
+    }
+}
+
+/// A row as the API writes it. What only some nodes have is left out where it is not known.
+mod wire {
+    use serde::Serialize;
+
+    #[derive(Serialize)]
+    pub(super) struct Row<'a> {
+        pub(super) dimensions: Dimensions<'a>,
+        pub(super) sum: Sum,
+    }
+
+    #[derive(Serialize)]
+    pub(super) struct Sum {
+        pub(super) packets: u64,
+        pub(super) bits: u64,
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct Dimensions<'a> {
+        pub(super) datetime: &'a str,
+        pub(super) attack_id: Option<&'a str>,
+        pub(super) attack_vector: Option<&'a str>,
+        pub(super) rule_name: Option<&'a str>,
+        pub(super) rule_id: Option<&'a str>,
+        pub(super) mitigation_reason: Option<&'a str>,
+        pub(super) outcome: Option<&'a str>,
+        pub(super) verdict: Option<&'a str>,
+        pub(super) ip_source_address: Option<&'a str>,
+        pub(super) source_port: Option<u32>,
+        pub(super) source_asn: Option<u32>,
+        pub(super) source_asn_name: Option<&'a str>,
+        pub(super) source_country: Option<&'a str>,
+        pub(super) ip_destination_address: &'a str,
+        pub(super) destination_port: Option<u32>,
+        pub(super) ip_protocol_name: Option<&'a str>,
+        pub(super) tcp_flags_string: Option<&'a str>,
+        pub(super) colo_code: Option<&'a str>,
+        pub(super) colo_country: Option<&'a str>,
+        pub(super) colo_city: Option<&'a str>,
+        pub(super) sample_interval: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(super) protocol_state: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(super) dns_query_name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(super) dns_query_type: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(super) ruleset_id: Option<&'a str>,
     }
 }
 
@@ -204,21 +260,6 @@ pub struct MitigationRequest {
     pub to: Timestamp,
     /// Most rows; at most the node's `maxPageSize`.
     pub limit: u32,
-}
-
-/// A complete, readable answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MitigationAnswer {
-    /// Start of the window asked for.
-    pub from: Timestamp,
-    /// End of the window asked for (exclusive).
-    pub to: Timestamp,
-    /// Oldest first.
-    pub rows: Vec<MitigationRow>,
-    /// Whether the row limit was reached: the end of the window is missing; split it.
-    pub truncated: bool,
-    /// What the query cost.
-    pub cost: QueryCost,
 }
 
 fn given(text: Option<String>) -> Option<String> {
@@ -246,97 +287,94 @@ queries! {
 }
 
 /// The generated types of the documents are distinct but alike. After the colon: fields that only some nodes have.
-macro_rules! answer {
-    ($query:ident, $module:ident, $witness:expr, $client:ident, $request:ident, $now:ident: $($field:ident)*) => {{
+macro_rules! row {
+    ($row:ty, $witness:expr, $incoming:ident, $number:ident, $text:ident, $now:ident: $($field:ident)*) => {{
+        let row: $row = $incoming.row($number, $text)?;
+        let dims = row.dimensions;
+        Ok(MitigationRow {
+            at: $incoming.row_instant("datetime", &dims.datetime, $now)?,
+            datetime: dims.datetime,
+            outcome: given(dims.outcome),
+            verdict: given(dims.verdict),
+            source_ip: given(dims.ip_source_address),
+            source_port: dims.source_port,
+            source_asn: dims.source_asn,
+            source_asn_name: given(dims.source_asn_name),
+            source_country: given(dims.source_country),
+            destination_ip: dims.ip_destination_address,
+            destination_port: dims.destination_port,
+            protocol: given(dims.ip_protocol_name),
+            tcp_flags: given(dims.tcp_flags_string),
+            colo_code: given(dims.colo_code),
+            colo_country: given(dims.colo_country),
+            colo_city: given(dims.colo_city),
+            sample_interval: u64::from(dims.sample_interval),
+            packets: Packets(row.sum.packets),
+            bits: Bits(row.sum.bits),
+            $($field: given(dims.$field),)*
+            ..MitigationRow::of($witness)
+        })
+    }};
+}
+
+/// Makes the value of one row, number `number` of its answer.
+pub(super) fn read_row(
+    witness: Witness,
+    incoming: &Incoming,
+    number: usize,
+    text: &[u8],
+    now: Timestamp,
+) -> Result<MitigationRow, CfError> {
+    match witness {
+        Witness::Ddos => row!(mitigations::MitigationsViewerAccountsRows, witness, incoming, number, text, now:
+            attack_id attack_vector rule_name rule_id mitigation_reason),
+        Witness::AdvancedTcp => row!(dropped_by_advanced_tcp::DroppedByAdvancedTcpViewerAccountsRows, witness,
+            incoming, number, text, now: mitigation_reason protocol_state),
+        Witness::AdvancedDns => row!(dropped_by_advanced_dns::DroppedByAdvancedDnsViewerAccountsRows, witness,
+            incoming, number, text, now: mitigation_reason dns_query_name dns_query_type),
+        Witness::Firewall => row!(dropped_by_firewall::DroppedByFirewallViewerAccountsRows, witness,
+            incoming, number, text, now: rule_id ruleset_id),
+    }
+}
+
+macro_rules! ask {
+    ($query:ident, $module:ident, $client:ident, $request:ident) => {{
         let variables = $module::Variables {
             account: $client.account_id().to_owned(),
             from: rfc3339_seconds($request.from),
             to: rfc3339_seconds($request.to),
             limit: u64::from($request.limit),
         };
-        let answered = $client
-            .query::<$query>("read mitigations", CallKind::Analytics, variables)
-            .await?;
-        let incoming = answered.incoming;
-        let viewer = incoming.present("viewer", answered.data.viewer)?;
-        let account = incoming.only_account(viewer.accounts)?;
-        let truncated = account.rows.len() >= $request.limit as usize;
-        // Made in one piece: a list that grows is for a moment there twice.
-        let mut rows = Vec::with_capacity(account.rows.len());
-        for row in account.rows {
-                let dims = row.dimensions;
-                rows.push(MitigationRow {
-                    at: incoming.row_instant("datetime", &dims.datetime, $now)?,
-                    datetime: dims.datetime,
-                    outcome: given(dims.outcome),
-                    verdict: given(dims.verdict),
-                    source_ip: given(dims.ip_source_address),
-                    source_port: dims.source_port,
-                    source_asn: dims.source_asn,
-                    source_asn_name: given(dims.source_asn_name),
-                    source_country: given(dims.source_country),
-                    destination_ip: dims.ip_destination_address,
-                    destination_port: dims.destination_port,
-                    protocol: given(dims.ip_protocol_name),
-                    tcp_flags: given(dims.tcp_flags_string),
-                    colo_code: given(dims.colo_code),
-                    colo_country: given(dims.colo_country),
-                    colo_city: given(dims.colo_city),
-                    sample_interval: u64::from(dims.sample_interval),
-                    packets: Packets(row.sum.packets),
-                    bits: Bits(row.sum.bits),
-                    $($field: given(dims.$field),)*
-                    ..MitigationRow::of($witness)
-                });
-        }
-        Ok(MitigationAnswer {
-            from: $request.from,
-            to: $request.to,
-            rows,
-            truncated,
-            cost: QueryCost {
-                cost: answered.data.cost,
-                budget: viewer.budget,
-            },
-        })
+        $client
+            .ask::<$query>("read mitigations", CallKind::Analytics, variables)
+            .await?
     }};
 }
 
 impl CloudflareClient {
-    /// Rows of traffic that the DDoS rules dropped in a window; see [`Self::dropped`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn mitigations(&self, request: MitigationRequest, now: Timestamp) -> Result<MitigationAnswer, CfError> {
-        self.dropped(Witness::Ddos, request, now).await
-    }
-
     /// Rows of traffic that one system dropped in a window. `now` is our clock, against which rows from the future are
     /// refused.
     ///
     /// # Errors
-    /// [`CfError`], for anything but a complete and readable answer.
+    /// [`CfError`], for anything but a complete answer; an unreadable row is one when it is [taken](DroppedRows::take).
     pub async fn dropped(
         &self,
         witness: Witness,
         request: MitigationRequest,
         now: Timestamp,
-    ) -> Result<MitigationAnswer, CfError> {
+    ) -> Result<DroppedRows, CfError> {
         let second = Duration::from_secs(1);
         let request = MitigationRequest {
             from: floor_to(request.from, second),
             to: floor_to(request.to, second),
             ..request
         };
-        match witness {
-            Witness::Ddos => answer!(Mitigations, mitigations, witness, self, request, now:
-                attack_id attack_vector rule_name rule_id mitigation_reason),
-            Witness::AdvancedTcp => answer!(DroppedByAdvancedTcp, dropped_by_advanced_tcp, witness, self, request, now:
-                mitigation_reason protocol_state),
-            Witness::AdvancedDns => answer!(DroppedByAdvancedDns, dropped_by_advanced_dns, witness, self, request, now:
-                mitigation_reason dns_query_name dns_query_type),
-            Witness::Firewall => answer!(DroppedByFirewall, dropped_by_firewall, witness, self, request, now:
-                rule_id ruleset_id),
-        }
+        let incoming = match witness {
+            Witness::Ddos => ask!(Mitigations, mitigations, self, request),
+            Witness::AdvancedTcp => ask!(DroppedByAdvancedTcp, dropped_by_advanced_tcp, self, request),
+            Witness::AdvancedDns => ask!(DroppedByAdvancedDns, dropped_by_advanced_dns, self, request),
+            Witness::Firewall => ask!(DroppedByFirewall, dropped_by_firewall, self, request),
+        };
+        DroppedRows::of(self, witness, request, incoming, now)
     }
 }

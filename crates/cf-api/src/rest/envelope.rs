@@ -23,11 +23,22 @@ struct Envelope<T> {
 }
 
 /// What is said about a list in pages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct ResultInfo {
     /// Items in all pages.
     #[serde(default)]
     pub(crate) total_count: Option<u64>,
+    /// Where the next page begins, for lists that are paged by cursor.
+    #[serde(default)]
+    pub(crate) cursors: Option<Cursors>,
+}
+
+/// The cursors of a page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Cursors {
+    /// Of the next page; absent or empty on the last.
+    #[serde(default)]
+    pub(crate) after: Option<String>,
 }
 
 /// The part of the envelope that decides success. Its own type, so that a failure whose `result`

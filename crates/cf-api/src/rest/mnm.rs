@@ -1,4 +1,5 @@
-//! Network monitoring rules, as far as alerts need them: which prefixes a named rule covers.
+//! Network monitoring rules, read: which prefixes a named rule covers and when it fires. How they are changed is in
+//! [`super::mnm_changes`].
 //!
 //! Source: Cloudflare API, `mnm/rules`.
 
@@ -8,7 +9,7 @@ use domain::prefix::Prefix;
 use serde::Deserialize;
 
 use crate::budget::CallKind;
-use crate::client::CloudflareClient;
+use crate::client::{CloudflareClient, Incoming};
 use crate::error::{CfError, ErrorClass};
 
 /// A rule that watches a group of prefixes.
@@ -39,7 +40,7 @@ pub struct MnmRule {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+pub(super) struct Wire {
     #[serde(default)]
     id: Option<String>,
     name: String,
@@ -71,6 +72,39 @@ fn go_duration(text: &str) -> Option<Duration> {
     domain::duration::parse(text.trim()).ok()
 }
 
+impl Wire {
+    /// `Err` says which network cannot be read.
+    fn normalise(self) -> Result<MnmRule, String> {
+        let prefixes = self
+            .prefixes
+            .unwrap_or_default()
+            .iter()
+            .map(|text| text.parse::<Prefix>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.to_string())?;
+        Ok(MnmRule {
+            id: self.id,
+            name: self.name,
+            prefixes,
+            kind: self.kind,
+            automatic_advertisement: self.automatic_advertisement,
+            bandwidth_threshold_bps: self.bandwidth_threshold.or(self.bandwidth),
+            packet_threshold_pps: self.packet_threshold,
+            duration: self.duration.as_deref().and_then(go_duration),
+            prefix_match: self.prefix_match,
+            zscore_sensitivity: self.zscore_sensitivity,
+            zscore_target: self.zscore_target,
+        })
+    }
+}
+
+/// The one rule of an answer.
+pub(super) fn one(client: &CloudflareClient, incoming: &Incoming) -> Result<MnmRule, CfError> {
+    let (wire, _): (Wire, _) = client.result(incoming)?;
+    wire.normalise()
+        .map_err(|detail| incoming.error(ErrorClass::Malformed, detail))
+}
+
 impl CloudflareClient {
     /// All network monitoring rules of the account.
     ///
@@ -90,26 +124,8 @@ impl CloudflareClient {
         wire.unwrap_or_default()
             .into_iter()
             .map(|rule| {
-                let prefixes = rule
-                    .prefixes
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|text| text.parse::<Prefix>())
-                    .collect::<Result<Vec<_>, _>>()
-                    .map_err(|error| incoming.error(ErrorClass::Malformed, error.to_string()))?;
-                Ok(MnmRule {
-                    id: rule.id,
-                    name: rule.name,
-                    prefixes,
-                    kind: rule.kind,
-                    automatic_advertisement: rule.automatic_advertisement,
-                    bandwidth_threshold_bps: rule.bandwidth_threshold.or(rule.bandwidth),
-                    packet_threshold_pps: rule.packet_threshold,
-                    duration: rule.duration.as_deref().and_then(go_duration),
-                    prefix_match: rule.prefix_match,
-                    zscore_sensitivity: rule.zscore_sensitivity,
-                    zscore_target: rule.zscore_target,
-                })
+                rule.normalise()
+                    .map_err(|detail| incoming.error(ErrorClass::Malformed, detail))
             })
             .collect()
     }

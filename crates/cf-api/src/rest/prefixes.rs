@@ -261,7 +261,7 @@ impl CloudflareClient {
     }
 }
 
-fn plain<'a>(call: &'static str, id: &'a str) -> Result<&'a str, CfError> {
+pub(super) fn plain<'a>(call: &'static str, id: &'a str) -> Result<&'a str, CfError> {
     if (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(id);
     }

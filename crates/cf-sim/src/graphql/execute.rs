@@ -11,6 +11,9 @@ use super::{GraphqlError, arguments, node, schema};
 use crate::faults::FaultKind;
 use crate::world::World;
 
+/// Accounts in one query.
+const MOST_ACCOUNTS: usize = 1;
+
 /// What every step needs.
 pub(super) struct Context<'a> {
     document: &'a ExecutableDocument,
@@ -147,6 +150,13 @@ fn query(context: &Context<'_>, set: &SelectionSet) -> Result<Value, GraphqlErro
 
 fn viewer(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, GraphqlError> {
     let mut data = Map::new();
+    let asked_accounts = context.fields(&asked.below);
+    if asked_accounts.iter().filter(|a| a.field.name == "accounts").count() > MOST_ACCOUNTS {
+        return Err(GraphqlError::at(
+            "in combination, your request queries too many nodes, zones and accounts",
+            &["viewer"],
+        ));
+    }
     for asked in context.fields(&asked.below) {
         let value = match asked.field.name.as_str() {
             "budget" => json!(context.world.lock().graphql_quota.remaining()),

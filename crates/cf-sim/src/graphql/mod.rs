@@ -6,6 +6,7 @@
 mod arguments;
 mod execute;
 mod filter;
+mod measure;
 mod node;
 mod schema;
 mod validate;
@@ -70,7 +71,7 @@ pub(crate) fn handle(request: &Request, fault: Option<&FaultKind>, world: &World
         )
         .header("retry-after", tally.reset_s);
     }
-    if !world.config.permissions.analytics {
+    if !crate::rest::auth::permissions(request, &world.config).analytics {
         return errors_reply(403, &["not authorized for that account".to_owned()]);
     }
     match run(request, fault, world, now) {

@@ -9,12 +9,13 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::execute::{Asked, Context};
+use super::measure::Group;
 use super::{GraphqlError, filter, schema};
 use crate::faults::FaultKind;
 use crate::traffic::{ATTACKS, Row, second_text};
 
 /// Lengths of the time buckets, by the end of a dimension's or average's name.
-const BUCKETS: [(&str, i64); 7] = [
+pub(super) const BUCKETS: [(&str, i64); 7] = [
     ("TenSeconds", 10),
     ("FiveMinutes", 300),
     ("FifteenMinutes", 900),
@@ -24,20 +25,15 @@ const BUCKETS: [(&str, i64); 7] = [
     ("Day", 86_400),
 ];
 
+/// What `confidence` means without a level.
+const DEFAULT_LEVEL: f64 = 0.95;
+
 /// The schema's type of a node.
 pub(super) fn type_of(node: &str) -> String {
     let mut letters = node.chars();
     letters.next().map_or_else(String::new, |c| {
         format!("Account{}{}", c.to_ascii_uppercase(), letters.as_str())
     })
-}
-
-struct Group<'r> {
-    first: &'r Row,
-    rows: u64,
-    packets: u64,
-    bits: u64,
-    tunnel_state: f64,
 }
 
 pub(super) fn run(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, GraphqlError> {
@@ -96,6 +92,10 @@ pub(super) fn run(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, Gra
     for part in &selected {
         let inner = context.fields(&part.below);
         asked_fields += inner.len().max(1) as u64;
+        if part.field.name == "confidence" {
+            confidence_level(context, part)
+                .map_err(|e| GraphqlError::at(format!("error parsing args for \"confidence\": {e}"), &path))?;
+        }
         if part.field.name == "dimensions" {
             for dimension in inner
                 .iter()
@@ -136,21 +136,16 @@ pub(super) fn run(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, Gra
     let rows = state.traffic.visible(node, context.now, stale).filter(fits);
 
     let mut groups: Vec<Group<'_>> = if flat {
-        rows.map(|r| group_of(r)).collect()
+        rows.map(Group::of).collect()
     } else {
         let mut by_key: BTreeMap<String, Group<'_>> = BTreeMap::new();
         for row in rows {
             let key: Vec<Value> = dimensions.iter().map(|d| value(row, &dims_type, d)).collect();
             let key = Value::Array(key).to_string();
             match by_key.get_mut(&key) {
-                Some(group) => {
-                    group.rows += 1;
-                    group.packets = group.packets.saturating_add(row.packets);
-                    group.bits = group.bits.saturating_add(row.bits);
-                    group.tunnel_state += tunnel_state(row);
-                }
+                Some(group) => group.add(row),
                 None => {
-                    by_key.insert(key, group_of(row));
+                    by_key.insert(key, Group::of(row));
                 }
             }
         }
@@ -162,20 +157,6 @@ pub(super) fn run(context: &Context<'_>, asked: &Asked<'_>) -> Result<Value, Gra
         .iter()
         .map(|g| answer(context, g, &selected, &owner, &dims_type, flat));
     Ok(Value::Array(answers.collect()))
-}
-
-fn group_of(row: &Row) -> Group<'_> {
-    Group {
-        first: row,
-        rows: 1,
-        packets: row.packets,
-        bits: row.bits,
-        tunnel_state: tunnel_state(row),
-    }
-}
-
-fn tunnel_state(row: &Row) -> f64 {
-    row.dims.get("tunnelState").and_then(Value::as_f64).unwrap_or(0.0)
 }
 
 /// The seconds that may be looked at, or the documented refusal.
@@ -259,39 +240,6 @@ fn subnet(row: &Row, address: &str) -> Value {
     json!(network.map(|n| n.trunc().to_string()).unwrap_or_default())
 }
 
-fn measure(group: &Group<'_>, part: &str, name: &str, kind: &str) -> Value {
-    let whole = kind.starts_with("uint") || kind.starts_with("int");
-    if part == "sum" {
-        return match name {
-            "packets" => json!(group.packets),
-            "bits" => json!(group.bits),
-            _ => json!(0),
-        };
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let per = |total: u64, suffix: &str| {
-        let seconds = BUCKETS.iter().find(|(s, _)| *s == suffix).map_or(1, |(_, s)| *s);
-        if whole {
-            json!(total / seconds.unsigned_abs())
-        } else {
-            json!(total as f64 / seconds as f64)
-        }
-    };
-    if let Some(suffix) = name.strip_prefix("bitRate") {
-        return per(group.bits, suffix);
-    }
-    if let Some(suffix) = name.strip_prefix("packetRate") {
-        return per(group.packets, suffix);
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let rows = group.rows as f64;
-    match name {
-        "tunnelState" => json!(group.tunnel_state / rows),
-        "sampleInterval" => group.first.dims.get("sampleInterval").cloned().unwrap_or(json!(1.0)),
-        _ => json!(0.0),
-    }
-}
-
 /// `sum_packets_DESC`, `datetime_ASC`, `count_DESC`: measures and dimensions in the order given.
 fn sort(groups: &mut [Group<'_>], order: &[String], dims_type: &str) {
     groups.sort_by(|a, b| {
@@ -301,8 +249,8 @@ fn sort(groups: &mut [Group<'_>], order: &[String], dims_type: &str) {
                 None => (term.trim_end_matches("_ASC"), false),
             };
             let key = |g: &Group<'_>| match name.split_once('_') {
-                Some((part @ ("sum" | "avg"), measured)) => measure(g, part, measured, "float64"),
-                _ if name == "count" => json!(g.rows),
+                Some((part @ ("sum" | "avg"), measured)) => g.measure(part, measured, "float64"),
+                _ if name == "count" => json!(g.count()),
                 _ => value(g.first, dims_type, name),
             };
             let kind = schema::field_type(dims_type, name).unwrap_or_default();
@@ -330,18 +278,12 @@ fn answer(
         let value = match name {
             "__typename" => json!(owner),
             _ if flat => value(group.first, dims_type, name),
-            "count" => json!(group.rows),
+            "count" => json!(group.count()),
+            "confidence" => confidence(context, part, group, owner),
             "dimensions" => fields(context, part, |n| value(group.first, dims_type, n), dims_type),
             part_name => {
                 let kind_owner = format!("{owner}{}", if part_name == "sum" { "Sum" } else { "Avg" });
-                let one = |n: &str| {
-                    measure(
-                        group,
-                        part_name,
-                        n,
-                        schema::field_type(&kind_owner, n).unwrap_or_default(),
-                    )
-                };
+                let one = |n: &str| group.measure(part_name, n, schema::field_type(&kind_owner, n).unwrap_or_default());
                 fields(context, part, one, &kind_owner)
             }
         };
@@ -357,4 +299,50 @@ fn fields(context: &Context<'_>, part: &Asked<'_>, one: impl Fn(&str) -> Value, 
         out.insert(asked.key, if name == "__typename" { json!(owner) } else { one(name) });
     }
     Value::Object(out)
+}
+
+/// How far the sums of a sampled group can be trusted. The level was checked before any row was looked at.
+fn confidence(context: &Context<'_>, part: &Asked<'_>, group: &Group<'_>, owner: &str) -> Value {
+    let level = confidence_level(context, part).unwrap_or(DEFAULT_LEVEL);
+    let mut out = Map::new();
+    for asked in context.fields(&part.below) {
+        let value = match asked.field.name.as_str() {
+            "level" => json!(level),
+            "sum" => {
+                let mut sums = Map::new();
+                for sum in context.fields(&asked.below) {
+                    let name = sum.field.name.as_str();
+                    let (estimate, lower, upper, samples) = group.confidence(name, level);
+                    let one = |n: &str| match n {
+                        "estimate" => json!(estimate),
+                        "lower" => json!(lower),
+                        "upper" => json!(upper),
+                        _ => json!(samples),
+                    };
+                    let value = match name {
+                        "__typename" => json!(format!("{owner}ConfidenceSum")),
+                        _ => fields(context, &sum, one, "ConfidenceInterval"),
+                    };
+                    sums.insert(sum.key, value);
+                }
+                Value::Object(sums)
+            }
+            _ => json!(format!("{owner}Confidence")),
+        };
+        out.insert(asked.key, value);
+    }
+    Value::Object(out)
+}
+
+/// The level that was asked for, if any.
+fn confidence_level(context: &Context<'_>, part: &Asked<'_>) -> Result<f64, String> {
+    let level = match context.argument(part.field, "level", "float64")? {
+        None | Some(Value::Null) => DEFAULT_LEVEL,
+        Some(level) => level.as_f64().unwrap_or(f64::NAN),
+    };
+    if level > 0.0 && level < 1.0 {
+        Ok(level)
+    } else {
+        Err("level: must be between 0 and 1".to_owned())
+    }
 }

@@ -1,11 +1,11 @@
-//! `addressing/prefixes`, `bgp/prefixes`, `bindings` (read only) and the deprecated `bgp/status`.
+//! `addressing/prefixes`, `bgp/prefixes`, `bindings`, `delegations` and the deprecated `bgp/status`.
 //!
 //! A parent may hold several networks that can be advertised; its own `advertised` is true when any of them is.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{failure, list, method_not_allowed, no_permission, no_route, success};
+use super::{auth, failure, list, method_not_allowed, no_permission, no_route, onboarding, success};
 use crate::faults::FaultKind;
 use crate::prefixes::{PrefixState, Refusal};
 use crate::wire::{Reply, Request};
@@ -18,7 +18,7 @@ pub(super) fn handle(
     world: &World,
     now: Timestamp,
 ) -> Reply {
-    let may = world.config.permissions;
+    let may = auth::permissions(request, &world.config);
     let reading = request.method == "GET";
     if reading && !may.prefixes_read {
         return no_permission();
@@ -28,7 +28,12 @@ pub(super) fn handle(
     let ignored = matches!(fault, Some(FaultKind::IgnoreChange));
     match path {
         [] if reading => list(parents(&state, account)),
+        [] if request.method == "POST" && !may.prefixes_write => no_permission(),
+        [] if request.method == "POST" => told(onboarding::create(request, &mut state, account, now)),
         [id, rest @ ..] => {
+            if let Some(reply) = below(request, id, rest, &mut state, world, now) {
+                return reply;
+            }
             if !state.prefixes.rows.iter().any(|p| p.prefix_id == *id) {
                 return failure(404, 1000, "prefix not found");
             }
@@ -64,7 +69,10 @@ pub(super) fn handle(
                     | ["bgp", "prefixes", _]
                     | ["bgp", "status"]
                     | ["bindings"]
-                    | ["bindings", _],
+                    | ["bindings", _]
+                    | ["delegations"]
+                    | ["delegations", _]
+                    | ["validate"],
                     _,
                 ) => method_not_allowed(),
                 _ => no_route(),
@@ -72,6 +80,47 @@ pub(super) fn handle(
         }
         [] => method_not_allowed(),
     }
+}
+
+fn told(answer: onboarding::Answer) -> Reply {
+    answer.unwrap_or_else(|refused| *refused)
+}
+
+/// The calls that are about what a prefix consists of rather than whether it is advertised.
+fn below(
+    request: &Request,
+    id: &str,
+    rest: &[&str],
+    state: &mut State,
+    world: &World,
+    now: Timestamp,
+) -> Option<Reply> {
+    let account = world.config.account_id.as_str();
+    let known = state.prefixes.rows.iter().any(|p| p.prefix_id == id);
+    let waits = state.onboarding.waiting.iter().any(|w| w.id == id);
+    let changes = request.method != "GET" && !(request.method == "PATCH" && matches!(rest, ["bgp", ..]));
+    if (known || waits) && changes && !auth::permissions(request, &world.config).prefixes_write {
+        return Some(no_permission());
+    }
+    let answer = match (rest, request.method.as_str()) {
+        (["delegations", rest @ ..], _) => onboarding::delegations(request, rest, id, state, now)?,
+        _ if waits && !(matches!(rest, ["bgp", "prefixes"]) && request.method == "POST") => {
+            onboarding::waiting(request, rest, id, state, account, now)?
+        }
+        (["bgp", "prefixes"], "POST") if known || waits => {
+            match onboarding::waiting(request, rest, id, state, account, now) {
+                Some(refused) => refused,
+                None => onboarding::create_network(request, id, state, now).map(|made| success(&bgp_prefix(&made))),
+            }
+        }
+        (["bgp", "prefixes", bgp], "DELETE") if known => onboarding::delete_network(id, bgp, state, now),
+        (["bindings"], "POST") if known => onboarding::bind(request, id, state),
+        (["bindings", binding], "DELETE") if known => onboarding::unbind(id, binding, state),
+        (["validate"], "POST") if known => Ok(success(&parent(state, account, id))),
+        ([], "DELETE") if known => Err(Box::new(failure(400, 1001, "approved prefixes cannot be deleted"))),
+        _ => return None,
+    };
+    Some(told(answer))
 }
 
 fn is(p: &PrefixState, prefix: &str, bgp: &str) -> bool {
@@ -85,7 +134,11 @@ fn parents(state: &State, account: &str) -> Vec<Value> {
             ids.push(&p.prefix_id);
         }
     }
-    ids.into_iter().map(|id| parent(state, account, id)).collect()
+    let waiting = state.onboarding.waiting.iter();
+    ids.into_iter()
+        .map(|id| parent(state, account, id))
+        .chain(waiting.map(|w| onboarding::shown(w, account)))
+        .collect()
 }
 
 fn parent(state: &State, account: &str, id: &str) -> Value {

@@ -1,8 +1,9 @@
 //! Credentials: what a malformed header, an unknown token and a global key look like.
 
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::config::SimConfig;
+use crate::config::{Permissions, SimConfig, TokenConfig, TokenStatus};
 use crate::wire::{Reply, Request};
 
 /// Shortest text that has the form of a token; a 37-digit global key sent as a token is malformed.
@@ -38,12 +39,43 @@ fn refusal(code: u32, message: &str) -> Reply {
     )
 }
 
-/// Whether the credentials are the account's.
+/// Whether the credentials are the account's and may be used now.
 pub(crate) fn known(request: &Request, config: &SimConfig) -> bool {
-    if let Some(header) = request.header("authorization") {
-        return header.strip_prefix("Bearer ") == Some(config.api_token.as_str());
+    match token(request) {
+        Some(token) if token == config.api_token => true,
+        Some(token) => further(token, config).is_some_and(|t| status(t, Timestamp::now()) == TokenStatus::Active),
+        None => config.global_key.as_ref().is_some_and(|k| {
+            request.header("x-auth-email") == Some(k.email.as_str())
+                && request.header("x-auth-key") == Some(k.key.as_str())
+        }),
     }
-    config.global_key.as_ref().is_some_and(|k| {
-        request.header("x-auth-email") == Some(k.email.as_str()) && request.header("x-auth-key") == Some(k.key.as_str())
-    })
+}
+
+/// What the credentials may do; a global key may what the first token may.
+pub(crate) fn permissions(request: &Request, config: &SimConfig) -> Permissions {
+    let further = token(request).and_then(|t| further(t, config));
+    further.map_or(config.permissions, |t| t.permissions)
+}
+
+/// The token of the request.
+pub(super) fn token(request: &Request) -> Option<&str> {
+    request.header("authorization")?.strip_prefix("Bearer ")
+}
+
+/// One of the tokens besides the first.
+pub(super) fn further<'c>(token: &str, config: &'c SimConfig) -> Option<&'c TokenConfig> {
+    config.more_tokens.iter().find(|t| t.token == token)
+}
+
+/// What a token is at a time.
+pub(super) fn status(token: &TokenConfig, now: Timestamp) -> TokenStatus {
+    if token.status != TokenStatus::Active {
+        token.status
+    } else if token.expires_on.is_some_and(|end| end <= now) {
+        TokenStatus::Expired
+    } else if token.not_before.is_some_and(|start| now < start) {
+        TokenStatus::Disabled
+    } else {
+        TokenStatus::Active
+    }
 }

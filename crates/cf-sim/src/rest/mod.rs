@@ -2,15 +2,21 @@
 
 mod addressing;
 mod alerting;
-pub(crate) use alerting::policy_id as alerting_policy_id;
+pub(crate) use alerting::{AlertingTable, Way, policy_id as alerting_policy_id};
 pub(crate) mod auth;
-mod magic;
+pub(crate) mod cni;
+pub(crate) mod magic;
 pub(crate) mod mnm;
+pub(crate) mod onboarding;
+pub(crate) mod rulesets;
 mod tokens;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::config::QuotaHeaders;
 use crate::faults::FaultKind;
 use crate::wire::{Reply, Request};
 use crate::world::World;
@@ -51,7 +57,7 @@ fn no_permission() -> Reply {
 }
 
 /// Answers one request.
-pub(crate) fn handle(request: &Request, fault: Option<&FaultKind>, world: &World) -> Reply {
+pub(crate) async fn handle(request: &Request, fault: Option<&FaultKind>, world: &Arc<World>) -> Reply {
     let now = Timestamp::now();
     if let Some(refused) = auth::bad_header(request) {
         return refused;
@@ -65,25 +71,33 @@ pub(crate) fn handle(request: &Request, fault: Option<&FaultKind>, world: &World
         )
         .header("retry-after", tally.reset_s)
     } else {
-        route(request, fault, world, now)
+        route(request, fault, world, now).await
     };
-    if tally.limit == 0 {
-        return reply;
+    let window = world.config.quota_window.as_secs();
+    match world.config.quota_headers {
+        _ if tally.limit == 0 => reply,
+        QuotaHeaders::None => reply,
+        QuotaHeaders::Documented => reply
+            .header("x-ratelimit-limit", tally.limit)
+            .header("x-ratelimit-remaining", tally.remaining)
+            .header("x-ratelimit-reset", tally.reset_s),
+        QuotaHeaders::Newer => reply
+            .header(
+                "ratelimit",
+                format!("\"default\";r={};t={}", tally.remaining, tally.reset_s),
+            )
+            .header("ratelimit-policy", format!("\"default\";q={};w={window}", tally.limit)),
     }
-    reply
-        .header("x-ratelimit-limit", tally.limit)
-        .header("x-ratelimit-remaining", tally.remaining)
-        .header("x-ratelimit-reset", tally.reset_s)
 }
 
-fn route(request: &Request, fault: Option<&FaultKind>, world: &World, now: Timestamp) -> Reply {
+async fn route(request: &Request, fault: Option<&FaultKind>, world: &Arc<World>, now: Timestamp) -> Reply {
     let segments = request.segments("/client/v4");
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     let known = auth::known(request, &world.config);
     match path.as_slice() {
-        ["user", "tokens", "verify"] => tokens::verify(request, known, &world.config),
+        ["user", "tokens", "verify"] => tokens::verify(request, true, &world.config),
         ["accounts", account, "tokens", "verify"] if *account == world.config.account_id => {
-            tokens::verify(request, known, &world.config)
+            tokens::verify(request, false, &world.config)
         }
         _ if !known => failure(403, 9109, "Invalid access token"),
         ["accounts", account, rest @ ..] => {
@@ -94,10 +108,13 @@ fn route(request: &Request, fault: Option<&FaultKind>, world: &World, now: Times
             }
             match rest {
                 [] => success(&json!({"id": account, "name": "Example Network", "type": "enterprise", "settings": {}})),
+                ["addressing", "services"] if request.method == "GET" => list(crate::bindings::services()),
                 ["addressing", "prefixes", rest @ ..] => addressing::handle(request, rest, fault, world, now),
+                ["rulesets", rest @ ..] => rulesets::handle(request, rest, world, now),
                 ["mnm", rest @ ..] => mnm::handle(request, rest, world),
-                ["magic", rest @ ..] => magic::handle(request, rest, world),
-                ["alerting", "v3", rest @ ..] => alerting::handle(request, rest, world),
+                ["cni", rest @ ..] => cni::handle(request, rest, world),
+                ["magic", rest @ ..] => magic::handle(request, rest, world, now),
+                ["alerting", "v3", rest @ ..] => alerting::handle(request, rest, world, now).await,
                 _ => no_route(),
             }
         }

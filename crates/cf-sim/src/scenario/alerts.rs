@@ -8,6 +8,8 @@ use crate::ids::{Dice, without_hyphens};
 
 pub(crate) const START: &str = "ALERT_STATE_EVENT_START";
 pub(crate) const END: &str = "ALERT_STATE_EVENT_END";
+const UP: &str = "MAGIC_TUNNEL_STATUS_UP";
+const DOWN: &str = "MAGIC_TUNNEL_STATUS_DOWN";
 
 /// What an alert says about its attack.
 #[derive(Debug, Clone)]
@@ -25,9 +27,38 @@ pub(crate) struct Facts {
     pub(crate) mbps: u64,
     pub(crate) started: Timestamp,
     pub(crate) auto_advertised: bool,
+    /// What the rule of Network Monitoring says.
+    pub(crate) threshold: String,
+    pub(crate) duration: String,
+    pub(crate) sensitivity: String,
+    /// When it is sent.
+    pub(crate) now: Timestamp,
 }
 
 impl Facts {
+    /// Of nothing in particular, about a rule of one gigabit in a minute.
+    pub(crate) fn blank() -> Self {
+        Self {
+            attack_id: String::new(),
+            correlation_id: String::new(),
+            vector: String::new(),
+            protocol: String::new(),
+            rule_name: String::new(),
+            mnm_rule: String::new(),
+            target_ip: String::new(),
+            target_port: 0,
+            prefix: String::new(),
+            pps: 0,
+            mbps: 0,
+            started: Timestamp::UNIX_EPOCH,
+            auto_advertised: false,
+            threshold: "1 Gbps".into(),
+            duration: "1m".into(),
+            sensitivity: String::new(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
     fn example(dice: &mut Dice, now: Timestamp) -> Self {
         Self {
             attack_id: dice.hex32(),
@@ -43,12 +74,14 @@ impl Facts {
             mbps: 5_120,
             started: now,
             auto_advertised: true,
+            now,
+            ..Self::blank()
         }
     }
 }
 
 /// Names for `POST /_sim/webhook`.
-pub(crate) const TEMPLATES: [&str; 17] = [
+pub(crate) const TEMPLATES: [&str; 18] = [
     "l4_start",
     "l4_end",
     "l7_start",
@@ -62,6 +95,7 @@ pub(crate) const TEMPLATES: [&str; 17] = [
     "auto_advertise_failed",
     "tunnel_down",
     "tunnel_up",
+    "health_check",
     "bgp_hijack",
     "incident",
     "maintenance",
@@ -70,6 +104,7 @@ pub(crate) const TEMPLATES: [&str; 17] = [
 
 fn envelope(
     config: &SimConfig,
+    now: Timestamp,
     kind: &str,
     event: Option<&str>,
     correlation: Option<&str>,
@@ -78,7 +113,7 @@ fn envelope(
 ) -> Value {
     let policy = without_hyphens(&crate::rest::alerting_policy_id(kind));
     let mut body = json!({
-        "name": format!("Policy {kind}"), "text": text, "data": data, "ts": Timestamp::now().as_second(), "account_id": config.account_id,
+        "name": format!("Policy {kind}"), "text": text, "data": data, "ts": now.as_second(), "account_id": config.account_id,
         "policy_id": policy, "policy_name": format!("Policy {kind}"), "alert_type": kind,
     });
     if let Some(id) = correlation {
@@ -124,6 +159,7 @@ pub(crate) fn l4(config: &SimConfig, f: &Facts, event: &str) -> Value {
     );
     envelope(
         config,
+        f.now,
         "advanced_ddos_attack_l4_alert",
         Some(event),
         Some(&f.correlation_id),
@@ -137,7 +173,7 @@ pub(crate) fn volumetric(config: &SimConfig, f: &Facts, event: &str) -> Value {
     #[allow(clippy::cast_precision_loss)]
     let gigabits = f.mbps as f64 / 1000.0;
     let data = json!({
-        "rule_name": f.mnm_rule, "rule_threshold": "1 Gbps", "rule_duration": "1m", "rule_zscore_sensitivity": "",
+        "rule_name": f.mnm_rule, "rule_threshold": f.threshold, "rule_duration": f.duration, "rule_zscore_sensitivity": f.sensitivity,
         "packets_per_second": f.pps.to_string(), "packets_per_second_string": format!("{} pps", grouped(f.pps)),
         "bits_per_second": format!("{gigabits:.1}Gb/s"), "megabits_per_second": f.mbps.to_string(), "start_time": second_text(f.started),
         "auto_advertised": f.auto_advertised, "severity": "critical",
@@ -145,6 +181,7 @@ pub(crate) fn volumetric(config: &SimConfig, f: &Facts, event: &str) -> Value {
     let text = format!("Traffic of rule {} is above its threshold", f.mnm_rule);
     envelope(
         config,
+        f.now,
         "fbm_volumetric_attack",
         Some(event),
         Some(&without_hyphens(&f.correlation_id)),
@@ -176,6 +213,7 @@ pub(crate) fn dosd(config: &SimConfig, f: &Facts, event: &str) -> Value {
     });
     envelope(
         config,
+        f.now,
         "fbm_dosd_attack",
         Some(event),
         Some(&f.correlation_id),
@@ -194,6 +232,7 @@ pub(crate) fn auto_advertisement(config: &SimConfig, f: &Facts, statuses: &[(Str
     let text = format!("Auto advertisement for rule {}", f.mnm_rule);
     envelope(
         config,
+        f.now,
         "fbm_auto_advertisement",
         None,
         Some(&without_hyphens(&f.correlation_id)),
@@ -202,21 +241,23 @@ pub(crate) fn auto_advertisement(config: &SimConfig, f: &Facts, statuses: &[(Str
     )
 }
 
-fn tunnel(config: &SimConfig, dice: &mut Dice, now: Timestamp, down: bool) -> Value {
-    let word = |down: bool| {
-        if down {
-            "MAGIC_TUNNEL_STATUS_DOWN"
-        } else {
-            "MAGIC_TUNNEL_STATUS_UP"
-        }
-    };
+/// `magic_tunnel_health_check_event`: a tunnel was so, and is so now.
+pub(crate) fn tunnel(
+    config: &SimConfig,
+    dice: &mut Dice,
+    now: Timestamp,
+    name: &str,
+    (before, after): (&str, &str),
+) -> Value {
+    let number = if name == "edge-two" { 2 } else { 1 };
     let data = json!({
-        "tunnel_name": "edge-one", "tunnel_id": format!("c{:031}", 1), "new_status": word(down), "previous_status": word(!down),
+        "tunnel_name": name, "tunnel_id": format!("c{number:031}"), "new_status": after, "previous_status": before,
         "pop_names": "FRA, AMS", "slo": "99.9", "observed_slo": "92.1", "mwan_site_name": "", "event_ts": second_text(now), "severity": "critical",
     });
     let correlation = dice.uuid();
     envelope(
         config,
+        now,
         "magic_tunnel_health_check_event",
         Some("TUNNEL_STATUS_CHANGE"),
         Some(&correlation),
@@ -229,7 +270,7 @@ fn tunnel(config: &SimConfig, dice: &mut Dice, now: Timestamp, down: bool) -> Va
 pub(crate) fn template(name: &str, config: &SimConfig, dice: &mut Dice, now: Timestamp) -> Option<Value> {
     let f = Facts::example(dice, now);
     let advertised = |word: &str| vec![(f.prefix.clone(), word.to_owned())];
-    let plain = |kind: &str, text: &str, data: Value| envelope(config, kind, None, None, text, data);
+    let plain = |kind: &str, text: &str, data: Value| envelope(config, now, kind, None, None, text, data);
     Some(match name {
         "l4_start" => l4(config, &f, START),
         "l4_end" => l4(config, &f, END),
@@ -239,8 +280,16 @@ pub(crate) fn template(name: &str, config: &SimConfig, dice: &mut Dice, now: Tim
         "dosd_end" => dosd(config, &f, END),
         "auto_advertised" => auto_advertisement(config, &f, &advertised("Advertised")),
         "auto_advertise_failed" => auto_advertisement(config, &f, &advertised("Could not Advertise")),
-        "tunnel_down" => tunnel(config, dice, now, true),
-        "tunnel_up" => tunnel(config, dice, now, false),
+        "tunnel_down" => tunnel(config, dice, now, "edge-one", (UP, DOWN)),
+        "tunnel_up" => tunnel(config, dice, now, "edge-one", (DOWN, UP)),
+        "health_check" => plain(
+            "health_check_status_notification",
+            "Health check changed",
+            json!({
+                "actual_code": 503, "expected_codes": "[2xx 302]", "health_check_id": f.attack_id, "name": "origin-one", "preview": false,
+                "reason": "Response code mismatch error", "status": "Unhealthy", "time": second_text(now),
+            }),
+        ),
         "dos_l4" => plain(
             "dos_attack_l4",
             "DDoS attack",
@@ -251,6 +300,7 @@ pub(crate) fn template(name: &str, config: &SimConfig, dice: &mut Dice, now: Tim
         ),
         "l7_start" => envelope(
             config,
+            now,
             "advanced_ddos_attack_l7_alert",
             Some(START),
             Some(&f.correlation_id),

@@ -7,16 +7,17 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::alerts::TEMPLATES;
+use super::attack::{Attack, Source};
+use super::expect::Expectation;
+use super::library::EMBEDDED;
+use super::tunnels::{Tunnel, TunnelState};
 use crate::config::duration_text;
 use crate::faults::FaultSpec;
 use crate::prefixes::PrefixChange;
 
-const EMBEDDED: [(&str, &str); 4] = [
-    ("demo", include_str!("../../scenarios/demo.toml")),
-    ("quiet", include_str!("../../scenarios/quiet.toml")),
-    ("ipv6", include_str!("../../scenarios/ipv6.toml")),
-    ("two-prefixes", include_str!("../../scenarios/two-prefixes.toml")),
-];
+/// Most alerts of one storm.
+const MOST_ALERTS: u32 = 5_000;
 
 /// A scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +53,18 @@ pub struct Scenario {
     /// Begins again when it is over.
     #[serde(default)]
     pub repeat: bool,
+    /// Who detects attacks.
+    #[serde(default)]
+    pub detection: Detection,
     /// State of prefixes before it begins; others stay as they are.
     #[serde(default)]
     pub prefix: Vec<InitialPrefix>,
+    /// Rules of Network Monitoring that replace those of the account, in the API's form (`id` is filled in).
+    #[serde(default)]
+    pub rule: Vec<Value>,
+    /// Tunnels whose health is checked; none are when it names none.
+    #[serde(default)]
+    pub tunnel: Vec<Tunnel>,
     /// Ordinary traffic.
     #[serde(default)]
     pub background: Vec<Background>,
@@ -64,6 +74,20 @@ pub struct Scenario {
     /// Anything else at a point in time.
     #[serde(default)]
     pub event: Vec<Event>,
+    /// What must have happened when it is over.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
+}
+
+/// Who detects attacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detection {
+    /// Each attack says when it is detected, and what follows.
+    #[default]
+    Scripted,
+    /// The account's Network Monitoring rules, from what the customer's routers see.
+    Rules,
 }
 
 /// What a prefix is before the scenario begins.
@@ -72,6 +96,9 @@ pub struct Scenario {
 pub struct InitialPrefix {
     /// The network.
     pub cidr: IpNet,
+    /// Onboards it when the account does not have it yet.
+    #[serde(default)]
+    pub onboard: bool,
     /// Advertised at Cloudflare, since long.
     #[serde(default)]
     pub advertised: Option<bool>,
@@ -104,137 +131,6 @@ pub struct Background {
     pub sources: Vec<Source>,
 }
 
-/// Where traffic comes from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Address.
-    pub address: IpAddr,
-    /// Port.
-    #[serde(default)]
-    pub port: u16,
-    /// Origin AS.
-    #[serde(default)]
-    pub asn: u32,
-    /// Its name.
-    #[serde(default)]
-    pub asn_name: String,
-    /// Two letters.
-    #[serde(default)]
-    pub country: String,
-    /// Cloudflare location where it arrives, for instance `FRA`.
-    #[serde(default = "frankfurt")]
-    pub colo: String,
-    /// City of that location.
-    #[serde(default)]
-    pub colo_city: String,
-    /// Country of that location.
-    #[serde(default)]
-    pub colo_country: String,
-    /// Its part of the traffic, relative to the other sources.
-    #[serde(default = "one")]
-    pub share: f64,
-}
-
-/// Automatic advertisement by Network Monitoring.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AutoAdvertise {
-    /// Off: the prefix stays as it is and no notification comes.
-    pub enabled: bool,
-    /// From detection to the change.
-    #[serde(with = "duration_text")]
-    pub delay: Duration,
-    /// Forces this status word (`Delayed`, `Locked`, `Could not Advertise`, `Error`): the prefix is not advertised.
-    /// Without it the word follows from the prefix's state.
-    pub status: Option<String>,
-    /// After `Delayed`: from then to the successful try. Without it there is none.
-    pub retry_after_s: Option<u64>,
-    /// Networks besides the attacked one in the same rule; all are advertised.
-    pub also: Vec<IpNet>,
-}
-
-impl Default for AutoAdvertise {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            delay: Duration::from_secs(10),
-            status: None,
-            retry_after_s: None,
-            also: Vec::new(),
-        }
-    }
-}
-
-/// One attack.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Attack {
-    /// Name in the status; ids in alerts are made from the seed.
-    pub name: String,
-    /// The network.
-    pub prefix: IpNet,
-    /// The address under attack.
-    pub target_ip: IpAddr,
-    /// The port under attack.
-    #[serde(default)]
-    pub target_port: u16,
-    /// As Cloudflare names it, for instance `UDP flood`.
-    pub vector: String,
-    /// `UDP`, `TCP`, `ICMP`, ...
-    pub protocol: String,
-    /// Rule that fits, for instance `udp_generic`.
-    #[serde(default = "rule")]
-    pub rule_name: String,
-    /// From the beginning of the scenario.
-    #[serde(with = "duration_text")]
-    pub start: Duration,
-    /// How long it lasts.
-    #[serde(with = "duration_text")]
-    pub duration: Duration,
-    /// Packets per second at full strength.
-    pub pps: u64,
-    /// Megabits per second at full strength.
-    pub mbps: u64,
-    /// Until full strength, and the same at the end.
-    #[serde(with = "duration_text", default)]
-    pub ramp: Duration,
-    /// Part that Cloudflare drops, 0 to 1.
-    #[serde(default = "nearly_all")]
-    pub mitigated: f64,
-    /// Who drops it, as the traffic node names it: `dosd`, `flowtrackd` (Advanced TCP Protection), `magic-firewall`, or
-    /// `advanced-dns-protection`. Only the first knows attacks.
-    #[serde(default = "dosd")]
-    pub system: String,
-    /// Where it comes from.
-    #[serde(default)]
-    pub sources: Vec<Source>,
-    /// From its beginning to the volumetric alert.
-    #[serde(with = "duration_text", default = "half_a_minute")]
-    pub detection: Duration,
-    /// From the first mitigated packet at Cloudflare to the L3/4 alert.
-    #[serde(with = "duration_text", default = "half_a_minute")]
-    pub l4_delay: Duration,
-    /// From its end to the END alerts.
-    #[serde(with = "duration_text", default = "a_minute")]
-    pub end_delay: Duration,
-    /// Extra time every alert of this attack takes until it is sent.
-    #[serde(with = "duration_text", default)]
-    pub webhook_delay: Duration,
-    /// Sends `fbm_volumetric_attack`.
-    #[serde(default = "yes")]
-    pub volumetric_alert: bool,
-    /// Sends `advanced_ddos_attack_l4_alert`.
-    #[serde(default = "yes")]
-    pub l4_alert: bool,
-    /// Sends END alerts.
-    #[serde(default = "yes")]
-    pub end_alerts: bool,
-    /// Automatic advertisement.
-    #[serde(default)]
-    pub auto_advertise: AutoAdvertise,
-}
-
 /// Something at a point in time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
@@ -257,6 +153,28 @@ pub enum EventKind {
         /// The change.
         change: PrefixChange,
     },
+    /// Cloudflare itself withdraws prefixes, in the order of its list, without telling anybody.
+    ProviderWithdraws {
+        /// Which; every advertised one when empty.
+        #[serde(default)]
+        cidrs: Vec<IpNet>,
+        /// From the first to the last.
+        #[serde(with = "duration_text", default)]
+        over: Duration,
+        /// Takes away their bindings to a service as well.
+        #[serde(default)]
+        unbinds: bool,
+    },
+    /// A tunnel changes its state.
+    Tunnel {
+        /// Its name.
+        name: String,
+        /// Its new state.
+        state: TunnelState,
+        /// Cloudflare tells of it.
+        #[serde(default = "super::attack::yes")]
+        alert: bool,
+    },
     /// An alert from a template (see `POST /_sim/webhook`).
     Alert {
         /// Template name.
@@ -267,6 +185,16 @@ pub enum EventKind {
         /// Replaces fields of the envelope.
         #[serde(default)]
         envelope: Option<Value>,
+    },
+    /// Many alerts, evenly spread: the templates in turn, every one about an attack and an address of its own.
+    Storm {
+        /// Template names.
+        templates: Vec<String>,
+        /// How many in all.
+        count: u32,
+        /// From the first to the last.
+        #[serde(with = "duration_text")]
+        over: Duration,
     },
     /// A fault begins.
     Fault {
@@ -282,31 +210,6 @@ fn https() -> u16 {
 }
 fn tcp() -> String {
     "TCP".into()
-}
-fn frankfurt() -> String {
-    "FRA".into()
-}
-fn rule() -> String {
-    "udp_generic".into()
-}
-fn one() -> f64 {
-    1.0
-}
-fn dosd() -> String {
-    "dosd".to_owned()
-}
-
-fn nearly_all() -> f64 {
-    0.995
-}
-fn yes() -> bool {
-    true
-}
-fn half_a_minute() -> Duration {
-    Duration::from_secs(30)
-}
-fn a_minute() -> Duration {
-    Duration::from_secs(60)
 }
 
 impl Scenario {
@@ -343,22 +246,7 @@ impl Scenario {
     /// Whether the values fit each other.
     pub(crate) fn check(&self) -> Result<(), String> {
         for attack in &self.attack {
-            let name = &attack.name;
-            if !attack.prefix.contains(&attack.target_ip) {
-                return Err(format!(
-                    "attack {name}: {} is not in {}",
-                    attack.target_ip, attack.prefix
-                ));
-            }
-            if !(0.0..=1.0).contains(&attack.mitigated) {
-                return Err(format!("attack {name}: mitigated must be 0 to 1"));
-            }
-            if attack.start + attack.duration > self.duration {
-                return Err(format!("attack {name} lasts longer than the scenario"));
-            }
-            if attack.pps == 0 {
-                return Err(format!("attack {name} has no packets"));
-            }
+            attack.check(self.duration)?;
         }
         for background in &self.background {
             if let Some(host) = background.hosts.iter().find(|h| !background.prefix.contains(*h)) {
@@ -375,10 +263,52 @@ impl Scenario {
                 return Err(format!("source {}: share must be above 0", source.address));
             }
         }
-        if let Some(event) = self.event.iter().find(|e| e.at > self.duration) {
-            return Err(format!("an event at {:?} is after the scenario's end", event.at));
+        for event in &self.event {
+            self.check_event(event)?;
+        }
+        if let Some(rule) = self
+            .rule
+            .iter()
+            .find(|rule| rule["name"].as_str().is_none_or(str::is_empty))
+        {
+            return Err(format!("a rule has no name: {rule}"));
+        }
+        for expected in &self.expect {
+            expected.check(self)?;
         }
         Ok(())
+    }
+
+    fn check_event(&self, event: &Event) -> Result<(), String> {
+        let over = match &event.kind {
+            EventKind::Storm { over, .. } | EventKind::ProviderWithdraws { over, .. } => *over,
+            _ => Duration::ZERO,
+        };
+        if event.at + over > self.duration {
+            return Err(format!("an event at {:?} is after the scenario's end", event.at));
+        }
+        let known = |template: &String| {
+            if TEMPLATES.contains(&template.as_str()) {
+                return Ok(());
+            }
+            Err(format!(
+                "no template is called {template}; there are {}",
+                TEMPLATES.join(", ")
+            ))
+        };
+        match &event.kind {
+            EventKind::Alert { template, .. } => known(template),
+            EventKind::Storm { templates, count, .. } => {
+                if templates.is_empty() || !(1..=MOST_ALERTS).contains(count) {
+                    return Err(format!("a storm has templates, and 1 to {MOST_ALERTS} alerts"));
+                }
+                templates.iter().try_for_each(known)
+            }
+            EventKind::Tunnel { name, .. } if !self.tunnel.iter().any(|tunnel| tunnel.name == *name) => {
+                Err(format!("no tunnel is called {name}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -391,13 +321,40 @@ mod tests {
         for name in Scenario::names() {
             let scenario = Scenario::named(name).unwrap_or_else(|e| panic!("{name}: {e:?}"));
             assert_eq!(scenario.name, name);
+            assert!(!scenario.description.is_empty(), "{name} says what happens");
         }
     }
 
     #[test]
-    fn a_target_outside_its_prefix_is_refused() {
-        let text = include_str!("../../scenarios/demo.toml")
-            .replace("target_ip = \"203.0.113.10\"", "target_ip = \"192.0.2.1\"");
-        assert!(Scenario::parse(&text).is_err());
+    fn what_contradicts_itself_is_refused() {
+        let demo = include_str!("../../scenarios/demo.toml");
+        let moved = demo.replace("target_ip = \"203.0.113.10\"", "target_ip = \"192.0.2.1\"");
+        assert!(Scenario::parse(&moved).is_err());
+        for (more, word) in [
+            (
+                "[[event]]\nat = \"2h\"\ndo = \"clear_faults\"",
+                "after the scenario's end",
+            ),
+            (
+                "[[event]]\nat = \"1m\"\ndo = \"alert\"\ntemplate = \"flood\"",
+                "no template is called flood",
+            ),
+            (
+                "[[event]]\nat = \"1m\"\ndo = \"storm\"\ntemplates = []\ncount = 3\nover = \"1m\"",
+                "a storm has templates",
+            ),
+            (
+                "[[event]]\nat = \"1m\"\ndo = \"tunnel\"\nname = \"x\"\nstate = \"down\"",
+                "no tunnel is called x",
+            ),
+            ("[[rule]]\ntype = \"zscore\"", "a rule has no name"),
+            (
+                "[[expect]]\nthat = \"attack\"\nname = \"other\"\nphase = \"ended\"",
+                "no attack is called other",
+            ),
+        ] {
+            let problem = Scenario::parse(&format!("{demo}\n{more}\n")).unwrap_err();
+            assert!(problem.to_string().contains(word), "{problem}");
+        }
     }
 }

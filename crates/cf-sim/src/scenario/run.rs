@@ -1,26 +1,34 @@
-//! The run: a tick looks at the time, feeds traffic, changes prefixes and collects the alerts that are due.
+//! The run: time goes on in steps of the same length, whenever somebody looks; each step feeds traffic, changes prefixes
+//! and collects the alerts that are due. Steps, not looks, decide what happens: the same seed gives the same run.
 //!
-//! Attack phases, each once: detected (volumetric alert) -> auto-advertised -> mitigated at Cloudflare (L3/4 START) ->
-//! over -> END alerts. Traffic reaches Cloudflare only as far as the prefix is advertised and the advertisement has
-//! propagated. Nothing here ever withdraws a prefix: Cloudflare never does.
+//! Nothing here ever withdraws a prefix by itself: Cloudflare never does, except where an event says so.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::alerts::{self, Facts};
-use super::file::{Attack, EventKind, Scenario};
-use super::streams::Streams;
+use super::expect::Finding;
+use super::file::{Detection, Scenario};
+use super::monitoring::Monitoring;
+use super::streams::{Step, Streams};
+use super::tunnels::Tunnels;
 use crate::config::SimConfig;
 use crate::ids::Dice;
 use crate::prefixes::PrefixChange;
 use crate::quota::plus;
-use crate::rest::mnm::rule_name;
-use crate::world::State;
+use crate::world::{State, push_bounded};
+
+/// Real length of a step.
+pub(super) const STEP: Duration = Duration::from_millis(50);
+/// Steps made up for when the machine stood still; what was missed beyond is left out.
+const MOST_STEPS: u32 = 1_200;
+/// Alerts and journal entries kept of a round.
+const KEPT: usize = 6_000;
 
 /// How far an attack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,7 +49,7 @@ pub enum AttackPhase {
 }
 
 /// A scenario that was started.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioStatus {
     /// Its name.
     pub name: String,
@@ -55,10 +63,22 @@ pub struct ScenarioStatus {
     pub factor: f64,
     /// It has come to its end (or was stopped).
     pub finished: bool,
+    /// It stands still.
+    #[serde(default)]
+    pub paused: bool,
     /// Rounds completed.
     pub rounds: u32,
     /// Attacks by name.
     pub attacks: Vec<(String, AttackPhase)>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Scenario time, in seconds.
+    pub at_s: f64,
+    /// What, in a line.
+    pub text: String,
 }
 
 /// An alert that is due, and the real time it waits before it is sent.
@@ -68,28 +88,55 @@ pub(crate) struct Due {
     pub(crate) after: Duration,
 }
 
+#[derive(Debug, Clone)]
+pub(super) struct AttackRun {
+    pub(super) phase: AttackPhase,
+    pub(super) attack_id: String,
+    pub(super) correlation_id: String,
+    pub(super) advertise_done: bool,
+    pub(super) retry_at: Option<Duration>,
+    pub(super) first_drop: Option<Duration>,
+    /// What Cloudflare has said of it.
+    pub(super) l4_due: bool,
+    pub(super) l4_sent: bool,
+    pub(super) volumetric_sent: bool,
+}
+
+/// An automatic advertisement that was too early and is tried again.
 #[derive(Debug)]
-struct AttackRun {
-    phase: AttackPhase,
-    attack_id: String,
-    correlation_id: String,
-    advertise_done: bool,
-    retry_at: Option<Duration>,
-    first_drop: Option<Duration>,
-    l4_started: bool,
-    volumetric_sent: bool,
+pub(super) struct Retry {
+    pub(super) rule: String,
+    pub(super) networks: Vec<IpNet>,
+    pub(super) at: Duration,
 }
 
 /// A scenario under way.
 #[derive(Debug)]
 pub(crate) struct Running {
-    scenario: Arc<Scenario>,
-    factor: f64,
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) factor: f64,
     started: Timestamp,
-    last_tick: Timestamp,
-    attacks: Vec<AttackRun>,
-    events_done: Vec<bool>,
-    streams: Streams,
+    last_step: Timestamp,
+    position: Duration,
+    paused: bool,
+    /// Stands still when it comes here.
+    until: Option<Duration>,
+    pub(super) attacks: Vec<AttackRun>,
+    /// Real time at which each attack began, or begins at this speed.
+    pub(super) began: Vec<Timestamp>,
+    /// How much of each event has happened.
+    pub(super) events_done: Vec<u32>,
+    /// The networks of an event that takes them one by one.
+    pub(super) concerned: HashMap<usize, Vec<IpNet>>,
+    pub(super) streams: Streams,
+    pub(super) tunnels: Tunnels,
+    pub(super) monitoring: Monitoring,
+    pub(super) retries: Vec<Retry>,
+    /// Scenario time of the last L3/4 alert by target and vector: the same is not told again within the hour.
+    pub(super) told: HashMap<(String, String), Duration>,
+    pub(super) dice: Dice,
+    alerts: VecDeque<Value>,
+    journal: VecDeque<JournalEntry>,
     finished: bool,
     rounds: u32,
     seed: u64,
@@ -97,15 +144,26 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(scenario: Scenario, factor: f64, seed: u64, config: &SimConfig, now: Timestamp) -> Self {
-        let scenario = Arc::new(scenario);
         let mut running = Self {
             streams: Streams::default(),
+            tunnels: Tunnels::default(),
+            monitoring: Monitoring::default(),
+            retries: Vec::new(),
+            told: HashMap::new(),
+            concerned: HashMap::new(),
             attacks: Vec::new(),
+            began: Vec::new(),
             events_done: Vec::new(),
-            scenario,
+            scenario: Arc::new(scenario),
             factor,
             started: now,
-            last_tick: now,
+            last_step: now,
+            position: Duration::ZERO,
+            paused: false,
+            until: None,
+            dice: Dice::new(seed),
+            alerts: VecDeque::new(),
+            journal: VecDeque::new(),
             finished: false,
             rounds: 0,
             seed,
@@ -115,26 +173,41 @@ impl Running {
     }
 
     fn begin(&mut self, config: &SimConfig, now: Timestamp) {
-        let mut dice = Dice::new(self.seed.wrapping_add(u64::from(self.rounds)) ^ 0x5ce7_a210);
-        let attack = |_: &Attack| AttackRun {
+        let round_seed = self.seed.wrapping_add(u64::from(self.rounds));
+        let mut dice = Dice::new(round_seed ^ 0x5ce7_a210);
+        let attack = |_: &super::attack::Attack| AttackRun {
             phase: AttackPhase::Waiting,
             attack_id: dice.hex32(),
             correlation_id: dice.uuid(),
             advertise_done: false,
             retry_at: None,
             first_drop: None,
-            l4_started: false,
+            l4_due: false,
+            l4_sent: false,
             volumetric_sent: false,
         };
         self.attacks = self.scenario.attack.iter().map(attack).collect();
-        self.events_done = vec![false; self.scenario.event.len()];
+        self.began = vec![now; self.attacks.len()];
+        self.events_done = vec![0; self.scenario.event.len()];
         let ids: Vec<String> = self.attacks.iter().map(|a| a.attack_id.clone()).collect();
-        self.streams = Streams::new(&self.scenario, &ids, self.rounds, config);
-        (self.started, self.last_tick) = (now, now);
+        self.streams = Streams::new(&self.scenario, &ids, self.rounds, round_seed, config);
+        self.tunnels = Tunnels::new(&self.scenario.tunnel);
+        self.monitoring = Monitoring::default();
+        self.retries.clear();
+        self.told.clear();
+        self.concerned.clear();
+        self.alerts.clear();
+        self.journal.clear();
+        self.dice = Dice::new(round_seed ^ 0x7e11_ed5a);
+        self.position = Duration::ZERO;
+        (self.started, self.last_step) = (now, now);
     }
 
     pub(crate) fn apply_initial_state(&self, state: &mut State, now: Timestamp) {
         for prefix in &self.scenario.prefix {
+            if prefix.onboard {
+                state.prefixes.onboard(prefix.cidr, now);
+            }
             let change = PrefixChange {
                 advertised: prefix.advertised,
                 locked: prefix.locked,
@@ -143,18 +216,74 @@ impl Running {
             };
             state.prefixes.change(prefix.cidr, &change, now);
         }
+        if !self.scenario.rule.is_empty() {
+            let mut dice = Dice::new(self.seed ^ 0x7275_6c65);
+            let whole = |rule: &Value| {
+                let mut whole = json!({
+                    "id": dice.hex32(), "prefixes": [], "type": "threshold", "automatic_advertisement": false,
+                    "bandwidth_threshold": null, "packet_threshold": null, "duration": "1m0s", "prefix_match": null,
+                    "zscore_sensitivity": null, "zscore_target": null,
+                });
+                if let (Some(whole), Some(given)) = (whole.as_object_mut(), rule.as_object()) {
+                    whole.extend(given.clone());
+                }
+                whole
+            };
+            state.rules.rules = self.scenario.rule.iter().map(whole).collect();
+        }
     }
 
     pub(crate) fn stop(&mut self) {
         self.finished = true;
     }
 
-    fn position(&self, now: Timestamp) -> Duration {
-        let passed = now.duration_since(self.started).unsigned_abs();
-        passed.mul_f64(self.factor)
+    /// Stands still from now on.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+        self.until = None;
     }
 
-    pub(crate) fn status(&self, now: Timestamp) -> ScenarioStatus {
+    /// Goes on: for so much scenario time, or until its end.
+    pub(crate) fn go_on(&mut self, length: Option<Duration>) {
+        self.paused = false;
+        self.until = length.map(|length| self.position + length);
+    }
+
+    /// Another speed from here on.
+    pub(crate) fn set_factor(&mut self, factor: f64) {
+        self.factor = factor;
+    }
+
+    pub(crate) fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Alerts of this round, oldest first.
+    pub(crate) fn alerts(&self) -> impl Iterator<Item = &Value> {
+        self.alerts.iter()
+    }
+
+    /// What happened in this round, oldest first.
+    pub(crate) fn journal(&self) -> &VecDeque<JournalEntry> {
+        &self.journal
+    }
+
+    pub(crate) fn phase(&self, attack: &str) -> Option<AttackPhase> {
+        let index = self.scenario.attack.iter().position(|a| a.name == attack)?;
+        self.attacks.get(index).map(|run| run.phase)
+    }
+
+    /// What the scenario expects of itself, held against what happened so far.
+    pub(crate) fn findings(&self, state: &State) -> Vec<Finding> {
+        let expected = self.scenario.expect.iter();
+        expected.map(|expected| expected.judge(self, state)).collect()
+    }
+
+    pub(crate) fn status(&self, _now: Timestamp) -> ScenarioStatus {
         let length = self.scenario.duration.as_secs_f64();
         let attacks = self.scenario.attack.iter().zip(&self.attacks);
         ScenarioStatus {
@@ -163,48 +292,73 @@ impl Running {
             position_s: if self.finished {
                 length
             } else {
-                self.position(now).as_secs_f64().min(length)
+                self.position.as_secs_f64().min(length)
             },
             duration_s: length,
             factor: self.factor,
             finished: self.finished,
+            paused: self.paused,
             rounds: self.rounds,
             attacks: attacks.map(|(a, r)| (a.name.clone(), r.phase)).collect(),
         }
     }
 
-    /// One step; answers the alerts that became due. `state.scenario` is not looked at.
+    pub(super) fn note(&mut self, text: String) {
+        let entry = JournalEntry {
+            at_s: self.position.as_secs_f64(),
+            text,
+        };
+        push_bounded(&mut self.journal, entry, KEPT);
+    }
+
+    /// Makes an alert due.
+    pub(super) fn send(&mut self, body: Value, after: Duration, due: &mut Vec<Due>) {
+        let text = |key: &str| body[key].as_str().unwrap_or_default();
+        let word = text("alert_event").trim_start_matches("ALERT_STATE_EVENT_");
+        self.note(format!("alert {} {word}: {}", text("alert_type"), text("text")));
+        push_bounded(&mut self.alerts, body.clone(), KEPT);
+        due.push(Due { body, after });
+    }
+
+    /// All steps that are due; answers the alerts that became due. `state.scenario` is not looked at.
     pub(crate) fn tick(&mut self, state: &mut State, config: &SimConfig, now: Timestamp) -> Vec<Due> {
         let mut due = Vec::new();
-        if self.finished || now < self.last_tick {
-            return due;
-        }
-        let at = self.position(now);
-        self.streams.feed(
-            &self.scenario,
-            state,
-            config,
-            self.factor,
-            self.started,
-            self.last_tick,
-            now,
-        );
-        self.last_tick = now;
-        let scenario = Arc::clone(&self.scenario);
-        for (index, event) in scenario.event.iter().enumerate() {
-            if at >= event.at && !std::mem::replace(&mut self.events_done[index], true) {
-                happen(&event.kind, state, config, now, &mut due);
+        let mut steps = 0;
+        while !self.finished && plus(self.last_step, STEP) <= now {
+            steps += 1;
+            if self.paused || steps > MOST_STEPS {
+                self.last_step = now;
+                break;
             }
+            self.last_step = plus(self.last_step, STEP);
+            self.step(state, config, self.last_step, &mut due);
         }
-        for (index, attack) in scenario.attack.iter().enumerate() {
-            self.advance(index, attack, at, state, config, now, &mut due);
+        due
+    }
+
+    fn step(&mut self, state: &mut State, config: &SimConfig, now: Timestamp, due: &mut Vec<Due>) {
+        self.position += STEP.mul_f64(self.factor);
+        let step = Step {
+            at: self.position,
+            now,
+            seconds: STEP.as_secs_f64(),
+        };
+        let scenario = Arc::clone(&self.scenario);
+        self.events(state, config, step, due);
+        self.streams.feed(&scenario, state, config, step, &self.began);
+        self.tunnels.feed(state, step.at, now);
+        if scenario.detection == Detection::Rules {
+            self.detect(state, config, step, due);
+        }
+        for index in 0..scenario.attack.len() {
+            self.advance(index, state, config, step, due);
         }
         let waiting = self
             .attacks
             .iter()
             .any(|a| a.phase > AttackPhase::Waiting && a.phase < AttackPhase::Ended);
         // END alerts may come after the timeline's end; traffic does not.
-        if at >= scenario.duration && !waiting {
+        if step.at >= scenario.duration && !waiting {
             self.rounds += 1;
             if scenario.repeat {
                 self.begin(config, now);
@@ -212,145 +366,8 @@ impl Running {
                 self.finished = true;
             }
         }
-        due
-    }
-
-    fn facts(&self, index: usize, attack: &Attack) -> Facts {
-        let run = &self.attacks[index];
-        Facts {
-            attack_id: run.attack_id.clone(),
-            correlation_id: run.correlation_id.clone(),
-            vector: attack.vector.clone(),
-            protocol: attack.protocol.clone(),
-            rule_name: attack.rule_name.clone(),
-            mnm_rule: rule_name(attack.prefix.trunc()),
-            target_ip: attack.target_ip.to_string(),
-            target_port: attack.target_port,
-            prefix: attack.prefix.trunc().to_string(),
-            pps: attack.pps,
-            mbps: attack.mbps,
-            started: plus(self.started, attack.start.div_f64(self.factor)),
-            auto_advertised: attack.auto_advertise.enabled,
+        if self.until.is_some_and(|until| self.position >= until) {
+            self.pause();
         }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn advance(
-        &mut self,
-        index: usize,
-        attack: &Attack,
-        at: Duration,
-        state: &mut State,
-        config: &SimConfig,
-        now: Timestamp,
-        due: &mut Vec<Due>,
-    ) {
-        let after = attack.webhook_delay.div_f64(self.factor);
-        let facts = self.facts(index, attack);
-        let end = attack.start + attack.duration;
-        let dropping = self.streams.dropped(index);
-        let run = &mut self.attacks[index];
-        let mut send = |body: Value| due.push(Due { body, after });
-        if run.phase == AttackPhase::Waiting && at >= attack.start {
-            run.phase = AttackPhase::Running;
-        }
-        if run.phase == AttackPhase::Running
-            && at >= attack.start + attack.detection
-            && attack.detection < attack.duration
-        {
-            run.phase = AttackPhase::Detected;
-            if attack.volumetric_alert {
-                run.volumetric_sent = true;
-                send(alerts::volumetric(config, &facts, alerts::START));
-            }
-        }
-        let auto = &attack.auto_advertise;
-        let try_at = run.retry_at.unwrap_or(attack.start + attack.detection + auto.delay);
-        if run.phase >= AttackPhase::Detected && auto.enabled && !run.advertise_done && at >= try_at {
-            let networks: Vec<IpNet> = std::iter::once(attack.prefix)
-                .chain(auto.also.iter().copied())
-                .collect();
-            let forced = auto.status.as_deref().filter(|_| run.retry_at.is_none());
-            let statuses: Vec<(String, String)> = networks
-                .iter()
-                .map(|n| (n.trunc().to_string(), advertise(*n, forced, state, now)))
-                .collect();
-            match (forced, auto.retry_after_s) {
-                (Some(_), Some(wait)) => run.retry_at = Some(at + Duration::from_secs(wait)),
-                _ => run.advertise_done = true,
-            }
-            send(alerts::auto_advertisement(config, &facts, &statuses));
-        }
-        if dropping && run.first_drop.is_none() {
-            run.first_drop = Some(at);
-        }
-        if !run.l4_started
-            && run.phase < AttackPhase::Over
-            && run.first_drop.is_some_and(|first| at >= first + attack.l4_delay)
-        {
-            run.phase = run.phase.max(AttackPhase::Mitigated);
-            run.l4_started = true;
-            if attack.l4_alert {
-                send(alerts::l4(config, &facts, alerts::START));
-            }
-        }
-        if run.phase > AttackPhase::Waiting && run.phase < AttackPhase::Over && at >= end {
-            run.phase = AttackPhase::Over;
-        }
-        if run.phase == AttackPhase::Over && at >= end + attack.end_delay {
-            run.phase = AttackPhase::Ended;
-            self.streams.close_attack(index, state, now);
-            if attack.end_alerts && run.l4_started && attack.l4_alert {
-                send(alerts::l4(config, &facts, alerts::END));
-            }
-            if attack.end_alerts && run.volumetric_sent {
-                send(alerts::volumetric(config, &facts, alerts::END));
-            }
-        }
-    }
-}
-
-/// Advertises on behalf of Network Monitoring and says how that went, in the documented words.
-fn advertise(network: IpNet, forced: Option<&str>, state: &mut State, now: Timestamp) -> String {
-    use crate::prefixes::Refusal;
-    if let Some(word) = forced {
-        return word.to_owned();
-    }
-    let Some(index) = state.prefixes.rows.iter().position(|p| p.cidr == network.trunc()) else {
-        return "Error".to_owned();
-    };
-    match state.prefixes.advertise(index, true, now) {
-        Ok(true) => "Advertised",
-        Ok(false) => "Already Advertised",
-        Err(Refusal::Locked) => "Locked",
-        Err(Refusal::TooSoon { .. }) => "Delayed",
-        Err(_) => "Could not Advertise",
-    }
-    .to_owned()
-}
-
-fn happen(kind: &EventKind, state: &mut State, config: &SimConfig, now: Timestamp, due: &mut Vec<Due>) {
-    match kind {
-        EventKind::Prefix { cidr, change } => {
-            state.prefixes.change(*cidr, change, now);
-        }
-        EventKind::Alert {
-            template,
-            data,
-            envelope,
-        } => {
-            if let Some(body) = alerts::template(template, config, &mut state.dice, now) {
-                due.push(Due {
-                    body: alerts::amend(body, data.as_ref(), envelope.as_ref()),
-                    after: Duration::ZERO,
-                });
-            }
-        }
-        EventKind::Fault { fault } => {
-            if let Err(problem) = state.faults.add(fault.clone(), now) {
-                tracing::warn!(event = "sim.scenario.fault_refused", %problem);
-            }
-        }
-        EventKind::ClearFaults => state.faults.clear(),
     }
 }

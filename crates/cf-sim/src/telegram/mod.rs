@@ -95,7 +95,15 @@ pub(crate) async fn handle(request: &Request, world: &Arc<World>) -> Reply {
         "deletemessage" => delete(&args, world),
         "getupdates" => updates(&args, world).await,
         "getchat" => match args.chat(world) {
-            Ok(_) => good(&world.lock().chats.chat()),
+            Ok(_) => {
+                // More than in a message: these two are always there.
+                let mut full = world.lock().chats.chat();
+                full["accent_color_id"] = json!(0);
+                full["max_reaction_count"] = json!(11);
+                full["accepted_gift_types"] = json!({"unlimited_gifts": false, "limited_gifts": false, "unique_gifts": false,
+                    "premium_subscription": false, "gifts_from_channels": false});
+                good(&full)
+            }
             Err(reply) => *reply,
         },
         "answercallbackquery" => answer_callback(&args, world),

@@ -227,3 +227,56 @@ async fn alerts_get_lost_doubled_and_broken() {
     let history = desk.rest("GET", "/alerting/v3/history", None).await;
     assert_eq!(history.body["result_info"]["total_count"], 5);
 }
+
+#[tokio::test]
+async fn a_scenario_stands_still_goes_on_and_says_whether_it_went_as_it_should() {
+    let desk = Desk::new().await;
+    assert_eq!(
+        desk.control("POST", "scenario/pause", None).await.status,
+        409,
+        "nothing runs"
+    );
+    let text = "name = \"x\"\nduration = \"1000h\"\n[[background]]\nprefix = \"203.0.113.0/24\"\npps = 100000\nmbps = 500\n\
+        [[expect]]\nthat = \"prefix\"\ncidr = \"203.0.113.0/24\"\nadvertised = true\n";
+    let started = desk
+        .control("POST", "scenario", Some(json!({"toml": text, "factor": 100.0})))
+        .await;
+    assert_eq!(started.status, 200);
+    assert_eq!(desk.control("POST", "scenario/pause", None).await.status, 200);
+    let position = || desk.sim.scenario().unwrap().position_s;
+    let stood = position();
+    let step = desk
+        .control("POST", "scenario/step", Some(json!({"seconds": 60})))
+        .await;
+    assert_eq!(step.status, 200);
+    assert!(
+        desk.sim
+            .wait_until(crate::LIMIT, || desk.sim.scenario().unwrap().paused)
+            .await
+    );
+    // A step of the simulator is 5 s of this scenario: it stands still at the first one that is far enough.
+    let after = position();
+    assert!((stood + 60.0..stood + 66.0).contains(&after), "{stood} {after}");
+    assert_eq!(position().to_bits(), after.to_bits());
+    let speed = desk
+        .control("POST", "scenario/speed", Some(json!({"factor": 5.0})))
+        .await;
+    assert_eq!((speed.status, desk.sim.state().factor), (200, 5.0));
+    assert_eq!(
+        desk.control("POST", "scenario/speed", Some(json!({"factor": 0})))
+            .await
+            .status,
+        400
+    );
+    assert_eq!(desk.control("POST", "scenario/resume", None).await.status, 200);
+    assert!(desk.sim.wait_until(crate::LIMIT, || position() > after).await);
+    let holds = async || desk.control("GET", "assert", None).await.body[0]["holds"].clone();
+    assert_eq!(holds().await, false);
+    desk.sim.set_advertised(PREFIX, true);
+    assert_eq!(holds().await, true);
+    let asked = json!([{"that": "alerts", "exactly": 0}, {"that": "prefix", "cidr": PREFIX, "advertised": false}]);
+    let found = desk.control("POST", "assert", Some(asked)).await;
+    let all: Vec<&Value> = found.body.as_array().unwrap().iter().map(|f| &f["holds"]).collect();
+    assert_eq!(all, [true, false]);
+    assert!(desk.control("GET", "scenario/journal", None).await.body.is_array());
+}

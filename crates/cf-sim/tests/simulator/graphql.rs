@@ -294,3 +294,84 @@ async fn the_budget_runs_out_with_429() {
             .starts_with("rate limiter budget depleted")
     );
 }
+
+#[tokio::test]
+async fn what_rows_carry_beside_dimensions_is_summed_and_weighted() {
+    let desk = Desk::new().await;
+    let health = |result: &str, state: f64, count: u64| {
+        let mut row = RowSpec::passed("203.0.113.10", 0, 0)
+            .dim("tunnelName", "edge-one")
+            .dim("resultStatus", result)
+            .dim("tunnelState", state)
+            .dim("count", count);
+        row.node = "magicTransitTunnelHealthChecksAdaptiveGroups".into();
+        row.at(ago(300)).visible()
+    };
+    let mut endpoint = RowSpec::passed("203.0.113.10", 0, 0)
+        .dim("name", "origin")
+        .dim("total", 60)
+        .dim("failures", 15)
+        .dim("lossPercentage", 25.0);
+    endpoint.node = "magicEndpointHealthCheckAdaptiveGroups".into();
+    let mut tcp = RowSpec::dropped("203.0.113.10", 20_000, 160_000_000).dim("verdict", "drop");
+    tcp.node = "advancedTcpProtectionNetworkAnalyticsAdaptiveGroups".into();
+    desk.sim.add_rows([
+        health("ok", 1.0, 90),
+        health("timeout", 0.0, 30),
+        endpoint.at(ago(300)).visible(),
+        tcp.at(ago(300)).visible(),
+        RowSpec::attack("203.0.113.10", "abc", "UDP flood", 1_000_000, 8_000_000_000)
+            .dim("sampleInterval", 10_000)
+            .at(ago(300))
+            .visible(),
+    ]);
+    let document = "query($a: string!, $f: Time!) { viewer { accounts(filter: {accountTag: $a}) {
+        whole: magicTransitTunnelHealthChecksAdaptiveGroups(filter: {datetime_geq: $f}, limit: 9) { count avg { tunnelState } dimensions { tunnelName } }
+        bad: magicTransitTunnelHealthChecksAdaptiveGroups(filter: {datetime_geq: $f, resultStatus_neq: \"ok\"}, limit: 9) { count }
+        ends: magicEndpointHealthCheckAdaptiveGroups(filter: {datetime_geq: $f}, limit: 9) { count sum { total failures } avg { lossPercentage } }
+        old: flowtrackdNetworkAnalyticsAdaptiveGroups(filter: {datetime_geq: $f}, limit: 9) { sum { packets } }
+        trust: dosdNetworkAnalyticsAdaptiveGroups(filter: {datetime_geq: $f}, limit: 9) { confidence(level: 0.95) { level sum { packets { estimate lower upper sampleSize } } } }
+    } } }";
+    let answer = desk.graphql(document, variables(&desk)).await;
+    let account = &answer.body["data"]["viewer"]["accounts"][0];
+    assert_eq!(
+        account["whole"],
+        json!([{"count": 120, "avg": {"tunnelState": 0.75}, "dimensions": {"tunnelName": "edge-one"}}]),
+        "{}",
+        answer.body
+    );
+    assert_eq!(account["bad"], json!([{"count": 30}]));
+    assert_eq!(
+        account["ends"],
+        json!([{"count": 1, "sum": {"total": 60, "failures": 15}, "avg": {"lossPercentage": 25.0}}])
+    );
+    assert_eq!(
+        account["old"],
+        json!([{"sum": {"packets": 20_000}}]),
+        "the old name of the same data"
+    );
+    // A hundred samples: about twenty percent to each side.
+    let trust = &account["trust"][0]["confidence"]["sum"]["packets"];
+    assert_eq!(
+        (&trust["estimate"], &trust["sampleSize"]),
+        (&json!(1_000_000.0), &json!(100))
+    );
+    let bounds = (trust["lower"].as_f64().unwrap(), trust["upper"].as_f64().unwrap());
+    assert!(
+        (bounds.0 - 804_000.0).abs() < 1_000.0 && (bounds.1 - 1_196_000.0).abs() < 1_000.0,
+        "{bounds:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_account_a_query_and_a_level_between_0_and_1() {
+    let desk = Desk::new().await;
+    let two = "query($a: string!) { viewer { one: accounts(filter: {accountTag: $a}) { accountTag } two: accounts(filter: {accountTag: $a}) { accountTag } } }";
+    assert_eq!(
+        message(&desk, two).await,
+        "in combination, your request queries too many nodes, zones and accounts"
+    );
+    let level = "query($a: string!, $f: Time!) { viewer { accounts(filter: {accountTag: $a}) { dosdNetworkAnalyticsAdaptiveGroups(filter: {datetime_geq: $f}, limit: 9) { confidence(level: 1.5) { level } } } } }";
+    let said = message(&desk, level).await;
+    assert!(said.starts_with("error parsing args for \"confidence\""), "{said}");
+}

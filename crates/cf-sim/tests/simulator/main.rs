@@ -1,10 +1,17 @@
 //! The simulator over its sockets, as its users meet it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod alerting;
+mod connections;
 mod control;
 mod faults;
 mod graphql;
+mod library;
+mod mnm;
+mod onboarding;
+mod predecessor;
 mod rest;
+mod rulesets;
 mod scenario;
 mod telegram;
 

@@ -1,6 +1,6 @@
 //! Shapes, refusals and quotas of the REST API.
 
-use cf_sim::{BindingSpec, Cooldown, Permissions, PrefixChange, SimConfig};
+use cf_sim::{BindingSpec, Cooldown, Permissions, PrefixChange, QuotaHeaders, SimConfig, TokenConfig, TokenStatus};
 use serde_json::json;
 
 use crate::{BGP_ID, Desk, PREFIX, PREFIX_ID, answer};
@@ -44,7 +44,7 @@ async fn lists_have_the_documented_shapes() {
 }
 
 #[tokio::test]
-async fn bindings_are_listed_and_changed_by_others_only() {
+async fn bindings_are_listed_and_changed_by_others() {
     let desk = Desk::new().await;
     let path = format!("/addressing/prefixes/{PREFIX_ID}/bindings");
     let listed = desk.rest("GET", &path, None).await;
@@ -76,7 +76,7 @@ async fn bindings_are_listed_and_changed_by_others_only() {
     );
     let gone = desk.rest("GET", &format!("{path}/{id}"), None).await;
     assert_eq!((gone.status, &gone.body["errors"][0]["code"]), (404, &json!(1000)));
-    assert_eq!(desk.rest("POST", &path, Some(json!({}))).await.status, 405);
+    assert_eq!(desk.rest("PUT", &path, Some(json!({}))).await.status, 405);
 }
 
 #[tokio::test]
@@ -293,4 +293,99 @@ async fn monitoring_rules_are_checked_and_kept() {
         desk.rest("GET", &format!("/mnm/rules/{id}"), None).await.body["errors"][0]["code"],
         1009
     );
+}
+
+#[tokio::test]
+async fn every_token_has_rights_of_its_own() {
+    let token = |start: &str, status: TokenStatus, bgp_write: bool| TokenConfig {
+        token: format!("{start}{}", "t".repeat(40)),
+        permissions: Permissions {
+            bgp_write,
+            prefixes_write: false,
+            rulesets_read: false,
+            ..Permissions::default()
+        },
+        status,
+        not_before: None,
+        expires_on: None,
+    };
+    let mut over = token("over", TokenStatus::Active, true);
+    over.expires_on = Some("2024-01-01T00:00:00Z".parse().unwrap());
+    let tokens = vec![
+        token("reader", TokenStatus::Active, false),
+        token("cfat_switch", TokenStatus::Active, true),
+        token("off", TokenStatus::Disabled, true),
+        over,
+    ];
+    let desk = Desk::with(SimConfig {
+        more_tokens: tokens.clone(),
+        ..SimConfig::default()
+    })
+    .await;
+    let ask = async |token: &TokenConfig, method: &str, url: String, body: Option<serde_json::Value>| {
+        let mut request = desk
+            .http
+            .request(method.parse().unwrap(), url)
+            .bearer_auth(&token.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        answer(request.send().await.unwrap()).await
+    };
+    let verify = desk.account("/tokens/verify");
+    let patch = || desk.account(&patch_path());
+    let wanted = || Some(json!({"on_demand": {"advertised": true}}));
+    for (token, status, read, change) in [
+        (&tokens[0], "active", 200, 403),
+        (&tokens[1], "active", 200, 200),
+        (&tokens[2], "disabled", 403, 403),
+        (&tokens[3], "expired", 403, 403),
+    ] {
+        let verified = ask(token, "GET", verify.clone(), None).await;
+        assert_eq!(
+            (verified.status, &verified.body["result"]["status"]),
+            (200, &json!(status))
+        );
+        assert_eq!(
+            verified.body["messages"].as_array().unwrap().is_empty(),
+            status != "active"
+        );
+        assert_eq!(ask(token, "GET", patch(), None).await.status, read);
+        assert_eq!(ask(token, "PATCH", patch(), wanted()).await.status, change);
+        assert_eq!(ask(token, "GET", desk.account("/rulesets"), None).await.status, 403);
+    }
+    // A token of the account is unknown to the user's route.
+    let of_user = format!("{}/user/tokens/verify", desk.sim.api_base_url());
+    assert_eq!(ask(&tokens[0], "GET", of_user.clone(), None).await.status, 200);
+    assert_eq!(ask(&tokens[1], "GET", of_user, None).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_quota_shows_in_either_kind_of_headers_or_none() {
+    for (headers, present) in [
+        (QuotaHeaders::Documented, Some("x-ratelimit-limit")),
+        (QuotaHeaders::Newer, Some("ratelimit-policy")),
+        (QuotaHeaders::None, None),
+    ] {
+        let desk = Desk::with(SimConfig {
+            quota_headers: headers,
+            rest_quota: 1,
+            ..SimConfig::default()
+        })
+        .await;
+        let fine = desk.rest("GET", "/rulesets", None).await;
+        let named: Vec<&str> = fine
+            .headers
+            .keys()
+            .map(|k| k.as_str())
+            .filter(|k| k.contains("ratelimit"))
+            .collect();
+        assert_eq!(named.is_empty(), present.is_none(), "{named:?}");
+        assert!(present.is_none_or(|p| named.contains(&p)));
+        let over = desk.rest("GET", "/rulesets", None).await;
+        assert_eq!(
+            (over.status, over.headers["retry-after"].to_str().unwrap()),
+            (429, "300")
+        );
+    }
 }

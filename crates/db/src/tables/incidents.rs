@@ -2,6 +2,7 @@
 //! withdrawal, joined by the rules of [`domain::incident`].
 
 mod duty;
+mod merge;
 mod parts;
 
 use domain::alert::Alert;
@@ -14,6 +15,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 pub use duty::{Duty, assign, duty};
+pub use merge::survivor;
 pub use parts::{Parts, Share, Source, parts};
 
 use super::column::{at, opt_at, read_at, read_opt_at};
@@ -26,15 +28,15 @@ use crate::tx::{ReadTx, WriteTx};
 /// Those of the database.
 pub fn join(tx: &WriteTx<'_>, alert: &Alert, affected: &[Prefix], now: Timestamp) -> Result<IncidentId, DbError> {
     let keys = keys_of(alert);
-    let mut found = None;
+    let mut found = Vec::new();
     let mut unknown = Vec::new();
     for key in &keys {
         match by_key(tx, &key.kind, &key.key)? {
-            Some(id) => found = found.or(Some(id)),
+            Some(id) => found.push(id),
             None => unknown.push(key),
         }
     }
-    let id = match found {
+    let id = match merge::merge(tx, found, now)? {
         Some(id) => id,
         None => match join_by_prefix(alert, affected, &candidates(tx, affected, alert.at())?) {
             Some(id) => id,
@@ -130,7 +132,7 @@ fn candidates(tx: &ReadTx<'_>, prefixes: &[Prefix], when: Timestamp) -> Result<V
             "SELECT i.id, i.vector, i.began_at, i.last_sign_at, i.is_test FROM incidents i
              JOIN (SELECT incident_id FROM incident_prefixes WHERE prefix = ?1 ORDER BY incident_id DESC LIMIT 200) p
                ON p.incident_id = i.id
-             WHERE i.last_sign_at >= ?2 AND i.began_at <= ?3 ORDER BY i.id DESC LIMIT 50",
+             WHERE i.last_sign_at >= ?2 AND i.began_at <= ?3 AND i.merged_into IS NULL ORDER BY i.id DESC LIMIT 50",
         )?;
         let rows = query.query_and_then(
             params![
@@ -182,7 +184,8 @@ pub fn current(tx: &ReadTx<'_>, prefix: Prefix) -> Result<Option<IncidentId>, Db
         .conn()
         .prepare_cached(
             "SELECT i.id FROM incidents i JOIN incident_prefixes p ON p.incident_id = i.id
-             WHERE p.prefix = ?1 AND i.withdrawn_at IS NULL AND i.is_test = 0 ORDER BY i.began_at DESC LIMIT 1",
+             WHERE p.prefix = ?1 AND i.withdrawn_at IS NULL AND i.is_test = 0 AND i.merged_into IS NULL
+             ORDER BY i.began_at DESC LIMIT 1",
         )?
         .query_row([prefix.to_string()], |row| row.get(0))
         .optional()?
@@ -292,6 +295,7 @@ pub fn withdrawn(tx: &WriteTx<'_>, incident: IncidentId, when: Timestamp, now: T
 /// # Errors
 /// [`DbError::NotFound`] when there is no such incident.
 pub fn acknowledge(tx: &WriteTx<'_>, incident: IncidentId, actor: &str, now: Timestamp) -> Result<(), DbError> {
+    let incident = survivor(tx, incident)?;
     let changed = tx
         .conn()
         .prepare_cached(
@@ -364,11 +368,12 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Incident, DbError> {
     })
 }
 
-/// One incident.
+/// One incident. Asked for one that was merged, it is the one that has everything, with its own number.
 ///
 /// # Errors
 /// Those of the database.
 pub fn get(tx: &ReadTx<'_>, id: IncidentId) -> Result<Option<Incident>, DbError> {
+    let id = survivor(tx, id)?;
     tx.conn()
         .prepare_cached(&format!("SELECT {COLUMNS} FROM incidents WHERE id = ?1"))?
         .query_and_then([id.0], read)?
@@ -383,7 +388,7 @@ pub fn get(tx: &ReadTx<'_>, id: IncidentId) -> Result<Option<Incident>, DbError>
 pub fn newest(tx: &ReadTx<'_>, before: Option<IncidentId>, limit: u32) -> Result<Vec<Incident>, DbError> {
     tx.conn()
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM incidents WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+            "SELECT {COLUMNS} FROM incidents WHERE id < ?1 AND merged_into IS NULL ORDER BY id DESC LIMIT ?2"
         ))?
         .query_and_then(params![before.map_or(i64::MAX, |id| id.0), limit], read)?
         .collect()
@@ -397,7 +402,8 @@ pub fn ongoing(tx: &ReadTx<'_>, since: Timestamp, limit: u32) -> Result<Vec<Inci
     tx.conn()
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM incidents INDEXED BY incidents_going_on
-             WHERE withdrawn_at IS NULL AND is_test = 0 AND last_sign_at >= ?1 ORDER BY began_at DESC LIMIT ?2"
+             WHERE withdrawn_at IS NULL AND is_test = 0 AND last_sign_at >= ?1 AND merged_into IS NULL
+             ORDER BY began_at DESC LIMIT ?2"
         ))?
         .query_and_then(params![at(since), limit], read)?
         .collect()

@@ -3,7 +3,8 @@
 //! Must hold: whatever is asked, a page costs the same. One condition leads, along an index that is in the list's order
 //! already (instant, then row number); conditions that no index serves are looked for in a bounded window of rows, and the
 //! page says where the next one goes on. So a page may be shorter than asked for without being the last: the list ends
-//! where [`Listed::next`] is `None`. Rows whose instant is missing stand behind all others and only on the first page.
+//! where [`Listed::next`] is `None`, and until then [`Listed::searched_to`] says how far back was looked. Rows whose
+//! instant is missing stand behind all others and only on the first page.
 //!
 //! | Module | Lists |
 //! |---|---|
@@ -14,6 +15,8 @@
 //! | [`messages`] | the outbox |
 //! | [`changes`] | the audit |
 //! | [`incidents`] | incidents |
+//! | [`tunnels`] | what Cloudflare reported last about each tunnel |
+//! | [`vectors`] | dropped traffic by attack vector and minute |
 
 pub mod attacks;
 pub mod changes;
@@ -23,8 +26,11 @@ pub mod messages;
 #[cfg(test)]
 mod tests;
 pub mod traffic;
+pub mod tunnels;
+pub mod vectors;
 pub mod withdrawals;
 
+use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
@@ -35,6 +41,9 @@ use crate::tx::ReadTx;
 
 /// Rows that are looked through for conditions without an index, for one page.
 pub const WINDOW: u32 = 5_000;
+
+/// The same where a text is looked for in all columns of a row: that takes some five times as long a row.
+pub const TEXT_WINDOW: u32 = 1_000;
 
 /// From when to when: `since` belongs to it, `until` does not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,13 +63,38 @@ pub struct Page {
     pub limit: u32,
 }
 
+/// What lists of what was done to prefixes are asked.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Recorded, or begun, when.
+    pub span: Span,
+    /// Of this prefix.
+    pub prefix: Option<Prefix>,
+    /// Anywhere in what a row says.
+    pub text: Option<String>,
+}
+
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed<T> {
+pub struct Listed<T, C = i64> {
     /// Newest first.
     pub rows: Vec<T>,
     /// [`Page::before`] of the next page; `None` when the list ends here.
-    pub next: Option<i64>,
+    pub next: Option<C>,
+    /// The page ends here because enough rows were looked through, not because it is full: everything that fits and is
+    /// not older was found, and of what is older nothing is known yet.
+    pub searched_to: Option<Timestamp>,
+}
+
+impl<T, C> Listed<T, C> {
+    /// The same page with its rows in another form.
+    pub fn map<U>(self, form: impl FnMut(T) -> U) -> Listed<U, C> {
+        Listed {
+            rows: self.rows.into_iter().map(form).collect(),
+            next: self.next,
+            searched_to: self.searched_to,
+        }
+    }
 }
 
 /// How instants are written in a column.
@@ -96,6 +130,8 @@ impl Shape {
 pub(crate) struct Condition {
     sql: &'static str,
     value: Option<Value>,
+    /// A text is looked for in several columns.
+    searches: bool,
 }
 
 impl Condition {
@@ -103,17 +139,25 @@ impl Condition {
         Self {
             sql,
             value: Some(Value::Text(value.to_owned())),
+            searches: false,
         }
     }
 
     pub(crate) fn plain(sql: &'static str) -> Self {
-        Self { sql, value: None }
+        Self {
+            sql,
+            value: None,
+            searches: false,
+        }
     }
 
     /// `sql` is `... LIKE ? ESCAPE '\'`; the text may stand anywhere in it, without regard to the case of ASCII letters.
     pub(crate) fn contains(sql: &'static str, text: &str) -> Self {
         let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        Self::text(sql, &format!("%{escaped}%"))
+        Self {
+            searches: true,
+            ..Self::text(sql, &format!("%{escaped}%"))
+        }
     }
 }
 
@@ -195,12 +239,21 @@ impl Query {
         Ok(Some(found.unwrap_or((Value::Text(String::new()), 0))))
     }
 
+    /// How many rows are looked through.
+    fn window(&self) -> u32 {
+        if self.rest.iter().any(|condition| condition.searches) {
+            TEXT_WINDOW
+        } else {
+            WINDOW
+        }
+    }
+
     /// The last row of the window, if rows follow it.
     fn window_end(&self, tx: &ReadTx<'_>, cursor: Option<&(Value, i64)>) -> Result<Option<(Value, i64)>, DbError> {
         let mut statement = self.along_the_index(&format!("{}, id", self.shape.time), cursor);
         statement
             .push(&self.in_order())
-            .push(&format!(" LIMIT 1 OFFSET {}", WINDOW - 1));
+            .push(&format!(" LIMIT 1 OFFSET {}", self.window() - 1));
         Ok(tx
             .conn()
             .prepare_cached(&statement.sql)?
@@ -246,13 +299,24 @@ impl Query {
             .query_and_then(params_from_iter(&statement.values), read)?
             .collect::<Result<_, _>>()?;
         let limit = usize::try_from(self.page.limit).unwrap_or(usize::MAX);
-        let next = if rows.len() > limit {
+        if rows.len() > limit {
             rows.truncate(limit);
-            rows.last().map(id)
-        } else {
-            end.map(|(_, id)| id)
-        };
-        Ok(Listed { rows, next })
+            let next = rows.last().map(id);
+            return Ok(Listed {
+                rows,
+                next,
+                searched_to: None,
+            });
+        }
+        let searched_to = end.as_ref().and_then(|(instant, _)| match instant {
+            Value::Text(text) => domain::time::from_text(text),
+            _ => None,
+        });
+        Ok(Listed {
+            rows,
+            next: end.map(|(_, id)| id),
+            searched_to,
+        })
     }
 
     /// How the database would go about a page in the middle of the list, for tests.

@@ -1,6 +1,7 @@
 //! One module per table family. Functions that read take `&ReadTx`, functions that write take
 //! `&WriteTx`; callers compose them into one transaction. Instants are always parameters.
 
+pub mod adopted;
 pub mod alert_history;
 pub mod analytics;
 pub mod attack_spans;
@@ -23,9 +24,11 @@ pub mod lists;
 pub mod outbox;
 pub mod preferences;
 pub mod retention;
+pub mod rule_changes;
 pub mod second_factor;
 pub mod series;
 pub mod sessions;
+pub mod shares;
 pub(crate) mod tallies;
 pub mod tokens;
 pub mod trace;

@@ -40,11 +40,12 @@ const RULES: [Rule; 9] = [
     Rule {
         table: "incidents",
         old: "SELECT id FROM incidents WHERE began_at < ?1 AND last_sign_at < ?1
-              AND (ended_at IS NOT NULL OR withdrawn_at IS NOT NULL) ORDER BY began_at",
+              AND (ended_at IS NOT NULL OR withdrawn_at IS NOT NULL OR merged_into IS NOT NULL) ORDER BY began_at",
         before: &[
             "DELETE FROM incident_prefixes WHERE incident_id IN ({doomed})",
             "DELETE FROM incident_keys WHERE incident_id IN ({doomed})",
             "DELETE FROM incident_timeline WHERE incident_id IN ({doomed})",
+            "DELETE FROM incident_duty WHERE incident_id IN ({doomed})",
             "UPDATE attack_events SET incident_id = NULL WHERE incident_id IN ({doomed})",
             "UPDATE notifications SET incident_id = NULL WHERE incident_id IN ({doomed})",
             "UPDATE network_analytics_events SET incident_id = NULL WHERE incident_id IN ({doomed})",

@@ -1,6 +1,7 @@
 //! What is remembered between cycles, and the announcements that follow from streaks.
 
 use super::*;
+use crate::units::{BitsPerSecond, PacketsPerSecond};
 
 pub(super) fn forget_epoch(state: &mut PrefixState) {
     state.calm = None;
@@ -59,16 +60,8 @@ pub(super) fn remember_attack(
             packets: known.packets.max(peak.packets),
             bits: known.bits.max(peak.bits),
             samples: known.samples.max(peak.samples),
-            packet_rate: if peak.packet_rate > known.packet_rate {
-                peak.packet_rate
-            } else {
-                known.packet_rate
-            },
-            bit_rate: if peak.bit_rate > known.bit_rate {
-                peak.bit_rate
-            } else {
-                known.bit_rate
-            },
+            packet_rate: PacketsPerSecond(known.packet_rate.0.max(peak.packet_rate.0)),
+            bit_rate: BitsPerSecond(known.bit_rate.0.max(peak.bit_rate.0)),
         },
         None => peak,
     });

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use domain::alert::{AlertKind, Phase};
 use domain::bgp::NotControllable;
 use domain::calm::TrafficUnknown;
-use domain::decision::{Block, Decision, Inputs, PrefixState, Unknown, Verdict, decide};
+use domain::decision::{Block, Decision, Inputs, PrefixState, Reason, Unknown, Verdict, decide};
 use domain::evidence::Observed;
 use domain::ids::{EventId, IncidentId};
 use domain::intent::{Act, Origin};
@@ -315,4 +315,50 @@ fn rules_recorded_before_there_were_rates_and_thresholds_for_calm_mean_what_they
     }
     let read: domain::decision::Policy = serde_json::from_value(stored).unwrap();
     assert_eq!(read, policy);
+}
+
+/// Lists, metrics and other people's scripts know reasons by these names: they are for ever.
+#[test]
+fn every_reason_has_its_name() {
+    let when = at(60);
+    let named = [
+        (Reason::NotAdvertised, "not_advertised"),
+        (Reason::NotListed, "not_listed"),
+        (
+            Reason::NotControllable {
+                why: NotControllable::Locked,
+            },
+            "not_controllable",
+        ),
+        (Reason::NotManaged, "not_managed"),
+        (
+            Reason::Unknown {
+                because: Unknown::BgpIncomplete,
+            },
+            "unknown:bgp_incomplete",
+        ),
+        (Reason::Spreads, "spreads"),
+        (Reason::AttackGoesOn, "attack"),
+        (
+            Reason::CalmRuns {
+                since: when,
+                proven_s: 60,
+                needed_s: 900,
+            },
+            "calm_runs",
+        ),
+        (Reason::Restless, "restless"),
+        (
+            Reason::Blocked {
+                block: Block::OneAtATime,
+            },
+            "blocked:one_at_a_time",
+        ),
+        (Reason::CalmProven, "calm_proven"),
+        (Reason::MassCalm, "mass_calm"),
+    ];
+    for (reason, name) in named {
+        assert_eq!(reason.key(), name);
+        round_trip(&reason);
+    }
 }

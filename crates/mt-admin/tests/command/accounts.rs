@@ -118,3 +118,78 @@ async fn without_a_terminal_nothing_is_asked() {
     assert_eq!(refused.code, 2, "{}", refused.shown());
     assert!(refused.stderr.contains("--password-stdin"), "{}", refused.shown());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_second_factor_is_dropped_by_a_person_with_a_reason() {
+    let site = site().await;
+    assert_eq!(add(&site, "ana", "admin").code, 0);
+    let drop_it = |more: &[&str]| {
+        let arguments = [
+            &["user", "drop-second-factor", "ana", "--reason", "lost the phone"][..],
+            more,
+        ]
+        .concat();
+        command(&site, &arguments)
+    };
+    let none = support::run(drop_it(&[]));
+    assert!(
+        none.code == 0 && none.stdout.contains("has no second factor"),
+        "{}",
+        none.shown()
+    );
+    let db = database(&site);
+    let now = Timestamp::now();
+    db.write("test", move |tx| {
+        let id = db::users::by_name(tx, "ana")?.unwrap().id;
+        db::second_factor::begin(tx, id, "JBSWY3DPEHPK3PXP")?;
+        db::second_factor::confirm(tx, id, "JBSWY3DPEHPK3PXP", 1, now)?;
+        db::second_factor::set_recovery_codes(tx, id, &["hash".to_owned()])
+    })
+    .await
+    .unwrap();
+    let has_one = || run(&site, &["user", "list", "--json"]).json()["users"][0]["second_factor"].clone();
+    assert_eq!(has_one(), true);
+    let unasked = support::run(drop_it(&[]));
+    assert_eq!(unasked.code, 2, "{}", unasked.shown());
+    let hasty = Terminal::start(drop_it(&[]), 120);
+    hasty
+        .expect("Type ana to let its password alone be enough")
+        .keys("yes\n");
+    assert_eq!(hasty.end().0, 4);
+    assert_eq!(has_one(), true);
+    let sure = Terminal::start(drop_it(&[]), 120);
+    sure.expect("be enough:").keys("ana\n");
+    let (code, said) = sure.end();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(has_one(), false);
+    let audit = run(
+        &site,
+        &[
+            "db",
+            "query",
+            "SELECT action, subject, reason FROM audit ORDER BY id DESC LIMIT 1",
+            "--json",
+        ],
+    );
+    assert_eq!(
+        audit.json()["rows"][0],
+        serde_json::json!(["account.second_factor_drop", "ana", "lost the phone"])
+    );
+    let unknown = run(
+        &site,
+        &["user", "drop-second-factor", "nobody", "--reason", "x", "--yes"],
+    );
+    assert_eq!(unknown.code, 1, "{}", unknown.shown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_changes_and_the_last_administrator_keeps_theirs() {
+    let site = site().await;
+    assert_eq!(add(&site, "ana", "admin").code, 0);
+    let last = run(&site, &["user", "role", "ana", "viewer"]);
+    assert_eq!(last.code, 3, "{}", last.shown());
+    assert_eq!(add(&site, "kim", "viewer").code, 0);
+    let raised = run(&site, &["user", "role", "kim", "admin", "--json"]);
+    assert_eq!(raised.json()["user"]["role"], "admin", "{}", raised.shown());
+    assert_eq!(run(&site, &["user", "role", "ana", "viewer"]).code, 0);
+}

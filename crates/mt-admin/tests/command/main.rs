@@ -6,9 +6,13 @@ mod support;
 
 mod accounts;
 mod chain;
+mod doctoring;
+mod documented;
 mod explaining;
 mod file;
 mod importing;
 mod messages;
+mod setting_up;
+mod taking_over;
 mod words;
 mod world;

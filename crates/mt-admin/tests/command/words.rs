@@ -30,7 +30,12 @@ async fn help_of_every_command() {
         &["explain"],
         &["test-alert"],
         &["notice", "raise"],
+        &["user", "drop-second-factor"],
+        &["import"],
         &["import", "webhooks"],
+        &["import", "predecessor"],
+        &["doctor"],
+        &["setup", "notifications"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help-{}", command.join("-")), help(&arguments));

@@ -35,6 +35,36 @@ pub enum Result {
     Failed,
 }
 
+impl Result {
+    /// All, as they are summed up.
+    const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Already,
+        Self::Filed,
+        Self::Blocked,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Open,
+        Self::Unresolved,
+        Self::Failed,
+    ];
+
+    /// The word people read behind a number.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Already => "so already",
+            Self::Filed => "filed",
+            Self::Blocked => "blocked by a rule",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Open => "not done yet",
+            Self::Unresolved => "UNRESOLVED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
 /// What became of one prefix.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
@@ -164,6 +194,15 @@ impl Outcomes {
                 text.push_str(&format!("  what to do: {remedy}\n"));
             }
             site.out.aside(&text);
+        }
+        if self.results.len() > 1 {
+            let summed = Result::ALL.iter().filter_map(|word| {
+                let count = self.results.iter().filter(|outcome| outcome.result == *word).count();
+                (count > 0).then(|| format!("{count} {}", word.word()))
+            });
+            let summed: Vec<String> = summed.collect();
+            let all = words::counted(self.results.len(), "prefix", "prefixes");
+            site.out.aside(&format!("{all}: {}\n", summed.join(", ")));
         }
         Ok(self.exit_code)
     }

@@ -87,7 +87,11 @@ pub async fn resolve(site: &Site, db: &Db, api: &CloudflareClient, target: &Targ
     })
 }
 
-fn listed(site: &Site) -> Result<Vec<Prefix>, Trouble> {
+/// What `--all` means.
+///
+/// # Errors
+/// When nobody listed anything.
+pub(super) fn listed(site: &Site) -> Result<Vec<Prefix>, Trouble> {
     let listed = site.settings.managed_prefixes();
     if listed.is_empty() {
         let remedy = "list them in prefix_mapping.json or autowithdraw.managed, or name one prefix";

@@ -379,6 +379,15 @@ async fn all_means_the_listed_ones() {
         (&results[0]["code"], &results[1]["code"]),
         (&"cool_down".into(), &"done".into())
     );
+    let summed = run(&site, &["withdraw", "--all", "--yes"]);
+    assert_eq!(summed.code, 3, "{}", summed.shown());
+    assert!(
+        summed
+            .stderr
+            .ends_with("2 prefixes: 1 so already, 1 blocked by a rule\n"),
+        "{}",
+        summed.shown()
+    );
     site.set("/autowithdraw/managed", json!([]));
     let none = run(&site, &["withdraw", "--all", "--yes"]);
     assert_eq!(none.code, 2, "{}", none.shown());

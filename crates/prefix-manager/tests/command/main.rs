@@ -5,6 +5,9 @@
 mod support;
 
 mod acts;
+mod documented;
+mod emergency;
+mod menu;
 mod questions;
 mod reading;
 mod words;

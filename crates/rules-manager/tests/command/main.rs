@@ -4,6 +4,9 @@
 #[path = "../../../cli/tests/support/mod.rs"]
 mod support;
 
+mod changes;
+mod people;
+
 use std::process::{Command, Stdio};
 
 use cf_sim::{FaultKind, FaultSpec, Target};

@@ -9,6 +9,7 @@ mod browser;
 mod countdown;
 mod door;
 mod night;
+mod rules;
 mod seeded;
 mod stage;
 

@@ -32,6 +32,17 @@ async fn script_in_every_outside_text_stays_text() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zone_colours_paper_and_what_the_first_load_takes() {
+    let stage = Seeded::with(seed::Words::default(), "Example Networks").await;
+    let token = stage.session("ana", Role::Viewer).await;
+    let incident = seed::INCIDENT.to_string();
+    let environment = [("TOKEN", token.as_str()), ("INCIDENT", &incident)];
+    if let Some(scenario) = Scenario::start("choices", &stage.base(), &environment) {
+        scenario.through().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_can_be_reached_with_the_keyboard() {
     let stage = Seeded::with(seed::Words::default(), "Example Networks").await;
     let token = stage.session("ana", Role::Operator).await;

@@ -57,6 +57,11 @@ impl Seeded {
         format!("http://{}", self.site.listen(Program::Dashboard))
     }
 
+    /// Cloudflare.
+    pub(crate) fn sim(&self) -> &cf_sim::Sim {
+        &self.site.sim
+    }
+
     /// A session of a new account, as its cookie.
     pub(crate) async fn session(&self, name: &'static str, role: Role) -> String {
         let now = Timestamp::now();

@@ -14,6 +14,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("geoip", &["domain"]),
         ("notify", &["domain", "db"]),
         ("prefix-ops", &["domain", "db", "cf-api"]),
+        ("rules", &["domain", "db", "cf-api"]),
         ("daemon", &["settings", "db"]),
         (
             "assembly",

@@ -120,6 +120,32 @@ fn what_was_decided_against_stays_out() {
     }
 }
 
+/// The same lists for cargo-deny, which not every machine has.
+#[test]
+fn deny_toml_says_the_same() {
+    let file = include_str!("../../../../deny.toml");
+    let quoted = |name: &str| file.contains(&format!("\"{name}\""));
+    let licences = LICENCES
+        .iter()
+        .copied()
+        .chain(EXCEPTIONS.iter().map(|(_, licence, _)| *licence));
+    let missing: Vec<&str> = licences
+        .chain(EXCEPTIONS.iter().map(|(name, ..)| *name))
+        .chain(READ_BY_HAND.iter().map(|(name, _)| *name))
+        .chain(BANNED.iter().map(|(name, _)| *name))
+        .filter(|name| !quoted(name))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new(), "not in deny.toml");
+    let banned = file
+        .lines()
+        .filter(|line| line.contains("{ crate =") && !line.contains("wrappers") && line.contains("reason"));
+    assert_eq!(
+        banned.count(),
+        BANNED.len(),
+        "deny.toml bans something that this list does not"
+    );
+}
+
 #[test]
 fn what_holds_state_comes_once() {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -15,12 +15,13 @@ const MOST_LINES_OF_MAIN: usize = 60;
 const SAY_NOTHING: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "manager"];
 
 /// What may stand at the top besides files that begin with a dot.
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
     "LICENSE",
     "README.md",
     "crates",
+    "deny.toml",
     "services",
     "systemd",
     "cron",

@@ -1,6 +1,7 @@
 //! A simulated Cloudflare, a database of its own, a clock that moves when told, and pollers on them.
 #![allow(dead_code)] // each test program uses its part
 
+use analytics_monitor::reading::Polled as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::merge::{Cursor, Sources};
-use super::listing::{self, List};
-use super::params::{Params, invalid};
+use super::listing::{self, List, Rows};
+use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
@@ -29,48 +29,54 @@ use crate::overview::log::number;
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(crate) struct Measured {
     /// graphql_17 or webhook_17
-    id: String,
+    pub(crate) id: String,
     /// The number in it
-    row: i64,
+    pub(crate) row: i64,
     /// graphql: a row of the analytics; webhook: an alert
-    source: &'static str,
-    event_datetime: Option<Timestamp>,
-    attack_id: Option<String>,
-    attack_vector: Option<String>,
+    pub(crate) source: &'static str,
+    pub(crate) event_datetime: Option<Timestamp>,
+    pub(crate) attack_id: Option<String>,
+    pub(crate) attack_vector: Option<String>,
     /// In an alert, the policy's name
-    rule_name: Option<String>,
+    pub(crate) rule_name: Option<String>,
     /// Null in alerts: they name none
-    source_ip: Option<String>,
+    pub(crate) source_ip: Option<String>,
     /// By reverse look-up; null as long as none is known
-    pub(super) source_hostname: Option<String>,
+    pub(crate) source_hostname: Option<String>,
     /// Two letters, of the source itself
-    source_country: Option<String>,
-    source_asn: Option<i64>,
-    source_asn_name: Option<String>,
+    pub(crate) source_country: Option<String>,
+    pub(crate) source_asn: Option<i64>,
+    pub(crate) source_asn_name: Option<String>,
     /// In an alert without address, the prefix
-    dest_ip: Option<String>,
-    dest_port: Option<i64>,
-    protocol: Option<String>,
+    pub(crate) dest_ip: Option<String>,
+    pub(crate) dest_port: Option<i64>,
+    pub(crate) protocol: Option<String>,
     /// Estimated packets; null in alerts
-    packets_dropped: Option<i64>,
+    pub(crate) packets_dropped: Option<i64>,
     /// Estimated bits; null in alerts
-    bits_dropped: Option<i64>,
+    pub(crate) bits_dropped: Option<i64>,
     /// Rate; null in rows of the analytics
-    packets_per_second: Option<f64>,
+    pub(crate) packets_per_second: Option<f64>,
     /// Rate; null in rows of the analytics
-    bits_per_second: Option<f64>,
+    pub(crate) bits_per_second: Option<f64>,
     /// Packets for each sample that the estimate rests on
-    sample_interval: Option<i64>,
+    pub(crate) sample_interval: Option<i64>,
+    /// Samples that the estimate rests on
+    pub(crate) samples: Option<i64>,
+    /// System that dropped it; null in alerts
+    pub(crate) mitigation_system: Option<String>,
+    /// Why the source cannot be real
+    pub(crate) source_bogon: Option<String>,
     /// Cloudflare's location that saw it
-    colo_code: Option<String>,
+    pub(crate) colo_code: Option<String>,
     /// Where that location is
-    colo_country: Option<String>,
+    pub(crate) colo_country: Option<String>,
     /// Null in alerts: nothing says that anything was dropped
-    outcome: Option<String>,
+    pub(crate) outcome: Option<String>,
     /// Our prefix
-    prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// When it was stored
-    timestamp: Option<Timestamp>,
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 impl From<ListRow> for Measured {
@@ -96,6 +102,9 @@ impl From<ListRow> for Measured {
             packets_per_second: None,
             bits_per_second: None,
             sample_interval: row.sample_interval,
+            samples: row.samples,
+            mitigation_system: row.mitigation_system,
+            source_bogon: row.source_bogon,
             colo_code: row.colo_code,
             colo_country: row.colo_country,
             outcome: row.outcome,
@@ -129,6 +138,9 @@ impl From<Event> for Measured {
             packets_per_second: number(event.packets_per_second.as_deref()),
             bits_per_second: megabits.map(|megabits| megabits * 1e6),
             sample_interval: None,
+            samples: None,
+            mitigation_system: None,
+            source_bogon: None,
             colo_code: None,
             colo_country: None,
             outcome: None,
@@ -146,6 +158,8 @@ pub(crate) struct MeasuredList {
     events: Vec<Measured>,
     #[cfg_attr(test, schema(value_type = Option<String>))]
     next_before: Option<Cursor>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// The list, filtered.
@@ -154,6 +168,24 @@ pub(crate) struct Analytics {
     sources: Sources,
     traffic: traffic::Filter,
     alerts: attacks::Filter,
+}
+
+impl Analytics {
+    /// Both sources without filter, or only what concerns our prefixes.
+    pub(crate) fn newest(own: bool) -> Self {
+        Self {
+            sources: Sources::Both,
+            traffic: traffic::Filter {
+                own,
+                ..traffic::Filter::default()
+            },
+            alerts: attacks::Filter {
+                event_type: Some("START".to_owned()),
+                own,
+                ..attacks::Filter::default()
+            },
+        }
+    }
 }
 
 impl List for Analytics {
@@ -177,6 +209,9 @@ impl List for Analytics {
         "packets_per_second",
         "bits_per_second",
         "sample_interval",
+        "samples",
+        "mitigation_system",
+        "source_bogon",
         "outcome",
         "rule_name",
         "attack_id",
@@ -222,30 +257,16 @@ impl List for Analytics {
         })
     }
 
-    fn cursor(params: &Params) -> Result<Option<Cursor>, Failure> {
-        let Some(written) = params.get("before") else {
-            return Ok(None);
-        };
-        let read = Cursor::parse(written);
-        read.map(Some)
-            .ok_or_else(|| invalid("before", "the next_before of an earlier answer"))
-    }
-
-    fn read(
-        &self,
-        tx: &ReadTx<'_>,
-        before: Option<Cursor>,
-        limit: u32,
-    ) -> Result<(Vec<Measured>, Option<Cursor>), DbError> {
+    fn read(&self, tx: &ReadTx<'_>, before: Option<Cursor>, limit: u32) -> Result<Rows<Self>, DbError> {
         let before = before.unwrap_or_default();
-        let (mut rows, next) = merge::read(tx, self, before, limit)?;
-        let addresses: Vec<String> = rows.iter().filter_map(|row| row.source_ip.clone()).collect();
+        let mut found = merge::read(tx, self, before, limit)?;
+        let addresses: Vec<String> = found.rows.iter().filter_map(|row| row.source_ip.clone()).collect();
         let names = db::hostnames::names(tx, addresses.iter().map(String::as_str))?;
-        for row in &mut rows {
+        for row in &mut found.rows {
             let known = row.source_ip.as_ref().and_then(|address| names.get(address));
             row.source_hostname = known.cloned();
         }
-        Ok((rows, next))
+        Ok(found)
     }
 }
 
@@ -270,10 +291,11 @@ impl Measured {
     responses((status = 200, body = MeasuredList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<MeasuredList>, Failure> {
-    let (events, next_before) = listing::page::<Analytics>(&app, &member, &uri).await?;
+    let found = listing::page::<Analytics>(&app, &member, &uri).await?;
     Ok(Json(MeasuredList {
         success: true,
-        events,
-        next_before,
+        events: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }

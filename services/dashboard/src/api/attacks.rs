@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -58,7 +58,12 @@ pub(crate) struct Attack {
 
 impl From<&Event> for Attack {
     fn from(event: &Event) -> Self {
-        let event = event.clone();
+        Self::from(event.clone())
+    }
+}
+
+impl From<Event> for Attack {
+    fn from(event: Event) -> Self {
         Self {
             id: event.id,
             event_type: event.event_type,
@@ -91,6 +96,8 @@ pub(crate) struct AttackList {
     success: bool,
     attacks: Vec<Attack>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// The log, filtered.
@@ -136,13 +143,8 @@ impl List for Attacks {
         }))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Attack>, Option<i64>), DbError> {
-        let found = attacks::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.iter().map(Attack::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(attacks::list(tx, &self.0, Page { before, limit })?.map(Attack::from))
     }
 }
 
@@ -156,11 +158,12 @@ impl List for Attacks {
     responses((status = 200, body = AttackList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<AttackList>, Failure> {
-    let (attacks, next_before) = listing::page::<Attacks>(&app, &member, &uri).await?;
+    let found = listing::page::<Attacks>(&app, &member, &uri).await?;
     Ok(Json(AttackList {
         success: true,
-        attacks,
-        next_before,
+        attacks: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }
 

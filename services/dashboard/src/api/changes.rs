@@ -10,7 +10,7 @@ use db::{DbError, ReadTx};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -67,6 +67,8 @@ pub(crate) struct ChangeList {
     success: bool,
     audit: Vec<Change>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// The audit, filtered.
@@ -92,13 +94,8 @@ impl List for Changes {
         }))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Change>, Option<i64>), DbError> {
-        let found = changes::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.into_iter().map(Change::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(changes::list(tx, &self.0, Page { before, limit })?.map(Change::from))
     }
 }
 
@@ -112,10 +109,11 @@ impl List for Changes {
     responses((status = 200, body = ChangeList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<ChangeList>, Failure> {
-    let (audit, next_before) = listing::page::<Changes>(&app, &member, &uri).await?;
+    let found = listing::page::<Changes>(&app, &member, &uri).await?;
     Ok(Json(ChangeList {
         success: true,
-        audit,
-        next_before,
+        audit: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }

@@ -9,7 +9,7 @@ use db::{DbError, ReadTx};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -72,6 +72,8 @@ pub(crate) struct DeliveryList {
     success: bool,
     deliveries: Vec<Delivery>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// Deliveries, filtered.
@@ -110,13 +112,8 @@ impl List for Deliveries {
         }))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Delivery>, Option<i64>), DbError> {
-        let found = deliveries::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.into_iter().map(Delivery::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(deliveries::list(tx, &self.0, Page { before, limit })?.map(Delivery::from))
     }
 }
 
@@ -129,10 +126,11 @@ impl List for Deliveries {
     responses((status = 200, body = DeliveryList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<DeliveryList>, Failure> {
-    let (deliveries, next_before) = listing::page::<Deliveries>(&app, &member, &uri).await?;
+    let found = listing::page::<Deliveries>(&app, &member, &uri).await?;
     Ok(Json(DeliveryList {
         success: true,
-        deliveries,
-        next_before,
+        deliveries: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }

@@ -55,8 +55,8 @@ pub(crate) struct OfPrefix {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code)]
 pub(crate) struct Text {
-    /// Anywhere in what a row says, without regard to the case of ASCII letters. Looks through 5,000 rows for one
-    /// answer, so a page may be short; the list ends where next_before is null
+    /// Anywhere in what a row says, without regard to the case of ASCII letters. A page looks through
+    /// 1,000 rows, so it may be short: searched_back_to says how far it looked, the list ends where next_before is null
     #[param(example = "flood")]
     q: Option<String>,
 }

@@ -147,7 +147,7 @@ impl<L: List> File<L> {
         let list = self.list.clone();
         let read = move |tx: &db::ReadTx<'_>| list.read(tx, before, ROWS_AT_ONCE);
         let (rows, next) = match self.app.db().read_within("export", PAGE_WITHIN, read).await {
-            Ok(page) => page,
+            Ok(page) => (page.rows, page.next),
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(

@@ -4,15 +4,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use db::incidents::Line;
-use db::lists::Page;
-use db::lists::incidents::{self, Filter};
+use db::lists::{Page, Records, incidents};
 use db::{DbError, ReadTx};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::attacks::Attack;
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::messages::Message;
 use super::params::Params;
 use crate::accounts::Member;
@@ -24,26 +23,26 @@ use crate::pages;
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(crate) struct Incident {
-    id: i64,
-    title: String,
-    vector: Option<String>,
+    pub(crate) id: i64,
+    pub(crate) title: String,
+    pub(crate) vector: Option<String>,
     #[cfg_attr(test, schema(value_type = Vec<String>))]
-    prefixes: Vec<Prefix>,
+    pub(crate) prefixes: Vec<Prefix>,
     /// First sign
-    began_at: Timestamp,
-    last_sign_at: Timestamp,
+    pub(crate) began_at: Timestamp,
+    pub(crate) last_sign_at: Timestamp,
     /// Cloudflare's END
-    ended_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
     /// The last of its prefixes was withdrawn
-    withdrawn_at: Option<Timestamp>,
+    pub(crate) withdrawn_at: Option<Timestamp>,
     /// Packets per second
-    peak_pps: Option<f64>,
+    pub(crate) peak_pps: Option<f64>,
     /// Bits per second
-    peak_bps: Option<f64>,
-    is_test: bool,
-    acknowledged_by: Option<String>,
-    acknowledged_at: Option<Timestamp>,
-    updated_at: Timestamp,
+    pub(crate) peak_bps: Option<f64>,
+    pub(crate) is_test: bool,
+    pub(crate) acknowledged_by: Option<String>,
+    pub(crate) acknowledged_at: Option<Timestamp>,
+    pub(crate) updated_at: Timestamp,
 }
 
 impl From<&db::incidents::Incident> for Incident {
@@ -75,11 +74,13 @@ pub(crate) struct IncidentList {
     success: bool,
     incidents: Vec<Incident>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// Incidents, filtered.
 #[derive(Debug, Clone)]
-pub(crate) struct Incidents(Filter);
+pub(crate) struct Incidents(Records);
 
 impl List for Incidents {
     const NAME: &'static str = "incidents";
@@ -104,20 +105,11 @@ impl List for Incidents {
     type Cursor = i64;
 
     fn asked(params: &Params) -> Result<Self, Failure> {
-        Ok(Self(Filter {
-            span: params.span()?,
-            prefix: params.prefix()?,
-            text: params.text("q")?,
-        }))
+        Ok(Self(params.records()?))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Incident>, Option<i64>), DbError> {
-        let found = incidents::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.iter().map(Incident::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(incidents::list(tx, &self.0, Page { before, limit })?.map(|row| Incident::from(&row)))
     }
 }
 
@@ -129,11 +121,12 @@ impl List for Incidents {
     responses((status = 200, body = IncidentList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<IncidentList>, Failure> {
-    let (incidents, next_before) = listing::page::<Incidents>(&app, &member, &uri).await?;
+    let found = listing::page::<Incidents>(&app, &member, &uri).await?;
     Ok(Json(IncidentList {
         success: true,
-        incidents,
-        next_before,
+        incidents: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }
 

@@ -11,7 +11,7 @@ use db::{DbError, ReadTx};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -67,6 +67,8 @@ pub(crate) struct MessageList {
     success: bool,
     messages: Vec<Message>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// Messages, filtered.
@@ -102,13 +104,8 @@ impl List for Messages {
         }))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<(Vec<Message>, Option<i64>), DbError> {
-        let found = messages::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.iter().map(Message::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(messages::list(tx, &self.0, Page { before, limit })?.map(|row| Message::from(&row)))
     }
 }
 
@@ -122,10 +119,11 @@ impl List for Messages {
     responses((status = 200, body = MessageList), crate::api::document::ListFailures)
 ))]
 pub(crate) async fn list_all(State(app): State<App>, member: Member, uri: Uri) -> Result<Json<MessageList>, Failure> {
-    let (messages, next_before) = listing::page::<Messages>(&app, &member, &uri).await?;
+    let found = listing::page::<Messages>(&app, &member, &uri).await?;
     Ok(Json(MessageList {
         success: true,
-        messages,
-        next_before,
+        messages: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }

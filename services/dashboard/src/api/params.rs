@@ -3,7 +3,7 @@
 //! A filter that is silently ignored shows the wrong rows to somebody who decides by them. An empty value counts as
 //! absent, because that is how a form without script sends a field that nobody filled in.
 
-use db::lists::Span;
+use db::lists::{Records, Span};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -106,6 +106,18 @@ impl Params {
             return Err(invalid("until", "later than since"));
         }
         Ok(Span { since, until })
+    }
+
+    /// What lists of what was done to prefixes take: `since`, `until`, `prefix`, `q`.
+    ///
+    /// # Errors
+    /// Those of the four.
+    pub(crate) fn records(&self) -> Result<Records, Failure> {
+        Ok(Records {
+            span: self.span()?,
+            prefix: self.prefix()?,
+            text: self.text("q")?,
+        })
     }
 
     /// RFC 3339; without a zone, as the date fields of browsers write it, it is UTC.

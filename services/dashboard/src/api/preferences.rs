@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use db::users::Role;
 use db::{Db, DbError, ReadTx, WriteTx, audit, leases, preferences};
+use domain::prefix::Prefix;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,8 +26,14 @@ use crate::submission::Submission;
 /// The switch that the analytics monitor reads: only attacks on own prefixes are announced.
 pub(crate) const MY_PREFIXES_ONLY: &str = "my_prefixes_only";
 
+/// The networks whose attacks are announced, which the analytics monitor reads; none: our prefixes.
+pub(crate) const ANNOUNCED_PREFIXES: &str = "announced_prefixes";
+
 /// Most rows of the analytics card.
 const MOST_SHOWN: u64 = 100;
+
+/// Most networks of a list.
+const MOST_NETWORKS: usize = 500;
 
 /// Which rows the analytics card shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +98,21 @@ pub(crate) fn my_prefixes_only(tx: &ReadTx<'_>) -> Result<bool, DbError> {
     Ok(preferences::get(tx, MY_PREFIXES_ONLY)?.unwrap_or(true))
 }
 
+/// The networks whose attacks are announced; none: our prefixes. A list of another shape than ours counts as never set, as
+/// for the monitor.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn announced_prefixes(tx: &ReadTx<'_>) -> Result<Vec<Prefix>, DbError> {
+    let list: Option<Vec<String>> = match preferences::get(tx, ANNOUNCED_PREFIXES) {
+        Ok(list) => list,
+        Err(DbError::BadRow { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let parsed: Option<Vec<Prefix>> = list.unwrap_or_default().iter().map(|text| text.parse().ok()).collect();
+    Ok(parsed.unwrap_or_default())
+}
+
 /// Remembers in the database that the predecessor's file was looked at.
 const IMPORTED: &str = "dashboard.prefs_json_imported";
 
@@ -137,6 +159,9 @@ pub(crate) struct Preferences {
     display: Display,
     /// For everybody: only attacks on own prefixes are announced
     my_prefixes_only: bool,
+    /// For everybody: attacks on these networks are announced; an empty list stands for our prefixes
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
+    announced_prefixes: Vec<Prefix>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +176,7 @@ async fn read(app: &App, user_id: i64) -> Result<PreferencesAnswer, Failure> {
         Ok(Preferences {
             display: display(tx, user_id)?,
             my_prefixes_only: my_prefixes_only(tx)?,
+            announced_prefixes: announced_prefixes(tx)?,
         })
     });
     Ok(PreferencesAnswer {
@@ -186,6 +212,10 @@ pub(crate) struct Wanted {
     #[cfg_attr(test, schema(value_type = Option<bool>))]
     #[serde(default)]
     my_prefixes_only: Option<Value>,
+    /// Networks as a list, or as a text with spaces, commas or lines between them. Needs the role of an admin
+    #[cfg_attr(test, schema(value_type = Option<Vec<String>>))]
+    #[serde(default)]
+    announced_prefixes: Option<Value>,
     /// Of forms
     #[serde(default, rename = "csrf")]
     _csrf: Option<String>,
@@ -213,6 +243,48 @@ fn count(value: Option<&Value>) -> Result<Option<u64>, Failure> {
         .ok_or_else(|| invalid("analytics_show_count", "a number from 1 to 100"))
 }
 
+/// A list of networks for the audit.
+fn in_words(networks: &[Prefix]) -> String {
+    match networks {
+        [] => "our prefixes".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Networks as a list or as a text; an address outside of its network is a mistake, not a network.
+fn networks(value: Option<&Value>) -> Result<Option<Vec<Prefix>>, Failure> {
+    const NAME: &str = "announced_prefixes";
+    let words: Vec<&str> = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text
+            .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';'))
+            .filter(|word| !word.is_empty())
+            .collect(),
+        Some(Value::Array(list)) => {
+            let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            texts.ok_or_else(|| invalid(NAME, "a list of networks"))?
+        }
+        Some(_) => return Err(invalid(NAME, "a list of networks")),
+    };
+    if words.len() > MOST_NETWORKS {
+        return Err(invalid(NAME, "a list of at most 500 networks"));
+    }
+    let mut found = Vec::with_capacity(words.len());
+    for word in words {
+        let network = Prefix::parse_strict(word).map_err(|_| {
+            let word = crate::words::outside_up_to(word, 60);
+            invalid(
+                NAME,
+                &format!("a list of networks like 203.0.113.0/24; {word:?} is none"),
+            )
+        })?;
+        found.push(network);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(Some(found))
+}
+
 /// Changes some of them
 #[cfg_attr(test, utoipa::path(
     post, path = "/api/dashboard-prefs", operation_id = "set_preferences", tag = "settings",
@@ -232,11 +304,12 @@ pub(crate) async fn set(
         wanted.analytics_display_mode,
         count(wanted.analytics_show_count.as_ref())?,
     );
+    let listed = networks(wanted.announced_prefixes.as_ref())?;
     let looks = mode.is_some() || collapse.is_some() || shown.is_some();
-    if !looks && only_own.is_none() {
+    if !looks && only_own.is_none() && listed.is_none() {
         return Err(Failure::bad_request("fields_required", "Say what is to be changed."));
     }
-    if only_own.is_some() {
+    if only_own.is_some() || listed.is_some() {
         member.needs(Role::Admin)?;
     }
     let user_id = member.session().user_id;
@@ -253,21 +326,36 @@ pub(crate) async fn set(
             display.analytics_show_count = shown.unwrap_or(display.analytics_show_count);
             preferences::set(tx, &key_of(user_id), &display, &actor, now)?;
         }
+        let told = |what: &'static str, before: String, after: String| {
+            let what = (what, "announcements");
+            audit::Entry {
+                before: Some(before),
+                after: Some(after),
+                ..audit_row(now, (&actor, role.as_str()), &address, what, "ok")
+            }
+        };
+        let mut changed = false;
         let before = my_prefixes_only(tx)?;
         if let Some(after) = only_own.filter(|after| *after != before) {
             preferences::set(tx, MY_PREFIXES_ONLY, &after, &actor, now)?;
-            let what = ("notifications.my_prefixes_only", "announcements");
-            let mut row = audit_row(now, (&actor, role.as_str()), &address, what, "ok");
-            row.before = Some(before.to_string());
-            row.after = Some(after.to_string());
+            let row = told("notifications.my_prefixes_only", before.to_string(), after.to_string());
             audit::append(tx, &row)?;
-            return Ok(Some(after));
+            changed = true;
         }
-        Ok(None)
+        let before = announced_prefixes(tx)?;
+        if let Some(after) = listed.filter(|after| *after != before) {
+            let texts: Vec<String> = after.iter().map(ToString::to_string).collect();
+            preferences::set(tx, ANNOUNCED_PREFIXES, &texts, &actor, now)?;
+            let row = told("notifications.announced_prefixes", in_words(&before), in_words(&after));
+            audit::append(tx, &row)?;
+            changed = true;
+        }
+        let listed = announced_prefixes(tx)?.len();
+        Ok(changed.then_some((my_prefixes_only(tx)?, listed)))
     };
-    if let Some(only_own) = app.db().write("preferences", store).await? {
+    if let Some((only_own, listed)) = app.db().write("preferences", store).await? {
         let actor = member.name();
-        tracing::info!(event = "dashboard.announcements.changed", actor, only_own);
+        tracing::info!(event = "dashboard.announcements.changed", actor, only_own, listed);
     }
     if submission.by_form {
         return Ok(pages::go_to("/settings#saved"));

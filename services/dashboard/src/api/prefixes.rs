@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::overview::Trouble;
 use crate::overview::automation::Automation;
 use crate::overview::prefix::PrefixView;
 use crate::overview::state::State as PrefixState;
-use crate::pages;
+use crate::{condense, pages};
 
 /// A prefix: the predecessor's keys beside those of `/api/overview`.
 #[derive(Serialize)]
@@ -60,20 +61,31 @@ pub(crate) struct PrefixesAnswer<'a> {
     get, path = "/api/prefixes", operation_id = "list_prefixes", tag = "situation",
     responses((status = 200, body = PrefixesAnswer<'static>), crate::api::document::Failures)
 ))]
-pub(crate) async fn list(State(app): State<App>, _member: Member) -> Result<Response, Failure> {
+pub(crate) async fn list(State(app): State<App>, _member: Member, headers: HeaderMap) -> Result<Response, Failure> {
     let overview = pages::main::situation(&app).await?;
-    let body = PrefixesAnswer {
-        success: true,
-        prefixes: overview
-            .prefixes
-            .iter()
-            .map(|view| document(view, overview.at))
-            .collect(),
-        automation: &overview.automation,
-        timestamp: overview.at,
-        troubles: &overview.troubles,
+    let write = || {
+        let body = PrefixesAnswer {
+            success: true,
+            prefixes: overview
+                .prefixes
+                .iter()
+                .map(|view| document(view, overview.at))
+                .collect(),
+            automation: &overview.automation,
+            timestamp: overview.at,
+            troubles: &overview.troubles,
+        };
+        Json(body).into_response()
     };
-    Ok(Json(body).into_response())
+    // What is left of a clock goes on while the situation stays the same: it is counted here, from `at`.
+    let left: Vec<Option<u64>> = overview
+        .prefixes
+        .iter()
+        .map(|view| Some(domain::time::since(view.deadline.as_ref()?.at, overview.at).as_secs() / 6))
+        .collect();
+    let left: String = left.iter().flatten().map(|tenths| format!("-{tenths}")).collect();
+    let mark = format!("{}{left}\"", overview.mark().trim_end_matches('"'));
+    Ok(condense::unless_known(&headers, &mark, write))
 }
 
 fn document(view: &PrefixView, now: Timestamp) -> PrefixDocument {

@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use db::lists::Page;
-use db::lists::withdrawals::{self, Filter};
+use db::lists::{Page, Records, withdrawals};
 use db::{DbError, ReadTx};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listing::{self, List};
+use super::listing::{self, List, Rows};
 use super::params::Params;
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -70,11 +69,13 @@ pub(crate) struct WithdrawalList {
     success: bool,
     withdrawals: Vec<Withdrawal>,
     next_before: Option<i64>,
+    /// Set when the page was cut because enough rows were looked through: what fits and is not older is all here
+    searched_back_to: Option<Timestamp>,
 }
 
 /// Completed withdrawals, filtered.
 #[derive(Debug, Clone)]
-pub(crate) struct Withdrawals(Filter);
+pub(crate) struct Withdrawals(Records);
 
 impl List for Withdrawals {
     const NAME: &'static str = "withdrawals";
@@ -101,25 +102,11 @@ impl List for Withdrawals {
     type Cursor = i64;
 
     fn asked(params: &Params) -> Result<Self, Failure> {
-        Ok(Self(Filter {
-            span: params.span()?,
-            prefix: params.prefix()?,
-            text: params.text("q")?,
-        }))
+        Ok(Self(params.records()?))
     }
 
-    fn cursor(params: &Params) -> Result<Option<i64>, Failure> {
-        params.before()
-    }
-
-    fn read(
-        &self,
-        tx: &ReadTx<'_>,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<Withdrawal>, Option<i64>), DbError> {
-        let found = withdrawals::list(tx, &self.0, Page { before, limit })?;
-        Ok((found.rows.into_iter().map(Withdrawal::from).collect(), found.next))
+    fn read(&self, tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Rows<Self>, DbError> {
+        Ok(withdrawals::list(tx, &self.0, Page { before, limit })?.map(Withdrawal::from))
     }
 }
 
@@ -135,10 +122,11 @@ pub(crate) async fn list_all(
     member: Member,
     uri: Uri,
 ) -> Result<Json<WithdrawalList>, Failure> {
-    let (withdrawals, next_before) = listing::page::<Withdrawals>(&app, &member, &uri).await?;
+    let found = listing::page::<Withdrawals>(&app, &member, &uri).await?;
     Ok(Json(WithdrawalList {
         success: true,
-        withdrawals,
-        next_before,
+        withdrawals: found.rows,
+        next_before: found.next,
+        searched_back_to: found.searched_to,
     }))
 }

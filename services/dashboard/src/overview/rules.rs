@@ -96,7 +96,7 @@ impl Coverage {
 }
 
 /// Whether the rule advertises by itself. Source: Cloudflare's API, `automatic_advertisement` of a rule, which may be null.
-fn advertises(rule: &MonitoringRule) -> bool {
+pub(crate) fn advertises(rule: &MonitoringRule) -> bool {
     let body: Option<serde_json::Value> = serde_json::from_str(&rule.body).ok();
     body.is_some_and(|body| body["automatic_advertisement"] == true)
 }

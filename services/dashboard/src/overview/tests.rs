@@ -17,7 +17,7 @@ fn now() -> Timestamp {
     "2026-11-22T03:27:00Z".parse().unwrap()
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let folder = tempfile::tempdir().unwrap();
     let text = r#"{"cloudflare": {"account_id": "0123456789abcdef0123456789abcdef", "api_token": "x"}}"#;
     fs::write(folder.path().join("settings.json"), text).unwrap();
@@ -38,7 +38,7 @@ fn settings() -> Settings {
 }
 
 /// Everything could be read and nothing is there.
-fn nothing() -> Picture {
+pub(crate) fn nothing() -> Picture {
     Picture {
         version: 7,
         inventory: Ok(vec![]),
@@ -58,6 +58,7 @@ fn nothing() -> Picture {
         }),
         last_delivery: Ok(None),
         rules: Ok(vec![]),
+        tunnels: Ok(vec![]),
         calls: Ok(vec![]),
         minute: Ok(None),
     }

@@ -38,6 +38,8 @@ pub(crate) struct Curves {
 pub(crate) struct Drawn {
     pub(crate) prefix: Prefix,
     pub(crate) plots: Vec<Plot>,
+    /// From when on the traffic is told apart by vector, when it is not all the time shown.
+    pub(crate) vectors_since: Option<Timestamp>,
 }
 
 impl Curves {
@@ -105,8 +107,17 @@ impl Curves {
             if self.drawn.len() == MOST_DRAWN {
                 continue;
             }
+            let vectors = curve.vectors.as_ref();
+            let lines = vectors.map_or(&[][..], |found| found.vectors.as_slice());
             let plot = |quantity, threshold: u64| {
-                Plot::of(&curve.points, quantity, threshold as f64 / lookback_s, happened, now)
+                Plot::of(
+                    &curve.points,
+                    lines,
+                    quantity,
+                    threshold as f64 / lookback_s,
+                    happened,
+                    now,
+                )
             };
             let plots = [
                 plot(Quantity::Bits, terms.min_dropped_bits.0),
@@ -115,6 +126,7 @@ impl Curves {
             self.drawn.push(Drawn {
                 prefix: curve.prefix,
                 plots: plots.into_iter().flatten().collect(),
+                vectors_since: vectors.and_then(|found| found.since),
             });
         }
     }

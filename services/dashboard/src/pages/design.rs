@@ -5,6 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use db::lists::vectors::{Dropped, Vector};
 use db::series::Point;
 use db::users::Role;
 use domain::time::{minus, plus};
@@ -113,8 +114,27 @@ fn points(rate: fn(u64) -> Option<u64>, now: Timestamp) -> Vec<Point> {
 }
 
 fn drawn(points: &[Point], now: Timestamp) -> Vec<Plot> {
+    let vectors: Vec<Vector> = [("UDP flood", 10, 8), ("DNS amplification", 10, 2)]
+        .into_iter()
+        .map(|(name, of, part)| Vector {
+            name: name.to_owned(),
+            minutes: points
+                .iter()
+                .filter(|point| point.packets > 10_000)
+                .map(|point| {
+                    let dropped = Dropped {
+                        packets: point.packets * part / of,
+                        bits: point.bits * part / of,
+                    };
+                    (point.at, dropped)
+                })
+                .collect(),
+            packets: part,
+        })
+        .filter(|vector| !vector.minutes.is_empty())
+        .collect();
     let happened = [(minus(now, Duration::from_secs(80 * 60)), "start", "alert".to_owned())];
-    let bits = Plot::of(points, Quantity::Bits, 33_333.0, &happened, now);
-    let packets = Plot::of(points, Quantity::Packets, 16.7, &happened, now);
+    let bits = Plot::of(points, &vectors, Quantity::Bits, 33_333.0, &happened, now);
+    let packets = Plot::of(points, &vectors, Quantity::Packets, 16.7, &happened, now);
     bits.into_iter().chain(packets).collect()
 }

@@ -1,24 +1,23 @@
 //! `/incidents/{id}`: one attack from its first sign to the withdrawal.
 
-mod shares;
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use db::events::Event;
-use db::incidents::{self, Duty, Incident, Line, Parts};
+use db::incidents::{self, Duty, Incident, Line};
 use db::outbox::Notification;
 use db::users::{self, Role};
-use db::{events, hostnames, outbox};
+use db::{events, outbox};
 use domain::ids::IncidentId;
 use domain::prefix::Prefix;
 use domain::time::{minus, plus, since};
 use jiff::Timestamp;
 
 use super::curves::{Curves, Happened};
+use super::shares::Rankings;
 use super::{Shell, main, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -30,8 +29,6 @@ use crate::overview::state::Tone;
 use crate::traffic::{Asked, Window};
 use crate::words;
 
-use shares::{Bars, bars};
-
 /// Lines of the timeline, messages and deliveries shown. An attack of a day has some dozens.
 pub(crate) const MOST_LINES: u32 = 500;
 pub(crate) const MOST_MESSAGES: u32 = 200;
@@ -39,9 +36,6 @@ pub(crate) const MOST_DELIVERIES: u32 = 50;
 
 /// Of each delivery's body, in characters; all of it is in the API.
 const SHOWN_BODY: usize = 6_000;
-
-/// Rows of each ranking.
-const MOST_PARTS: u32 = 10;
 
 /// Ordinary traffic that a curve shows before and after the incident.
 const AROUND: Duration = Duration::from_secs(600);
@@ -61,7 +55,7 @@ struct Page {
     duty: Option<Duty>,
     /// Accounts that may be given the incident.
     people: Vec<String>,
-    rankings: Vec<Bars>,
+    consists: Rankings,
     curves: Curves,
     /// Everybody who did something about it.
     actors: Vec<String>,
@@ -78,10 +72,7 @@ pub(crate) struct Stored {
     pub(crate) timeline: Vec<Line>,
     pub(crate) messages: Vec<Notification>,
     pub(crate) events: Vec<Event>,
-    pub(crate) parts: Parts,
     pub(crate) duty: Option<Duty>,
-    /// Host names of sources, as far as they were looked up.
-    pub(crate) names: BTreeMap<String, String>,
 }
 
 /// Reads everything about an incident as one moment.
@@ -94,13 +85,11 @@ pub(crate) async fn stored(app: &App, id: i64) -> Result<Stored, Failure> {
         let Some(incident) = incidents::get(tx, id)? else {
             return Ok(None);
         };
-        let parts = incidents::parts(tx, id, MOST_PARTS)?;
-        let names = hostnames::names(tx, parts.sources.iter().map(|source| source.address.as_str()))?;
+        // It may have been merged into another one since the link was made.
+        let id = incident.id;
         Ok(Some(Stored {
             incident,
             duty: incidents::duty(tx, id)?,
-            parts,
-            names,
             timeline: incidents::timeline(tx, id, MOST_LINES)?,
             messages: outbox::of_incident(tx, id, MOST_MESSAGES)?,
             events: events::of_incident(tx, id, MOST_DELIVERIES)?,
@@ -119,6 +108,7 @@ pub(crate) async fn page(
 ) -> Result<Response, Failure> {
     let overview = main::situation(&app).await?;
     let stored = stored(&app, id).await?;
+    let ranked = app.curves().of_incident(&app, stored.incident.id).await?;
     let people = match member.may_operate() {
         true => app.db().read("accounts", operators).await?,
         false => Vec::new(),
@@ -128,7 +118,7 @@ pub(crate) async fn page(
         .unwrap_or_else(|| around(&stored.incident, app.now()));
     let happened = happened(&stored);
     let curves = Curves::of_incident(&app, &stored.incident.prefixes, window, &happened).await;
-    let title = format!("Incident {id}");
+    let title = format!("Incident {}", stored.incident.id);
     let shell = Shell::over(&app, &member, &overview, &title, "incidents");
     let prefixes = stored
         .incident
@@ -148,7 +138,7 @@ pub(crate) async fn page(
         prefixes,
         people,
         curves,
-        rankings: bars(&stored),
+        consists: Rankings::of(&ranked),
         actors: actors.into_iter().collect(),
         duty: stored.duty,
         incident: stored.incident,

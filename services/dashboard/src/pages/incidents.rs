@@ -1,60 +1,52 @@
-//! `/incidents`: all attacks, newest first, a page at a time.
+//! `/incidents`: all attacks, newest first, with filters, a page at a time. The same rows as `/api/incidents`.
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
-use db::incidents::{self, Incident};
-use domain::ids::IncidentId;
+use jiff::Timestamp;
 
+use super::filters::Filters;
 use super::{Shell, main, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
-use crate::api::paging::Paging;
+use crate::api::incidents::{Incident, Incidents};
+use crate::api::listing;
 use crate::app::App;
-use crate::overview::current;
-
-/// Rows of a page.
-const ROWS: u32 = 50;
+use crate::words;
 
 #[derive(Template)]
 #[template(path = "incidents.html")]
 struct Page {
     shell: Shell,
     incidents: Vec<Incident>,
-    /// Where the next, older page begins.
-    older: Option<i64>,
-    is_first: bool,
+    filters: Filters,
+    /// Nothing is known yet of what is older: so far was looked.
+    searched_to: Option<Timestamp>,
 }
 
 /// `GET /incidents`
-pub(crate) async fn page(State(app): State<App>, member: Member, paging: Paging<ROWS>) -> Result<Response, Failure> {
+pub(crate) async fn page(State(app): State<App>, member: Member, uri: Uri) -> Result<Response, Failure> {
     let overview = main::situation(&app).await?;
-    let (before, limit) = (paging.before.map(IncidentId), paging.limit);
-    let incidents = app
-        .db()
-        .read("incidents", move |tx| incidents::newest(tx, before, limit))
-        .await?;
-    let older = paging.next(incidents.last().map(|incident| incident.id.0), incidents.len());
-    let shell = Shell::over(&app, &member, &overview, "Incidents", "incidents");
-    let is_first = before.is_none();
+    let found = listing::pages::<Incidents>(&app, &member, &uri).await?;
     Ok(rendered(&Page {
-        shell,
-        incidents,
-        older,
-        is_first,
+        shell: Shell::over(&app, &member, &overview, "Incidents", "incidents"),
+        filters: Filters::of::<Incidents>("/incidents", &uri, found.next),
+        incidents: found.rows,
+        searched_to: found.searched_to,
     }))
 }
 
 impl Page {
     fn title(&self, incident: &Incident) -> String {
-        current::title(incident)
+        words::outside_up_to(incident.vector.as_deref().unwrap_or(&incident.title), 120)
     }
 
     fn short(&self, text: &str) -> String {
-        crate::words::outside_up_to(text, 60)
+        words::outside_up_to(text, 60)
     }
 
     fn peak(&self, incident: &Incident) -> Option<String> {
-        crate::words::rates(incident.peak_bps, incident.peak_pps)
+        words::rates(incident.peak_bps, incident.peak_pps)
     }
 }

@@ -1,29 +1,38 @@
 //! `/`: the situation. What is happening, every prefix with its state and reasons, the log, services and messages.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use domain::prefix::Prefix;
 
 use super::curves::Curves;
+use super::measured::Card;
+use super::shares::Rankings;
 use super::{Shell, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
 use crate::html;
+use crate::overview::Worst;
 use crate::overview::current;
 use crate::overview::prefix::PrefixView;
 use crate::overview::sources::Quota;
 use crate::overview::state::State as PrefixState;
-use crate::overview::{Overview, Worst};
+use crate::situation::Situation;
 use crate::traffic::Asked;
 
 #[derive(Template)]
 #[template(path = "main.html")]
 struct Page {
     shell: Shell,
-    overview: Overview,
+    overview: Arc<Situation>,
     curves: Curves,
+    top: Rankings,
+    /// The time that counts as now in it.
+    top_of: String,
+    measured: Card,
 }
 
 /// `GET /`
@@ -31,17 +40,20 @@ pub(crate) async fn page(State(app): State<App>, member: Member, asked: Asked) -
     let overview = situation(&app).await?;
     let shell = Shell::over(&app, &member, &overview, "", "situation");
     let curves = Curves::of_situation(&app, &overview, asked).await;
+    let measured = Card::of(&app, &member, &overview).await;
     Ok(rendered(&Page {
         shell,
         overview,
         curves,
+        top: Rankings::of_now(&app).await,
+        top_of: Rankings::of_last(),
+        measured,
     }))
 }
 
 /// The situation of this moment.
-pub(crate) async fn situation(app: &App) -> Result<Overview, Failure> {
-    let picture = app.pictures().current(app).await?;
-    Ok(Overview::of(&picture, app.settings(), app.now()))
+pub(crate) async fn situation(app: &App) -> Result<Arc<Situation>, Failure> {
+    Ok(app.situations().current(app).await?)
 }
 
 impl Page {

@@ -13,6 +13,7 @@ use db::tokens::{self, Token};
 use db::users::{self, Role, User};
 use db::{ReadTx, outbox};
 use domain::notice::{KINDS, Mute};
+use domain::prefix::Prefix;
 use domain::time::minus;
 
 use super::{Shell, main, rendered};
@@ -46,6 +47,8 @@ struct Stored {
     factor: bool,
     display: Display,
     only_own: bool,
+    /// Attacks on these are announced; none: our prefixes.
+    announced: Vec<Prefix>,
     mutes: Vec<Mute>,
     sessions: Vec<Session>,
     users: Vec<(User, bool)>,
@@ -92,6 +95,7 @@ pub(crate) async fn shown(app: &App, member: &Member, once: Option<Once>) -> Res
             factor: second_factor::get(tx, id)?.since.is_some(),
             display: preferences::display(tx, id)?,
             only_own: preferences::my_prefixes_only(tx)?,
+            announced: preferences::announced_prefixes(tx)?,
             mutes: outbox::mutes(tx)?.into_iter().filter(|mute| mute.until > now).collect(),
             sessions: sessions::live(tx, of, idle_since, now)?,
             users,

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cloudflare;
 pub mod seed;
 
 use std::fs;
@@ -56,7 +57,7 @@ impl Plan {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = json!({
-            "cloudflare": {"account_id": "0123456789abcdef0123456789abcdef", "api_token": "t0ken-that-is-none", "webhook_secret": "s3cret-that-is-none"},
+            "cloudflare": {"account_id": "0123456789abcdef0123456789abcdef", "api_token": "t0ken-that-is-none", "api_base_url": "http://127.0.0.1:9/client/v4", "webhook_secret": "s3cret-that-is-none"},
             "database": {"path": folder.path().join("magic_transit.db")},
             "dashboard": {"listen": "127.0.0.1:0"},
             "organisation": {"name": "Example Networks", "server": "edge1"},

@@ -50,6 +50,16 @@ pub(super) const EVENTS: &[EventDef] = &[
         "alerts.resolved",
         "An open alert that could not be tied to prefixes now can, by the rule list or the discovered prefixes; it vetoes only `prefixes`.",
     ),
+    EventDef::error(
+        "cron_watchdog.silent",
+        "The watchdog of cron has not looked after the services for a quarter of an hour, and people were told. Nobody restarts what does not work.",
+        "`systemctl status cron`, /etc/cron.d/cloudflare-services-watchdog, `journalctl -t cloudflare-services-watchdog`.",
+    ),
+    EventDef::warn(
+        "cron_watchdog.unknown",
+        "It could not be read or stored when the watchdog of cron last looked.",
+        "Check the database: `cloudflare-mt db check`, free space, permissions.",
+    ),
     EventDef::warn(
         "geoip.database.gone",
         "The file of a GeoIP database is no longer there. The copy in memory stays in use until the next start.",

@@ -81,6 +81,11 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Look at the message or the operator's log for what changed, and find out who did it in Cloudflare's audit log.",
     ),
     EventDef::warn(
+        "prefix.bindings_not_compared",
+        "What was stored of an onboarded prefix's (`parent`) service bindings cannot be read any more (`error`): a change since then goes unnoticed. What was read now is stored in its place.",
+        "Look at the bindings in Cloudflare once; the next change will be noticed. If it comes again, check the database.",
+    ),
+    EventDef::warn(
         "prefix.foreign_change",
         "The advertisement, lock or prepend of a prefix changed and no intent of ours explains it; people are told.",
         "Find out who did it; `cloudflare-prefix-manager advertise` takes it back.",

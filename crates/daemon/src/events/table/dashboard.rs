@@ -42,16 +42,39 @@ pub(super) const EVENTS: &[EventDef] = &[
     ),
     EventDef::info(
         "dashboard.announcements.changed",
-        "Somebody chose whether only attacks on own prefixes are announced.",
+        "Somebody chose whether only attacks on own prefixes are announced, or which networks these are (`listed` of them; 0: all prefixes of the account).",
+    ),
+    EventDef::info(
+        "dashboard.change.asked",
+        "A person asked for a change at Cloudflare; it is in the audit and is sent next.",
+    ),
+    EventDef::info(
+        "dashboard.change.done",
+        "A change at Cloudflare that a person asked for was made and read back.",
+    ),
+    EventDef::warn(
+        "dashboard.change.failed",
+        "A change at Cloudflare that a person asked for was not made, or it is not known whether it was; the audit says which.",
+        "Look at what is there before anybody repeats it.",
     ),
     EventDef::warn(
         "dashboard.change.refused",
         "A request to change something did not come from our own pages, or without the session's secret; nothing was changed.",
         "If it repeats from inside, check dashboard.public_url and the reverse proxy's Host and Origin headers.",
     ),
+    EventDef::error(
+        "dashboard.change.unrecorded",
+        "What came of a change at Cloudflare could not be written to the audit; that it was asked for is there.",
+        "Check free space and `cloudflare-mt db check`; look at Cloudflare what was changed.",
+    ),
     EventDef::debug(
         "dashboard.client.refused",
         "A client outside dashboard.allowed_networks was turned away.",
+    ),
+    EventDef::warn(
+        "dashboard.cloudflare.unreadable",
+        "Something that a page about rules, tunnels or readiness shows could not be read from Cloudflare; the page shows the last good state with its age.",
+        "The class says why: permission and auth need another token, rate_limited waits, the others pass.",
     ),
     EventDef::warn(
         "dashboard.database.failed",
@@ -117,6 +140,15 @@ pub(super) const EVENTS: &[EventDef] = &[
         "dashboard.request.overdue",
         "A request took too long and was answered as such.",
         "Check the load of the machine and the size of the database.",
+    ),
+    EventDef::info(
+        "dashboard.rule.changed",
+        "A person changed a rule or an override at Cloudflare; backup and audit have it.",
+    ),
+    EventDef::warn(
+        "dashboard.rule.unchanged",
+        "A change of a rule or an override was not made, or it is not known whether it was (`outcome`).",
+        "Read the rules again before anybody repeats it; the audit has the attempt.",
     ),
     EventDef::warn(
         "dashboard.second_factor.removed",

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 use serde::Serialize;
 
+use super::survivor;
 use crate::error::DbError;
 use crate::tables::column::{at, read_at};
 use crate::tx::{ReadTx, WriteTx};
@@ -49,6 +50,7 @@ pub fn assign(
     given_by: &str,
     now: Timestamp,
 ) -> Result<(), DbError> {
+    let incident = survivor(tx, incident)?;
     let changed = tx
         .conn()
         .prepare_cached("UPDATE incidents SET updated_at = ?2 WHERE id = ?1")?

@@ -5,7 +5,7 @@ use domain::prefix::Prefix;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use super::{Condition, Listed, Page, Query, Shape, Span, Written};
+use super::{Condition, Listed, Page, Query, Records, Shape, Written};
 use crate::error::DbError;
 use crate::tables::column::at;
 use crate::tables::incidents::{self, Incident};
@@ -18,28 +18,17 @@ const SHAPE: Shape = Shape {
     written: Written::Ours,
 };
 
-/// Which incidents.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// First sign when.
-    pub span: Span,
-    /// With this prefix among theirs.
-    pub prefix: Option<Prefix>,
-    /// Anywhere in title, vector, and who took note of it.
-    pub text: Option<String>,
-}
-
 const TEXT: &str = "concat_ws(char(10), title, vector, acknowledged_by, note) LIKE ? ESCAPE '\\'";
 
-impl Filter {
-    pub(crate) fn query(&self, page: Page) -> Query {
-        Query {
-            shape: SHAPE,
-            lead: None,
-            rest: self.text.iter().map(|text| Condition::contains(TEXT, text)).collect(),
-            span: self.span,
-            page,
-        }
+pub(crate) fn query(filter: &Records, page: Page) -> Query {
+    Query {
+        shape: SHAPE,
+        lead: None,
+        rest: std::iter::once(Condition::plain("merged_into IS NULL"))
+            .chain(filter.text.iter().map(|text| Condition::contains(TEXT, text)))
+            .collect(),
+        span: filter.span,
+        page,
     }
 }
 
@@ -47,14 +36,14 @@ impl Filter {
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(tx: &ReadTx<'_>, filter: &Filter, page: Page) -> Result<Listed<Incident>, DbError> {
+pub fn list(tx: &ReadTx<'_>, filter: &Records, page: Page) -> Result<Listed<Incident>, DbError> {
     let Some(prefix) = filter.prefix else {
-        return filter.query(page).read(tx, incidents::read, |row| row.id.0);
+        return query(filter, page).read(tx, incidents::read, |row| row.id.0);
     };
     // The few conditions besides are looked for among all incidents of the prefix: a prefix has thousands in years.
     let mut sql = format!(
         "SELECT {} FROM incidents WHERE id IN (SELECT incident_id FROM incident_prefixes WHERE prefix = ?
-           AND incident_id < ? ORDER BY incident_id DESC LIMIT {})",
+           AND incident_id < ? ORDER BY incident_id DESC LIMIT {}) AND merged_into IS NULL",
         incidents::COLUMNS,
         super::WINDOW,
     );
@@ -84,11 +73,21 @@ pub fn list(tx: &ReadTx<'_>, filter: &Filter, page: Page) -> Result<Listed<Incid
     if rows.len() > limit {
         rows.truncate(limit);
         let next = rows.last().map(|row| row.id.0);
-        return Ok(Listed { rows, next });
+        return Ok(Listed {
+            rows,
+            next,
+            searched_to: None,
+        });
     }
+    let end = behind_window(tx, prefix, before)?;
+    let searched_to = match end {
+        Some(id) => incidents::get(tx, id)?.map(|incident| incident.began_at),
+        None => None,
+    };
     Ok(Listed {
         rows,
-        next: behind_window(tx, prefix, before)?.map(|id| id.0),
+        next: end.map(|id| id.0),
+        searched_to,
     })
 }
 

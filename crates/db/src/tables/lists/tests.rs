@@ -100,7 +100,7 @@ fn every_page_has_its_rows_and_the_list_ends() {
     };
     let (ids, pages) = all(&db, &rare, 50);
     assert_eq!(ids.len(), 20);
-    assert!((4..=5).contains(&pages), "a window a page: {pages}");
+    assert!((20..=21).contains(&pages), "a window a page: {pages}");
 
     let both = attacks::Filter {
         prefix: Some(prefix(17)),
@@ -116,6 +116,38 @@ fn every_page_has_its_rows_and_the_list_ends() {
     };
     let (ids, _) = all(&db, &attacks::Filter { span, ..everything }, 33);
     assert_eq!(ids, (101..=200).rev().collect::<Vec<i64>>());
+}
+
+#[test]
+fn a_page_that_is_cut_says_how_far_back_it_looked() {
+    let (_folder, db) = filled();
+    let read = |text: &str, before| {
+        let filter = attacks::Filter {
+            text: Some(text.into()),
+            ..attacks::Filter::default()
+        };
+        let page = Page { before, limit: 50 };
+        db.read_blocking("page", |tx| attacks::list(tx, &filter, page)).unwrap()
+    };
+    // Row number n was recorded at instant(n - 1); the newest window ends with row ROWS - TEXT_WINDOW + 1.
+    let nothing = read("nowhere", None);
+    assert_eq!(
+        (nothing.rows.len(), nothing.next),
+        (0, Some(i64::from(ROWS - TEXT_WINDOW + 1)))
+    );
+    assert_eq!(nothing.searched_to, Some(instant(ROWS - TEXT_WINDOW)));
+    let last = read("nowhere", Some(i64::from(TEXT_WINDOW) / 2));
+    assert_eq!(
+        (last.next, last.searched_to),
+        (None, None),
+        "all of it was looked through"
+    );
+    let full = read("dos_attack_l4", None);
+    assert_eq!(
+        (full.rows.len(), full.searched_to),
+        (50, None),
+        "a full page is whole as far as it goes"
+    );
 }
 
 #[test]
@@ -226,12 +258,12 @@ fn queries() -> Vec<(String, Query)> {
             action: word(2),
             text: text.clone(),
         };
-        let withdrawals = withdrawals::Filter {
+        let withdrawals = Records {
             span,
             prefix: own,
             text: text.clone(),
         };
-        let incidents = incidents::Filter {
+        let incidents = Records {
             span,
             prefix: None,
             text,
@@ -241,8 +273,11 @@ fn queries() -> Vec<(String, Query)> {
         found.push((format!("{deliveries:?}"), deliveries.query(page)));
         found.push((format!("{messages:?}"), messages.query(page)));
         found.push((format!("{changes:?}"), changes.query(page)));
-        found.push((format!("{withdrawals:?}"), withdrawals.query(page)));
-        found.push((format!("{incidents:?}"), incidents.query(page)));
+        found.push((
+            format!("{withdrawals:?}"),
+            super::withdrawals::query(&withdrawals, page),
+        ));
+        found.push((format!("{incidents:?}"), super::incidents::query(&incidents, page)));
     }
     found
 }

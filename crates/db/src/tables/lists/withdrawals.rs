@@ -1,11 +1,10 @@
 //! Completed withdrawals as a list.
 
-use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
 
-use super::{Condition, Listed, Page, Query, Shape, Span, Written};
+use super::{Condition, Listed, Page, Query, Records, Shape, Written};
 use crate::error::DbError;
 use crate::tx::ReadTx;
 
@@ -17,17 +16,6 @@ const SHAPE: Shape = Shape {
     time: "created_at",
     written: Written::Ours,
 };
-
-/// Which withdrawals.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Recorded when.
-    pub span: Span,
-    /// Of this prefix.
-    pub prefix: Option<Prefix>,
-    /// Anywhere in what a row says.
-    pub text: Option<String>,
-}
 
 /// A withdrawal. Old rows have gaps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,24 +79,20 @@ fn read(row: &Row<'_>) -> Result<Withdrawal, DbError> {
     })
 }
 
-impl Filter {
-    pub(crate) fn query(&self, page: Page) -> Query {
-        let contains = self.text.as_deref().map(|text| {
-            Condition::contains(
-                "concat_ws(char(10), prefix, attack_id, attack_type, withdraw_method, status, notes, actor)
-                   LIKE ? ESCAPE '\\'",
-                text,
-            )
-        });
-        Query {
-            shape: SHAPE,
-            lead: self
-                .prefix
-                .map(|prefix| Condition::text("prefix = ?", &prefix.to_string())),
-            rest: contains.into_iter().collect(),
-            span: self.span,
-            page,
-        }
+pub(crate) fn query(filter: &Records, page: Page) -> Query {
+    let contains = filter.text.as_deref().map(|text| {
+        Condition::contains(
+            "concat_ws(char(10), prefix, attack_id, attack_type, withdraw_method, status, notes, actor) LIKE ? ESCAPE '\\'",
+            text,
+        )
+    });
+    let prefix = filter.prefix.map(|prefix| prefix.to_string());
+    Query {
+        shape: SHAPE,
+        lead: prefix.map(|prefix| Condition::text("prefix = ?", &prefix)),
+        rest: contains.into_iter().collect(),
+        span: filter.span,
+        page,
     }
 }
 
@@ -116,6 +100,6 @@ impl Filter {
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(tx: &ReadTx<'_>, filter: &Filter, page: Page) -> Result<Listed<Withdrawal>, DbError> {
-    filter.query(page).read(tx, read, |row| row.id)
+pub fn list(tx: &ReadTx<'_>, filter: &Records, page: Page) -> Result<Listed<Withdrawal>, DbError> {
+    query(filter, page).read(tx, read, |row| row.id)
 }

@@ -3,7 +3,7 @@
 import { assert, examine, open, picture, scenario, until, visit } from './stage.mjs';
 
 const hostile = process.env.HOSTILE;
-const paths = ['/', '/incidents', `/incidents/${process.env.INCIDENT}`, '/password'];
+const paths = ['/', '/incidents', '/traffic', `/incidents/${process.env.INCIDENT}`, '/password'];
 
 await scenario(async (browser) => {
   for (const look of ['desktop-dark', 'phone-light']) {

@@ -6,6 +6,7 @@ const token = process.env.TOKEN;
 const PAGES = [
   ['situation', '/'],
   ['incidents', '/incidents'],
+  ['traffic', '/traffic'],
   ['incident', `/incidents/${process.env.INCIDENT}`],
   ['password', '/password'],
   ['settings', '/settings'],

@@ -1,14 +1,16 @@
-// Somebody signs in for the first time; an attack comes while the page is open; they acknowledge it, hold the prefix,
-// release it, and withdraw it with the typed confirmation. Nothing of that reloads the page.
+// Somebody signs in for the first time and wants to be called; an attack comes while the page is open: a sound, a desktop
+// notification. They acknowledge it, take it over, write a note, hold the prefix, release it, and withdraw it with the typed
+// confirmation. Nothing of that reloads the page.
 
 import { ask, assert, examine, open, picture, says, scenario, text, until, visit } from './stage.mjs';
 import { PREFIX, badgeSays, card, firstLogin, isMarked, mark, openForm } from './steps.mjs';
 
 await scenario(async (browser) => {
-  const page = await open(browser, 'desktop-dark', { refusals: [400, 409] });
+  const page = await open(browser, 'desktop-dark', { refusals: [400, 409], before: listen });
   await firstLogin(page);
   await badgeSays(page, 'direct');
   await picture(page, 'night-1-quiet');
+  await wantsToBeCalled(page);
   await mark(page);
   const quietIcon = await page.getAttribute('#favicon', 'href');
 
@@ -20,6 +22,10 @@ await scenario(async (browser) => {
   await says(page, '.now', PREFIX);
   await says(page, '#log', 'START');
   await until(page, 'a screen reader is told', () => document.getElementById('announcer').textContent.includes('Under attack 1'));
+  // What comes before the attack is judged (not known, not protected yet) is told as well.
+  await until(page, 'it is heard and told outside of the page', () => window.tones >= 4 && window.told.some(({ title }) => /UNDER ATTACK|NOT PROTECTED|ALERT OPEN/.test(title)));
+  const told = await page.evaluate(() => window.told.find(({ title }) => /UNDER ATTACK|NOT PROTECTED|ALERT OPEN/.test(title)));
+  assert(told.body.includes(PREFIX), told.body);
   assert(await isMarked(page), 'without a reload');
   await examine(page, 'night under attack');
   await picture(page, 'night-2-attack', { fullPage: true });
@@ -32,12 +38,53 @@ await scenario(async (browser) => {
   assert(await isMarked(page), 'without a reload');
 });
 
+/** A machine without ears: tones and notifications are written down instead. */
+function listen() {
+  window.tones = 0;
+  window.told = [];
+  const Real = window.AudioContext;
+  window.AudioContext = class extends Real {
+    createOscillator() { window.tones += 1; return super.createOscillator(); }
+  };
+  window.Notification = class {
+    static permission = 'default';
+    static requestPermission() { this.permission = 'granted'; return Promise.resolve('granted'); }
+    constructor(title, { body }) { window.told.push({ title, body }); }
+    close() {}
+  };
+}
+
+async function wantsToBeCalled(page) {
+  await page.click('#view-button');
+  for (const name of ['sound', 'desktop']) {
+    const box = page.locator(`#view input[name=${name}]`);
+    assert(!(await box.isChecked()), `${name} is off until it is chosen`);
+    await box.check();
+  }
+  await until(page, 'the choices are kept', () => localStorage.getItem('sound') === 'yes' && localStorage.getItem('desktop') === 'yes');
+  await examine(page, 'choices of the view');
+  await picture(page, 'night-0-choices');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.evaluate(() => window.tones + window.told.length), 0, 'nothing has happened yet');
+}
+
 async function acknowledge(page) {
   await page.locator('.now a.button').first().click();
   await page.waitForURL('**/incidents/*');
   await mark(page);
   await page.click('button:has-text("Acknowledge")');
   await says(page, 'main', 'seen by admin');
+  await page.fill('#notes textarea', 'the carrier is told <b>twice</b>');
+  await page.click('button:has-text("I look after it")');
+  await says(page, 'main', 'looked after by admin since');
+  assert.equal(await page.inputValue('#notes textarea'), 'the carrier is told <b>twice</b>', 'half-typed words stay');
+  await page.click('button:has-text("Add the note")');
+  await says(page, '#notes ul', 'the carrier is told <b>twice</b> admin,');
+  await page.locator('details.hold > summary', { hasText: 'Assign' }).click();
+  await page.locator('details.hold form select[name=person]').selectOption('');
+  await page.locator('details.hold form button').click();
+  await says(page, 'main', 'looked after by nobody');
+  await says(page, '.timeline', 'Nobody looks after it any more');
   assert(await isMarked(page), 'acknowledged without a reload');
   await examine(page, 'night incident');
   await picture(page, 'night-3-incident', { fullPage: true });

@@ -69,11 +69,13 @@ export async function scenario(play) {
   process.exit(problems.length ? 1 : 0);
 }
 
-/** A window in one of the looks. `refusals` are answers with an error status that belong to the story. */
-export async function open(browser, look = 'desktop-dark', { token = null, refusals = [] } = {}) {
+/** A window in one of the looks. `refusals` are answers with an error status that belong to the story; `more` are settings
+ *  of the browser; `before` runs in every page before its own scripts. */
+export async function open(browser, look = 'desktop-dark', { token = null, refusals = [], more = {}, before = null } = {}) {
   const [, settings] = LOOKS.find(([name]) => name === look);
-  const context = await browser.newContext({ ...settings, reducedMotion: 'reduce' });
+  const context = await browser.newContext({ ...settings, ...more, reducedMotion: 'reduce' });
   context.setDefaultTimeout(PATIENCE_MS);
+  if (before) await context.addInitScript(before);
   if (token) await context.addCookies([{ name: 'magic-transit', value: token, url: base, httpOnly: true, sameSite: 'Strict' }]);
   const page = await context.newPage();
   page.on('pageerror', (error) => wrong(`${look} ${page.url()}: ${error}`));
@@ -91,10 +93,15 @@ export async function open(browser, look = 'desktop-dark', { token = null, refus
   return page;
 }
 
+/** Where pictures and papers are kept. */
+export const kept = (name) => {
+  mkdirSync(pictures, { recursive: true });
+  return `${pictures}/${name}`;
+};
+
 /** Keeps what a page looks like now. */
 export async function picture(page, name, options = {}) {
-  mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: `${pictures}/${name}.png`, ...options });
+  await page.screenshot({ path: kept(`${name}.png`), ...options });
 }
 
 /** A page that is wrong on purpose must be found wrong, or nothing else here means anything. */

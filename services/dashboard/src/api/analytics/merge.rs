@@ -5,11 +5,15 @@
 
 use std::fmt;
 
-use db::lists::{Page, attacks, traffic};
+use db::lists::{Listed, Page, attacks, traffic};
 use db::{DbError, ReadTx};
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{Analytics, Measured};
+use crate::answer::Failure;
+use crate::api::listing;
+use crate::api::params::{Params, invalid};
 
 /// Which sources are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +67,23 @@ impl Serialize for Cursor {
     }
 }
 
+impl listing::Cursor for Cursor {
+    fn read(params: &Params) -> Result<Option<Self>, Failure> {
+        let Some(written) = params.get("before") else {
+            return Ok(None);
+        };
+        let read = Self::parse(written);
+        read.map(Some)
+            .ok_or_else(|| invalid("before", "the next_before of an earlier answer"))
+    }
+}
+
 /// One source's share of a page.
 struct Share {
     rows: Vec<Measured>,
     before: Option<i64>,
     next: Option<i64>,
+    searched_to: Option<Timestamp>,
 }
 
 impl Share {
@@ -76,6 +92,16 @@ impl Share {
             rows: Vec::new(),
             before: None,
             next: None,
+            searched_to: None,
+        }
+    }
+
+    fn of(found: Listed<Measured>, before: Option<i64>) -> Self {
+        Self {
+            rows: found.rows,
+            before,
+            next: found.next,
+            searched_to: found.searched_to,
         }
     }
 
@@ -98,35 +124,25 @@ pub(super) fn read(
     list: &Analytics,
     cursor: Cursor,
     limit: u32,
-) -> Result<(Vec<Measured>, Option<Cursor>), DbError> {
+) -> Result<Listed<Measured, Cursor>, DbError> {
     let traffic = if list.sources == Sources::Alerts {
         Share::none()
     } else {
         let before = cursor.traffic;
         let found = traffic::list(tx, &list.traffic, Page { before, limit })?;
-        let rows = found.rows.into_iter().map(Measured::from).collect();
-        Share {
-            rows,
-            before,
-            next: found.next,
-        }
+        Share::of(found.map(Measured::from), before)
     };
     let alerts = if list.sources == Sources::Traffic {
         Share::none()
     } else {
         let before = cursor.alerts;
         let found = attacks::list(tx, &list.alerts, Page { before, limit })?;
-        let rows = found.rows.into_iter().map(Measured::from).collect();
-        Share {
-            rows,
-            before,
-            next: found.next,
-        }
+        Share::of(found.map(Measured::from), before)
     };
     Ok(merged(traffic, alerts, limit))
 }
 
-fn merged(traffic: Share, alerts: Share, limit: u32) -> (Vec<Measured>, Option<Cursor>) {
+fn merged(traffic: Share, alerts: Share, limit: u32) -> Listed<Measured, Cursor> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut rows: Vec<Measured> = traffic.rows.iter().chain(&alerts.rows).cloned().collect();
     rows.sort_by(|one, other| other.place().cmp(&one.place()));
@@ -138,14 +154,20 @@ fn merged(traffic: Share, alerts: Share, limit: u32) -> (Vec<Measured>, Option<C
         traffic: of_traffic,
         alerts: of_alerts,
     };
-    (rows, (more_traffic || more_alerts).then_some(next))
+    // Where one source was looked through less far than the other, only so far is everything known; a full page ends
+    // with a row, not with a cut.
+    let searched_to = traffic.searched_to.max(alerts.searched_to);
+    Listed {
+        searched_to: searched_to.filter(|_| rows.len() < limit),
+        rows,
+        next: (more_traffic || more_alerts).then_some(next),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use db::analytics::ListRow;
     use db::events::Event;
-    use jiff::Timestamp;
 
     use super::*;
 
@@ -189,7 +211,12 @@ mod tests {
 
     #[test]
     fn each_source_goes_on_where_the_page_left_it() {
-        let share = |rows: Vec<Measured>, before, next| Share { rows, before, next };
+        let share = |rows: Vec<Measured>, before, next| Share {
+            rows,
+            before,
+            next,
+            searched_to: None,
+        };
         let page = |limit| {
             merged(
                 share(vec![traffic(9, 90), traffic(8, 50), traffic(7, 40)], Some(10), Some(7)),
@@ -198,20 +225,43 @@ mod tests {
             )
         };
         let ids = |rows: &[Measured]| rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
-        let (rows, next) = page(1);
-        assert_eq!(ids(&rows), ["graphql_9"]);
-        assert_eq!(next.unwrap().to_string(), "graphql_9", "no alert was shown yet");
-        let (rows, next) = page(3);
-        assert_eq!(ids(&rows), ["graphql_9", "webhook_3", "graphql_8"]);
-        assert_eq!(next.unwrap().to_string(), "graphql_8.webhook_3");
-        let (rows, next) = page(9);
-        assert_eq!(rows.len(), 5);
+        let found = page(1);
+        assert_eq!(ids(&found.rows), ["graphql_9"]);
+        assert_eq!(found.next.unwrap().to_string(), "graphql_9", "no alert was shown yet");
+        let found = page(3);
+        assert_eq!(ids(&found.rows), ["graphql_9", "webhook_3", "graphql_8"]);
+        assert_eq!(found.next.unwrap().to_string(), "graphql_8.webhook_3");
+        let found = page(9);
+        assert_eq!(found.rows.len(), 5);
         assert_eq!(
-            next.unwrap().to_string(),
+            found.next.unwrap().to_string(),
             "graphql_7.webhook_0",
             "the alerts have ended"
         );
-        let (_, end) = merged(share(vec![traffic(1, 1)], None, None), Share::none(), 9);
-        assert_eq!(end, None);
+        let end = merged(share(vec![traffic(1, 1)], None, None), Share::none(), 9);
+        assert_eq!(end.next, None);
+    }
+
+    #[test]
+    fn a_merged_page_is_searched_as_far_as_the_source_that_was_searched_least() {
+        let share = |searched_to, rows| Share {
+            rows,
+            before: None,
+            next: Some(1),
+            searched_to,
+        };
+        let page = |limit| {
+            merged(
+                share(Some(at(40)), vec![traffic(9, 90)]),
+                share(Some(at(70)), vec![]),
+                limit,
+            )
+        };
+        assert_eq!(page(5).searched_to, Some(at(70)));
+        assert_eq!(page(1).searched_to, None, "a full page is whole as far as it goes");
+        assert_eq!(
+            merged(share(None, vec![]), share(Some(at(7)), vec![]), 5).searched_to,
+            Some(at(7))
+        );
     }
 }

@@ -18,8 +18,9 @@ generated from it.
 - Machines send `Authorization: Bearer TOKEN` with a token made on the settings page, and no cookie: both together are
   refused. People's sessions are cookies; a change then repeats the session's secret in `x-csrf-token`.
 - Lists are newest first, a page at a time: `limit` (1 to 500) and `before`, which is the `next_before` of the answer before,
-  as it was given. A page may be shorter than `limit`; the list ends where `next_before` is `null`. Rows that are added
-  meanwhile shift nothing. Parameters that a list does not know, or values that it does not understand, are refused.
+  as it was given. A page may be shorter than `limit`; the list ends where `next_before` is `null`. Filters without an
+  index look through a bounded number of rows for one page: `searched_back_to` then says how far, and of what is older
+  nothing is known before the next page. Rows that are added meanwhile shift nothing. Parameters that a list does not know, or values that it does not understand, are refused.
 - `GET` answers carry an `ETag`; repeated in `If-None-Match` it is answered with 304 while nothing differs.
 - `GET /health` and `GET /metrics` need no session; see the operators' pages.
 

@@ -196,3 +196,44 @@ pub(crate) struct Done {
 /// An empty object.
 #[derive(ToSchema)]
 pub(crate) struct Nothing {}
+
+/// The judgement.
+#[derive(ToSchema)]
+pub(crate) struct ReadinessShape {
+    at: Timestamp,
+    prefixes: Vec<ReadyShape>,
+    /// What concerns every prefix
+    account: Vec<FindingShape>,
+}
+
+/// A prefix with its findings.
+#[derive(ToSchema)]
+pub(crate) struct ReadyShape {
+    /// CIDR
+    prefix: String,
+    description: String,
+    /// fine, doubt, unknown, stops
+    answer: String,
+    /// The same in words
+    verdict: String,
+    checks: Vec<FindingShape>,
+}
+
+/// One finding.
+#[derive(ToSchema)]
+pub(crate) struct FindingShape {
+    what: String,
+    /// fine, doubt, unknown, stops
+    answer: String,
+    found: String,
+    /// What to do; empty when nothing
+    remedy: String,
+}
+
+/// A change that was made.
+#[derive(ToSchema)]
+pub(crate) struct ChangeDone {
+    success: bool,
+    /// One sentence
+    message: String,
+}

@@ -1,0 +1,20 @@
+//! The forms that docs/52-command-line.md promises, and examples in every help.
+
+use clap::{CommandFactory, Parser};
+use mt_admin::Cli;
+
+#[path = "../../../cli/tests/support/documented.rs"]
+mod page;
+
+#[test]
+fn every_documented_form_is_understood() {
+    page::assert_understood("cloudflare-mt", 10, |form| {
+        Cli::try_parse_from(form).map(drop).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn every_help_has_an_example() {
+    let without = page::without_example(&Cli::command());
+    assert!(without.is_empty(), "{without:#?}");
+}

@@ -1,0 +1,197 @@
+//! One change at a time: backup, read-back, conflict, undo, audit.
+
+use std::time::Duration;
+
+use cf_api::ErrorClass;
+use cf_api::rest::mnm_changes::{MnmFields, MnmKind};
+use cf_sim::FaultKind;
+use db::rule_changes::State;
+use rules::desk::Outcome;
+
+use crate::account::{Account, account, by};
+
+pub(crate) fn fields(name: &str) -> MnmFields {
+    MnmFields {
+        name: name.into(),
+        kind: MnmKind::Threshold,
+        prefixes: vec!["203.0.113.0/24".parse().unwrap()],
+        automatic_advertisement: Some(true),
+        bandwidth_threshold: Some(2_500_000_000),
+        packet_threshold: None,
+        duration: Some(Duration::from_secs(300)),
+        prefix_match: None,
+        zscore_sensitivity: None,
+        zscore_target: None,
+    }
+}
+
+async fn names(account: &Account) -> Vec<String> {
+    let rules = account.desk.cloudflare().list_mnm_rules().await.unwrap();
+    rules.into_iter().map(|rule| rule.name).collect()
+}
+
+#[tokio::test]
+async fn all_four_kinds_are_created_edited_deleted_and_taken_back() {
+    let account = account().await;
+    let desk = &account.desk;
+    let mut zscore = fields("z");
+    (zscore.kind, zscore.bandwidth_threshold) = (MnmKind::Zscore, None);
+    (zscore.zscore_sensitivity, zscore.zscore_target) = (Some("low".into()), Some("bits".into()));
+    let mut ddos = fields("d");
+    (ddos.kind, ddos.bandwidth_threshold) = (MnmKind::AdvancedDdos, None);
+    ddos.prefix_match = Some("subnet".into());
+    ddos.prefixes.push("2001:db8:1::/48".parse().unwrap());
+    let mut pps = fields("p");
+    (pps.bandwidth_threshold, pps.packet_threshold) = (None, Some(500_000));
+    let before = names(&account).await;
+    for wanted in [fields("b"), pps, zscore, ddos] {
+        let made = desk.create_mnm(&by("test"), &wanted).await.unwrap().mnm.unwrap();
+        assert!(rules::mnm::same(&MnmFields::of(&made).unwrap(), &wanted), "{made:?}");
+        let mut changed = wanted.clone();
+        changed.duration = Some(Duration::from_secs(3_600));
+        changed.automatic_advertisement = Some(false);
+        let edited = desk.edit_mnm(&by("test"), &made, &changed).await.unwrap();
+        let rule = edited.mnm.unwrap();
+        assert_eq!(rule.duration, Some(Duration::from_secs(3_600)));
+        // The edit is taken back, then the deletion.
+        desk.undo(&by("back"), None).await.unwrap();
+        let again = desk
+            .cloudflare()
+            .get_mnm_rule(rule.id.as_deref().unwrap())
+            .await
+            .unwrap();
+        assert!(rules::mnm::same(&MnmFields::of(&again).unwrap(), &wanted), "{again:?}");
+        let gone = desk.delete_mnm(&by("test"), &again).await.unwrap();
+        assert!(!names(&account).await.contains(&wanted.name));
+        let (undone, _) = desk.undo(&by("back"), Some(gone.change)).await.unwrap();
+        assert_eq!(undone.what, "delete");
+        assert!(names(&account).await.contains(&wanted.name));
+        let twice = desk.undo(&by("back"), Some(gone.change)).await.unwrap_err();
+        assert_eq!(
+            (twice.code.as_str(), twice.outcome),
+            ("undo.impossible", Outcome::NotDone)
+        );
+    }
+    assert_eq!(names(&account).await.len(), before.len() + 4);
+    let audit = account.audit().await;
+    assert_eq!(audit.len(), 4 * 5, "{audit:?}");
+    assert!(audit.iter().all(|(_, result)| result == "ok"));
+    let sent = account.sim.requests_since(0);
+    let edit = sent.iter().find(|it| it.method == "PATCH").unwrap();
+    let body: serde_json::Value = serde_json::from_str(&edit.body).unwrap();
+    let mut keys: Vec<&String> = body.as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(
+        keys,
+        ["automatic_advertisement", "duration", "name", "prefixes", "type"],
+        "only what differs"
+    );
+}
+
+#[tokio::test]
+async fn the_switch_turns_and_says_to_which_side() {
+    let account = account().await;
+    let api = account.desk.cloudflare();
+    let rule = api.list_mnm_rules().await.unwrap().remove(0);
+    assert_eq!(api.toggle_mnm_advertisement(&rule).await, Ok(false));
+    assert_eq!(api.toggle_mnm_advertisement(&rule).await, Ok(true));
+}
+
+#[tokio::test]
+async fn what_somebody_else_changed_is_not_overwritten() {
+    let account = account().await;
+    let made = account.desk.create_mnm(&by("a"), &fields("shared")).await.unwrap();
+    let seen = made.mnm.unwrap();
+    let mut theirs = fields("shared");
+    theirs.bandwidth_threshold = Some(1_000);
+    account.other.edit_mnm(&by("b"), &seen, &theirs).await.unwrap();
+    let mut mine = fields("shared");
+    mine.duration = Some(Duration::from_secs(60));
+    let sent = account.changes();
+    let refused = account.desk.edit_mnm(&by("a"), &seen, &mine).await.unwrap_err();
+    assert_eq!(
+        (refused.class, refused.outcome),
+        (Some(ErrorClass::Conflict), Outcome::NotDone)
+    );
+    assert!(account.desk.delete_mnm(&by("a"), &seen).await.is_err());
+    let undo = account.desk.undo(&by("a"), Some(made.change)).await.unwrap_err();
+    assert_eq!(undo.code, "undo.changed_since");
+    assert_eq!(account.changes(), sent, "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_read_back_and_a_failure_is_one() {
+    let account = account().await;
+    // It took effect; the answer was spoilt.
+    for (index, kind) in [FaultKind::Garbage, FaultKind::Reset, FaultKind::TruncatedBody]
+        .into_iter()
+        .enumerate()
+    {
+        account.fault("/mnm/rules", "POST", kind.clone(), true);
+        let name = format!("lost-{index}");
+        let done = account.desk.create_mnm(&by("a"), &fields(&name)).await;
+        assert_eq!(done.unwrap().mnm.unwrap().name, name, "{kind:?}");
+    }
+    // It did not.
+    let before = names(&account).await;
+    for (kind, class, outcome) in [
+        (
+            FaultKind::Status {
+                status: 403,
+                body: None,
+            },
+            ErrorClass::Permission,
+            Outcome::NotDone,
+        ),
+        (
+            FaultKind::RateLimited { retry_after: Some(9) },
+            ErrorClass::RateLimited,
+            Outcome::NotDone,
+        ),
+        (
+            FaultKind::Status {
+                status: 500,
+                body: None,
+            },
+            ErrorClass::Transient,
+            Outcome::Unknown,
+        ),
+        (FaultKind::Html { status: 200 }, ErrorClass::Malformed, Outcome::Unknown),
+    ] {
+        account.fault("/mnm/rules", "POST", kind.clone(), false);
+        let error = account.desk.create_mnm(&by("a"), &fields("never")).await.unwrap_err();
+        assert_eq!(
+            (error.class, error.outcome),
+            (Some(class), outcome),
+            "{kind:?}: {error}"
+        );
+    }
+    assert_eq!(names(&account).await, before);
+    let changes = account.desk.changes(9).await.unwrap();
+    let states: Vec<State> = changes.iter().rev().map(|it| it.state).collect();
+    use State::{Done, Refused, Unknown};
+    assert_eq!(states, [Done, Done, Done, Refused, Refused, Unknown, Unknown]);
+    // A rule that cannot be read is not edited.
+    let rule = account.desk.cloudflare().list_mnm_rules().await.unwrap().pop().unwrap();
+    account.fault("/mnm/rules/", "GET", FaultKind::Garbage, false);
+    let sent = account.changes();
+    let blind = account
+        .desk
+        .edit_mnm(&by("a"), &rule, &fields("lost-2"))
+        .await
+        .unwrap_err();
+    assert_eq!((blind.outcome, account.changes()), (Outcome::NotDone, sent), "{blind}");
+}
+
+#[tokio::test]
+async fn what_cloudflare_refuses_is_not_sent() {
+    let account = account().await;
+    let mut wrong = fields("a b");
+    wrong.duration = Some(Duration::from_secs(120));
+    let error = account.desk.create_mnm(&by("a"), &wrong).await.unwrap_err();
+    assert!(
+        error.text.contains("a space") && error.text.contains("minutes"),
+        "{error}"
+    );
+    assert_eq!(account.changes(), 0);
+}
