@@ -8,7 +8,7 @@
 //! | [`effective`] | what is in force for each managed rule, per scope, and why |
 //! | [`overrides`] | what is wrong with an override, and the change that makes exactly the setting meant |
 //! | [`mnm`] | network monitoring rules: what Cloudflare takes, and which prefixes nothing watches |
-//! | [`file`] | a rules file, as people write it |
+//! | [`mod@file`] | a rules file, as people write it |
 //! | [`plan`] | from a file and what is there to steps |
 //! | [`apply`] | carries a plan out |
 //! | [`desk`] | changes with backup, read-back, record and undo |
