@@ -246,7 +246,8 @@ pub fn store(tx: &WriteTx<'_>, new: &NewRow, now: Timestamp) -> Result<Stored, D
         .query_row([&hash], |row| row.get(0))?;
     tx.conn()
         .prepare_cached(
-            "INSERT INTO network_analytics_events (event_hash, attack_id, event_datetime, attack_vector, rule_name,
+            // OR FAIL: a failed write is undone by the writer as a whole, so the statement keeps no journal of its own for it.
+            "INSERT OR FAIL INTO network_analytics_events (event_hash, attack_id, event_datetime, attack_vector, rule_name,
                rule_id, source_ip, source_port, destination_ip, destination_port, protocol, tcp_flags, colo_code,
                colo_country, packets, bits, outcome, mitigation_reason, notified_at, raw_data, source_asn,
                source_asn_name, source_country, group_key, sample_interval, samples, source_city, source_bogon,
