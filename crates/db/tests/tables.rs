@@ -402,3 +402,27 @@ fn incidents_are_merged_when_an_alert_names_both_whatever_the_order() {
         assert!(left.is_empty(), "{order:?}: {left:?}");
     }
 }
+
+/// A self-test may borrow the ids of a real attack; it never becomes part of it.
+#[test]
+fn a_self_test_is_not_merged_into_a_real_incident() {
+    let (_dir, db) = open();
+    let real = alert(Phase::Start, 0, Some("c1"));
+    let mut test = alert(Phase::Start, 60, None);
+    test.attack_id = Some("a1".into());
+    test.is_test = true;
+    let mut both = alert(Phase::End, 120, Some("c1"));
+    both.attack_id = Some("a1".into());
+    let joined: Vec<_> = [real, test, both]
+        .into_iter()
+        .map(|alert| write(&db, move |tx| db::incidents::join(tx, &alert, &[], at(20_000))))
+        .collect();
+    assert_eq!(joined[2], joined[0]);
+    assert_ne!(joined[1], joined[0]);
+    let test = joined[1];
+    let kept = db
+        .read_blocking("test", move |tx| db::incidents::get(tx, test))
+        .unwrap();
+    let kept = kept.unwrap();
+    assert_eq!((kept.id, kept.is_test, kept.ended_at), (test, true, None));
+}

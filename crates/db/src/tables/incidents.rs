@@ -125,6 +125,11 @@ fn span_of(tx: &ReadTx<'_>, id: IncidentId) -> Result<Option<Span>, DbError> {
         .transpose()
 }
 
+/// When the row's attack began, whatever it was merged into.
+pub(crate) fn began_at(tx: &ReadTx<'_>, id: IncidentId) -> Result<Option<Timestamp>, DbError> {
+    Ok(span_of(tx, id)?.map(|span| span.began_at))
+}
+
 fn candidates(tx: &ReadTx<'_>, prefixes: &[Prefix], when: Timestamp) -> Result<Vec<Candidate>, DbError> {
     let mut found: Vec<Candidate> = Vec::new();
     for prefix in prefixes {

@@ -119,15 +119,50 @@ async fn bindings_known(house: &House) -> usize {
         .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn another_service_binding_is_recorded_and_announced_once() {
-    let (house, daemon) = watching().await;
+/// Until the bindings of all parents were read once.
+async fn bindings_read(house: &House) {
     let parents = house.site.sim.config().prefixes.len();
     let deadline = std::time::Instant::now() + WITHDRAWN_WITHIN;
-    while bindings_known(&house).await < parents {
+    while bindings_known(house).await < parents {
         assert!(std::time::Instant::now() < deadline, "{}", house.record().shown());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_stored_of_bindings_and_cannot_be_read_is_replaced_and_the_next_change_is_noticed() {
+    let (house, daemon) = watching().await;
+    bindings_read(&house).await;
+    let parent = house.site.sim.config().prefixes[0].id.clone();
+    let mark = format!("bindings:{parent}");
+    let spoilt = mark.clone();
+    house
+        .write(move |tx| db::leases::set_cursor(tx, &spoilt, "no list", now()).unwrap())
+        .await;
+    let deadline = std::time::Instant::now() + WITHDRAWN_WITHIN;
+    loop {
+        let mark = mark.clone();
+        let stored = house.write(move |tx| db::leases::cursor(tx, &mark).unwrap()).await;
+        if stored.is_some_and(|text| text.starts_with('[')) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{}", house.record().shown());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(house.record().messages_of("bindings_changed").count(), 0);
+    assert!(house.site.sim.change_binding(&BindingSpec::new(PREFIX, None)));
+    house
+        .until("the change is announced", WITHDRAWN_WITHIN, |record| {
+            record.messages_of("bindings_changed").count() == 1
+        })
+        .await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_service_binding_is_recorded_and_announced_once() {
+    let (house, daemon) = watching().await;
+    bindings_read(&house).await;
     assert_eq!(
         house.record().messages_of("bindings_changed").count(),
         0,

@@ -223,6 +223,68 @@ async fn shutdown_lets_a_running_request_finish_and_takes_no_new_one() {
     assert_eq!((report.code(), report.not_stopped.len()), (exit::DONE, 0));
 }
 
+/// Tells how the handling of a request ended: by itself, or because it was given up.
+struct Told {
+    finished: bool,
+    say: tokio::sync::mpsc::UnboundedSender<bool>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.say.send(self.finished);
+    }
+}
+
+/// Whether a request is done to its end whose sender went away as soon as it was being worked on.
+async fn ends_without_its_sender(limits: HttpLimits) -> bool {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (say, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let handler = {
+        let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+        move || {
+            let (entered, release, say) = (Arc::clone(&entered), Arc::clone(&release), say.clone());
+            async move {
+                let mut told = Told { finished: false, say };
+                entered.notify_one();
+                release.notified().await;
+                told.finished = true;
+            }
+        }
+    };
+    let patient = limits.finish_without_peer;
+    let site = Site::start(hello().route("/left", get(handler)), limits).await;
+    let mut sender = site.connect().await;
+    sender
+        .write_all(b"GET /left HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .expect("writes");
+    entered.notified().await;
+    drop(sender);
+    if patient {
+        // Others are served meanwhile, so that the server has had time to notice.
+        for _ in 0..3 {
+            assert!(site.get("/").await.starts_with("HTTP/1.1 200"));
+        }
+        release.notify_one();
+    }
+    let finished = tokio::time::timeout(PATIENCE, told.recv())
+        .await
+        .expect("it ends in time")
+        .expect("it tells");
+    assert_eq!(site.stop().await.code(), exit::DONE);
+    finished
+}
+
+#[tokio::test]
+async fn who_leaves_is_noticed_unless_the_work_is_to_be_finished_all_the_same() {
+    assert!(!ends_without_its_sender(limits()).await);
+    let patient = HttpLimits {
+        finish_without_peer: true,
+        ..limits()
+    };
+    assert!(ends_without_its_sender(patient).await);
+}
+
 #[tokio::test]
 async fn a_request_without_end_is_cut_off_at_the_limit() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

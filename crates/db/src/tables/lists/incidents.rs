@@ -81,7 +81,7 @@ pub fn list(tx: &ReadTx<'_>, filter: &Records, page: Page) -> Result<Listed<Inci
     }
     let end = behind_window(tx, prefix, before)?;
     let searched_to = match end {
-        Some(id) => incidents::get(tx, id)?.map(|incident| incident.began_at),
+        Some(id) => incidents::began_at(tx, id)?,
         None => None,
     };
     Ok(Listed {

@@ -61,14 +61,15 @@ pub fn vectors(tx: &ReadTx<'_>, prefix: Prefix, from: Timestamp, to: Timestamp, 
         let Some(at) = domain::time::from_text(&written) else {
             continue;
         };
+        let minute = floor_to(at, MINUTE);
+        // A row that names no vector was read like any other: where reading ended is where it is.
+        oldest = Some(minute);
         let name: Option<String> = row.get(1)?;
         let Some(name) = name.filter(|name| !name.trim().is_empty()) else {
             continue;
         };
         let amount = |number: Option<f64>| number.unwrap_or(0.0).max(0.0) as u64;
         let (packets, bits) = (amount(row.get(2)?), amount(row.get(3)?));
-        let minute = floor_to(at, MINUTE);
-        oldest = Some(minute);
         let vector = found.entry(name.to_ascii_lowercase()).or_insert_with(|| Vector {
             name,
             minutes: BTreeMap::new(),
@@ -109,6 +110,8 @@ mod tests {
                 ("03:00:50", "udp flood", 5),
                 ("03:01:00", "SYN flood", 100),
                 ("03:02:00", "UDP flood", 7),
+                ("03:03:00", "", 1_000),
+                ("03:03:01", "", 1_000),
             ]
             .into_iter()
             .enumerate()
@@ -141,7 +144,13 @@ mod tests {
         assert_eq!((told, all.since), (vec![(100, 1), (22, 2)], None));
         let first = all.vectors[1].minutes[&at("2026-11-22T03:00:00Z")];
         assert_eq!(first, Dropped { packets: 15, bits: 120 });
-        let cut = read(2);
+        let nameless = read(2);
+        assert_eq!(
+            (nameless.vectors.len(), nameless.since),
+            (0, Some(at("2026-11-22T03:04:00Z"))),
+            "what names no vector fills the reading too"
+        );
+        let cut = read(4);
         assert_eq!(
             cut.since,
             Some(at("2026-11-22T03:02:00Z")),
