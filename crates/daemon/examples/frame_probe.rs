@@ -33,7 +33,7 @@ async fn service(frame: Frame, loaded: Loaded, mode: String) -> anyhow::Result<(
         .await
         .context("opening the database panicked")?
         .context("cannot open the database")?;
-    let listener = PreboundListener::bind(loaded.settings.webhook.listen, "webhook.listen").await?;
+    let listener = PreboundListener::bind(loaded.settings.webhook.listen, "webhook.listen")?;
     let routes = daemon::health::routes(&frame);
     daemon::http::serve(&frame, "probe", listener, routes, HttpLimits::default());
     let limit = Duration::from_millis(400);

@@ -19,16 +19,16 @@ pub(crate) const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// How often a waiting writer asks for the lock. Shorter than the pause that every writer leaves
 /// (`writer::PAUSE`), so that a waiting process meets the gap instead of sleeping through it; SQLite's own handler
 /// backs off to 100 ms and starves beside a busy neighbour.
-const BUSY_POLL: Duration = Duration::from_millis(1);
+const BUSY_POLL: Duration = Duration::from_micros(500);
 
 /// Page caches in KiB (negative in SQLite's pragma), filled only as far as they are used, so an idle process stays small.
 /// A flood of alerts touches two dozen indexes; with less they were read from the file again for nearly every alert.
 const WRITER_CACHE_KIB: i32 = 8192;
 const READER_CACHE_KIB: i32 = 512;
 
-/// Pages in the log after which a commit moves them into the file. Four times SQLite's default: pages that change with
-/// every alert are then moved once instead of four times. 16 MiB, as [`WAL_KEPT_BYTES`].
-const CHECKPOINT_PAGES: i32 = 4_000;
+/// Pages in the log after which SQLite moves them into the file inside a commit. 48 MiB, a bound only: the writer thread sees to
+/// it long before ([`crate::writer`]).
+pub(crate) const MOST_LOG_PAGES: i32 = 12_000;
 
 /// The WAL file is cut back to this size when a checkpoint starts it anew; a long read may have let it grow.
 const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
@@ -95,7 +95,7 @@ pub(crate) fn finish_writer(conn: &mut Connection) -> rusqlite::Result<()> {
     let _: i64 = conn.query_row(&format!("PRAGMA journal_size_limit={WAL_KEPT_BYTES}"), [], |row| {
         row.get(0)
     })?;
-    let _: i64 = conn.query_row(&format!("PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"), [], |row| {
+    let _: i64 = conn.query_row(&format!("PRAGMA wal_autocheckpoint={MOST_LOG_PAGES}"), [], |row| {
         row.get(0)
     })?;
     Ok(())

@@ -11,6 +11,7 @@
 
 mod batch;
 mod job;
+mod log_keeper;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::error::DbError;
 use crate::tx::WriteTx;
 use job::{Job, Queued, Repeatable, Work};
+use log_keeper::LogKeeper;
 use stats::Recorder;
 pub use stats::WriterStats;
 
@@ -37,9 +39,23 @@ pub(crate) const BATCH_JOBS: usize = 512;
 /// [`PAUSE`]. This bounds how long the write lock stays with one process.
 pub(crate) const BATCH_TIME: Duration = Duration::from_millis(20);
 
+/// Writes in one transaction from which on more are taken to be about to come.
+pub(crate) const CROWD: usize = 4;
+
+/// How long a transaction with a [`CROWD`] waits for another write before it is committed. The answers of one commit bring the
+/// next requests within this time, so that busy senders share commits instead of having a few each: a commit writes every index
+/// page it changed once, however many writes changed it.
+pub(crate) const LINGER: Duration = Duration::from_micros(300);
+
+/// How often a lingering transaction looks for more.
+pub(crate) const LINGER_STEP: Duration = Duration::from_micros(50);
+
+/// How old a transaction may become by lingering.
+pub(crate) const LINGER_BATCH: Duration = Duration::from_millis(5);
+
 /// How long the lock is left free after [`BATCH_TIME`] of back-to-back transactions. SQLite's lock has no queue: without the
 /// gap a busy process takes it again before a waiting one looks. Twice the interval at which waiting writers look.
-pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 /// The bounds of one writer.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +126,7 @@ struct Thread {
     stats: Recorder,
     end: Arc<End>,
     pace: Pace,
+    log: LogKeeper,
 }
 
 /// Keeps track of how long the lock was ours without a gap.
@@ -160,6 +177,7 @@ impl Writer {
             stats: stats.clone(),
             end: Arc::clone(&end),
             pace: Pace::default(),
+            log: LogKeeper::new(path.to_path_buf()),
         };
         std::thread::Builder::new().name("db-writer".into()).spawn(move || {
             crate::connection::set_busy_limit_of_this_thread(limits.turn);

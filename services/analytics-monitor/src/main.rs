@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     run_service_with(&args::spec(), &common, |frame, loaded| async move {
         let mut settings = loaded.settings;
         args.apply(&mut settings)?;
-        let listener = PreboundListener::bind(settings.analytics.listen, "analytics.listen").await?;
+        let listener = PreboundListener::bind(settings.analytics.listen, "analytics.listen")?;
         analytics_monitor::run(frame, settings, listener).await
     })
 }

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     };
     run_service_from(&spec, arguments, |frame, loaded| async move {
         let listen = loaded.settings.autowithdraw.listen;
-        let listener = PreboundListener::bind(listen, "autowithdraw.listen").await?;
+        let listener = PreboundListener::bind(listen, "autowithdraw.listen")?;
         autowithdraw::run(frame, loaded.settings, listener).await
     })
 }

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         )
     };
     run_service(&spec, |frame, loaded| async move {
-        let listener = PreboundListener::bind(loaded.settings.webhook.listen, "webhook.listen").await?;
+        let listener = PreboundListener::bind(loaded.settings.webhook.listen, "webhook.listen")?;
         let directory = loaded.directory.clone();
         let reload = move || {
             let options = LoadOptions::of_process(Some(directory.clone()), NEEDS);

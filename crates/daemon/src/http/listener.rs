@@ -6,7 +6,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections that the kernel keeps until they are taken. The usual 128 overflow when alerts come in a burst, and who is turned away
+/// tries again only after a second. The kernel's own limit (`net.core.somaxconn`) applies as well.
+const WAITING: u32 = 1024;
 
 /// An address that is ours and takes connections into the kernel's queue until it is served.
 #[derive(Debug)]
@@ -31,17 +35,18 @@ pub struct ListenError {
 
 impl PreboundListener {
     /// Claims `address`, which `setting` (a key such as `webhook.listen`) asks for. Port 0 takes any free one.
+    /// To be called where tokio runs.
     ///
     /// # Errors
     /// When the address is taken, not this machine's, or not allowed.
-    pub async fn bind(address: SocketAddr, setting: &str) -> Result<Self, ListenError> {
+    pub fn bind(address: SocketAddr, setting: &str) -> Result<Self, ListenError> {
         let refused = |source: io::Error| ListenError {
             address,
             setting: setting.to_owned(),
             remedy: remedy(address, &source),
             source,
         };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let listener = listen(address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self { listener, address })
     }
@@ -50,6 +55,18 @@ impl PreboundListener {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // The port of a service that ended a moment ago is free again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 fn remedy(address: SocketAddr, error: &io::Error) -> String {
@@ -93,16 +110,14 @@ mod tests {
 
     #[tokio::test]
     async fn port_0_lands_somewhere() {
-        let listener = PreboundListener::bind(local(0), "webhook.listen").await.expect("binds");
+        let listener = PreboundListener::bind(local(0), "webhook.listen").expect("binds");
         assert_ne!(listener.address().port(), 0);
     }
 
     #[tokio::test]
     async fn a_taken_port_says_which_and_what_to_do() {
-        let first = PreboundListener::bind(local(0), "webhook.listen").await.expect("binds");
-        let error = PreboundListener::bind(first.address(), "webhook.listen")
-            .await
-            .expect_err("taken");
+        let first = PreboundListener::bind(local(0), "webhook.listen").expect("binds");
+        let error = PreboundListener::bind(first.address(), "webhook.listen").expect_err("taken");
         let text = crate::logging::cause_chain(&error);
         let port = first.address().port();
         assert!(
@@ -113,10 +128,24 @@ mod tests {
         assert!(text.contains("in use"), "{text}");
     }
 
+    /// With the usual queue of 128 the rest would be turned away and try again after a second, for ever.
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_in_the_queue_until_it_is_taken() {
+        let listener = PreboundListener::bind(local(0), "webhook.listen").expect("binds");
+        let kernel = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux says");
+        let burst = kernel.trim().parse().unwrap_or(128).min(300_usize);
+        let mut open = Vec::new();
+        for number in 0..burst {
+            let connecting = TcpStream::connect(listener.address());
+            let connected = tokio::time::timeout(std::time::Duration::from_secs(30), connecting).await;
+            open.push(connected.unwrap_or_else(|_| panic!("connection {number} is turned away")));
+        }
+        assert!(open.iter().all(Result::is_ok));
+    }
+
     #[tokio::test]
     async fn a_foreign_address_says_so() {
         let error = PreboundListener::bind("192.0.2.1:8080".parse().expect("an address"), "webhook.listen")
-            .await
             .expect_err("not ours");
         assert!(
             error.to_string().contains("192.0.2.1 is no address of this machine"),

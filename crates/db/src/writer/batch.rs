@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::job::Queued;
-use super::{BATCH_JOBS, CloseReport, FileIdentity, Thread};
+use super::{BATCH_JOBS, CROWD, CloseReport, FileIdentity, LINGER, LINGER_BATCH, LINGER_STEP, Thread};
 use crate::error::{Cause, DbError, chain};
 use crate::tx::WriteTx;
 
@@ -21,7 +21,9 @@ impl Thread {
                 break;
             }
             self.one_batch();
+            self.log.tend(&self.conn);
         }
+        self.log.stop();
         let drained = !self.given_up();
         let checkpointed = self.checkpoint();
         let end = std::sync::Arc::clone(&self.end);
@@ -91,6 +93,23 @@ impl Thread {
         }
     }
 
+    /// The next write that waits, or that comes within a moment where many come: see [`LINGER`].
+    fn next_of_crowd(&mut self, ran: usize, began: Instant) -> Option<Queued> {
+        let next = self.next_waiting();
+        if next.is_some() || ran < CROWD {
+            return next;
+        }
+        let silent = Instant::now();
+        while silent.elapsed() < LINGER && began.elapsed() < LINGER_BATCH {
+            crate::connection::pause(LINGER_STEP);
+            let next = self.next_waiting();
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
     /// Whether a batch that holds `ran` writes takes more in.
     fn takes_more(&self, ran: usize, began: Instant) -> bool {
         ran < BATCH_JOBS && began.elapsed() < self.limits.batch && !self.given_up()
@@ -101,7 +120,9 @@ impl Thread {
     fn run_together(&mut self, ran: &mut Vec<Ran>) -> bool {
         let began = Instant::now();
         while self.takes_more(ran.len(), began) {
-            let Some(mut next) = self.next_waiting() else { break };
+            let Some(mut next) = self.next_of_crowd(ran.len(), began) else {
+                break;
+            };
             if !next.job.is_repeatable() {
                 self.waiting.push_front(next);
                 break;
@@ -251,7 +272,11 @@ impl Thread {
             Ok(conn)
         });
         match opened {
-            Ok(conn) => self.conn = conn,
+            Ok(conn) => {
+                self.conn = conn;
+                // Its connection met the same trouble.
+                self.log.stop();
+            }
             Err(error) => tracing::warn!(event = "db.reopen.failed", error = %error),
         }
     }

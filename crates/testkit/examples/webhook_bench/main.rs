@@ -33,6 +33,8 @@ const OPEN_CONNECTIONS: usize = 256;
 /// Seconds of each load; `BENCH_SECONDS` changes it.
 const SECONDS: u64 = 5;
 
+// `BENCH_CONNECTIONS` measures deliveries at that many connections only: for looking at one load with other tools.
+
 /// Prints the limits of SQLite on the disk of the folder given; an example of the crate `db`.
 const COMMIT_RATE: &str = "examples/commit_rate";
 
@@ -50,6 +52,12 @@ async fn main() {
     for connections in CONNECTIONS {
         let answers = closed(to, connections, span, &health(to), &numbers).await;
         row(&format!("{connections} connections"), &answers);
+    }
+    let only = std::env::var("BENCH_CONNECTIONS").ok().and_then(|text| text.parse().ok());
+    if let Some(connections) = only {
+        deliveries(&service, &site, span, &numbers, &[connections], &[]).await;
+        service.stop().await;
+        return;
     }
     let plain = deliveries(&service, &site, span, &numbers, &CONNECTIONS, &RATES).await;
     service.stop().await;

@@ -142,7 +142,6 @@ impl House {
         let inner = frame.clone();
         let running = runtime.spawn(async move {
             let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
-                .await
                 .unwrap();
             let service = autowithdraw::run(inner.clone(), settings, listener);
             supervise(&inner, service).await

@@ -125,9 +125,7 @@ impl Plan {
         let frame = Frame::builder("cloudflare-dashboard")
             .clock(Arc::<ManualClock>::clone(&clock))
             .build();
-        let listener = PreboundListener::bind(settings.dashboard.listen, "dashboard.listen")
-            .await
-            .expect("binds");
+        let listener = PreboundListener::bind(settings.dashboard.listen, "dashboard.listen").expect("binds");
         let address = listener.address();
         let (outer, inner) = (frame.clone(), frame.clone());
         let running = tokio::spawn(async move { supervise(&outer, dashboard::run(inner, settings, listener)).await });

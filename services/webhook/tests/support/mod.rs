@@ -50,9 +50,7 @@ impl Receiver {
         let settings = settings::load(&options).unwrap().settings;
         let reload = move || settings::load(&options).map(|loaded| loaded.settings);
         let frame = Frame::builder("cloudflare-webhook").build();
-        let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
-            .await
-            .unwrap();
+        let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test").unwrap();
         let url = format!("http://{}", listener.address());
         let inner = frame.clone();
         let running = tokio::spawn(async move {

@@ -24,6 +24,10 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Beside a missing database lay the log of one; it was kept under another name and not replayed into the new file.",
         "If the database was removed by mistake, stop the services and restore a backup; the kept log belongs to the lost file.",
     ),
+    EventDef::debug(
+        "db.log.not_moved",
+        "The write-ahead log could not be moved into the file this time; it grows until the next time.",
+    ),
     EventDef::warn(
         "db.owner.unchanged",
         "A file made by root beside the database could not be given to the owner of the directory; the services may not be able to use it.",

@@ -82,9 +82,7 @@ impl Site {
 }
 
 async fn bound() -> PreboundListener {
-    PreboundListener::bind(([127, 0, 0, 1], 0).into(), "test.listen")
-        .await
-        .expect("binds")
+    PreboundListener::bind(([127, 0, 0, 1], 0).into(), "test.listen").expect("binds")
 }
 
 /// Everything until the other side closes.
