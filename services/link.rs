@@ -12,7 +12,7 @@ use std::process::Command;
 /// glibc with the packed form.
 const SINCE: (u32, u32) = (2, 36);
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo:rerun-if-changed=../link.rs");
     let for_itself = env::var("TARGET").is_ok_and(|target| env::var("HOST").is_ok_and(|host| host == target));
     let optimised = env::var("PROFILE").is_ok_and(|profile| profile == "release");

@@ -6,6 +6,7 @@
 
 pub mod attacks;
 pub mod dropped;
+pub mod flow;
 pub mod limits;
 pub mod minutes;
 pub mod mitigations;

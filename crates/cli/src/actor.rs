@@ -6,6 +6,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::process::Command;
 
 /// The login user id of a process that no login started (`(uid_t) -1`, proc(5)).
@@ -25,6 +26,23 @@ pub async fn of_this_process() -> String {
         clean(&user().await, "unknown"),
         clean(host.trim(), "localhost")
     )
+}
+
+/// A row of the audit for what was done at a shell, without what differs: before, after, reason.
+pub fn audit_row(via: &str, actor: &str, (action, subject): (&str, &str), at: Timestamp) -> db::audit::Entry {
+    db::audit::Entry {
+        at,
+        actor: actor.to_owned(),
+        role: "shell".to_owned(),
+        via: via.to_owned(),
+        address: None,
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        before: None,
+        after: None,
+        reason: None,
+        result: "ok".to_owned(),
+    }
 }
 
 async fn user() -> String {

@@ -2,6 +2,7 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`begin`] | what every command line is asked, and how it begins |
 //! | [`command`] | arguments, help, completions and man pages |
 //! | [`frame`] | a command from its arguments to its exit code |
 //! | [`trouble`] | why a command did not do what it was asked to, with code and remedy |
@@ -9,7 +10,7 @@
 //! | [`words`] | ages, instants and foreign text as people read them |
 //! | [`ask`] | questions to the person at the terminal |
 //! | [`menu`] | menus and lines for that person |
-//! | [`actor`] | who that person is, for the record |
+//! | [`actor`] | who that person is, for the record; rows of the audit |
 //! | [`store`] | the database, opened as a command needs it |
 //! | [`picture`] | what the database says about prefixes, in one snapshot |
 //! | [`life`] | whether a service is there |
@@ -24,6 +25,7 @@
 
 pub mod actor;
 pub mod ask;
+pub mod begin;
 pub mod command;
 pub mod cool_down;
 pub mod elsewhere;

@@ -64,9 +64,16 @@ pub fn outside(text: &str, most: usize) -> String {
     line
 }
 
-/// [`outside`] for text of several lines: control characters are dropped, line ends stay.
+/// [`outside`] for text of several lines: control characters are dropped, line ends and indentation stay, so that a mark
+/// below a word stays there.
 pub fn outside_lines(text: &str, most_lines: usize, most: usize) -> String {
-    let mut lines: Vec<String> = text.lines().take(most_lines).map(|line| outside(line, most)).collect();
+    let indented = |line: &str| {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let words = outside(line, most.saturating_sub(indent));
+        let indent = if words.is_empty() { 0 } else { indent.min(most) };
+        format!("{}{words}", " ".repeat(indent))
+    };
+    let mut lines: Vec<String> = text.lines().take(most_lines).map(indented).collect();
     if text.lines().count() > most_lines {
         lines.push("…".to_owned());
     }
@@ -112,5 +119,6 @@ mod tests {
         assert_eq!(outside("\u{1b}[2Jx", 9), "[2Jx");
         assert_eq!(outside("abcdef", 3), "abc…");
         assert_eq!(outside_lines("a\u{1b}b\nc\nd", 2, 9), "a b\nc\n…");
+        assert_eq!(outside_lines("ab  c\n  ^\n   ", 9, 9), "ab c\n  ^\n");
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cli::begin::OfAll;
 use cli::command::Generate;
-use daemon::args::CommonArgs;
 use domain::ids::{EventId, NotificationId};
 use domain::notice::Priority;
 use domain::prefix::Prefix;
@@ -30,7 +30,7 @@ pub use take_over::{DoctorArgs, ImportCommand, SetupCommand, SetupNotificationsA
         "  cloudflare-mt test-alert\n",
         "  cloudflare-mt drill --chat -1001234567890\n",
         "  cloudflare-mt db backup /var/backups/mt-$(date +%F).db\n",
-        "  cloudflare-mt db query 'SELECT id, prefix, withdrawn_at FROM withdrawal_history ORDER BY id DESC LIMIT 5'\n",
+        "  cloudflare-mt db query 'SELECT prefix, withdrawn_at FROM withdrawal_history ORDER BY id DESC'\n",
         "  cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl --policy other.json\n",
         "  cloudflare-mt user add ana --role operator\n",
         "\n",
@@ -41,13 +41,9 @@ pub use take_over::{DoctorArgs, ImportCommand, SetupCommand, SetupNotificationsA
     )
 )]
 pub struct Cli {
-    /// Arguments of all programs.
+    /// Arguments of all command lines.
     #[command(flatten)]
-    pub common: CommonArgs,
-
-    /// Print one JSON document instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
+    pub of_all: OfAll,
 
     /// What to do.
     #[command(subcommand)]
@@ -113,11 +109,13 @@ JSON: cloudflare-mt/test-alert/1 {at, url, delivery, event, notification, state,
 The daemon records when autowithdraw.record_inputs is on, in the folder recordings beside the database. Exit code 1 when \
 a decision is not what was recorded, or a line cannot be read. Figures of another policy: time advertised, automatic \
 withdrawals, and time withdrawn while the recording shows an attack.
-Example: cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl --policy other.json
+Examples:
+  cloudflare-mt replay /var/lib/cloudflare-mt/recordings/autowithdraw.jsonl
+  cloudflare-mt replay autowithdraw.jsonl --policy other.json
 JSON: cloudflare-mt/replay/1 {from, to, cycles, decisions, unreadable_lines, different, differences[], transcript[], \
 recorded_policy{total{}, prefixes[], withdrawals[]}, other_policy{}}")]
     Replay(ReplayArgs),
-    /// Take over what the predecessor left, or what an emergency left: predecessor, webhooks, spool
+    /// Take over what the Python system left, or what an emergency left: predecessor, webhooks, spool
     #[command(
         subcommand,
         after_help = "Example: cloudflare-mt import predecessor /opt/Cloudflare_MT_Integration"
@@ -204,7 +202,7 @@ JSON: cloudflare-mt/db-prune/1 {at, dry_run, tables[{table, before, rows}]}")]
     #[command(after_help = "\
 Reads the live file safely, which an old sqlite3 of the system might damage. \
 'SELECT sql FROM sqlite_schema' shows the tables.
-Example: cloudflare-mt db query 'SELECT id, event_type, prefix FROM attack_events ORDER BY id DESC LIMIT 5'\n\
+Example: cloudflare-mt db query 'SELECT id, event_type, prefix FROM attack_events LIMIT 5'\n\
 JSON: cloudflare-mt/db-query/1 {at, columns[], rows[[]], more}")]
     Query {
         /// The statement, or - to read it from standard input

@@ -96,20 +96,6 @@ pub fn audit(
     after: Option<String>,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    db::audit::append(
-        tx,
-        &db::audit::Entry {
-            at: now,
-            actor: actor.to_owned(),
-            role: "shell".to_owned(),
-            via: crate::PROGRAM.to_owned(),
-            address: None,
-            action: action.to_owned(),
-            subject: subject.to_owned(),
-            before: None,
-            after,
-            reason: None,
-            result: "ok".to_owned(),
-        },
-    )
+    let row = cli::actor::audit_row(crate::PROGRAM, actor, (action, subject), now);
+    db::audit::append(tx, &db::audit::Entry { after, ..row })
 }

@@ -150,8 +150,8 @@ fn emergencies(path: &Path) -> Option<Finding> {
         Severity::Critical,
         "database.emergency",
         format!("{count} of an emergency wait to be recorded, first {}", first.display()),
-        "the services take what was done for a change by somebody else",
-        "cloudflare-mt import spool, as soon as the database can be written",
+        "nobody can see in the record who did what; until they are in it they may be announced as changes by somebody else",
+        "the withdraw daemon takes them in as soon as the database can be written; if it runs and they stay: cloudflare-mt import spool",
     ))
 }
 

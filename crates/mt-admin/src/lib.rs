@@ -11,6 +11,7 @@
 //! | [`users`], [`password`] | accounts of the dashboard |
 //! | [`explain`] | what happened at an event, who was told, and why |
 //! | [`test_alert`] | a marked notification through the real receiver |
+//! | [`receiver`] | where that is, what a marked notification looks like, and what it answers |
 //! | [`drill`] | a fire drill: the whole chain with a marked attack, and a stopwatch at every hop |
 //! | [`notice`] | a message raised by a person or a script |
 //! | [`import`] | what the predecessor left: the whole installation, its kept notifications; acts of an emergency |
@@ -34,6 +35,7 @@ pub mod import;
 pub mod notice;
 pub mod notifications;
 pub mod password;
+pub mod receiver;
 pub mod replay;
 pub mod setup;
 pub mod test_alert;
@@ -42,7 +44,7 @@ pub mod users;
 
 use std::process::ExitCode;
 
-use cli::{Out, Trouble};
+use cli::Trouble;
 use settings::Need;
 
 pub use args::Cli;
@@ -54,23 +56,17 @@ pub const PROGRAM: &str = "cloudflare-mt";
 
 /// Runs a parsed command line to its exit code.
 pub fn run(arguments: Cli) -> ExitCode {
-    let out = Out::new(arguments.json);
-    let common = arguments.common.clone();
-    let asked = common.check_config || common.print_config;
+    let begun = arguments.of_all.begin(PROGRAM);
+    let (out, asked) = (begun.out, begun.about_configuration);
     let command = match arguments.command {
-        Some(Command::Generate(generate)) => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
-        }
+        Some(Command::Generate(generate)) => return begun.generate::<Cli>(generate),
         // An incident is looked into anywhere, with or without a configuration.
-        Some(Command::Replay(asked)) => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, replay::run(out, &asked)));
-        }
+        Some(Command::Replay(asked)) => return begun.conclude(replay::run(out, &asked)),
         // There may be no configuration yet: it is one of the things that are taken over.
         Some(Command::Import(ImportCommand::Predecessor { dir, apply })) if !asked => {
-            let target = common.config_dir.clone();
-            return cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
-                import::predecessor::run(out, &dir, &target, apply).await
-            });
+            let target = begun.common.config_dir.clone();
+            return begun
+                .run(move |_interrupts| async move { import::predecessor::run(out, &dir, &target, apply).await });
         }
         None if !asked => return cli::command::nothing_asked::<Cli>(),
         command => command,
@@ -80,14 +76,14 @@ pub fn run(arguments: Cli) -> ExitCode {
         Some(Command::Setup(_)) => &[Need::CloudflareApi],
         _ => &[],
     };
-    let loaded = match cli::frame::settings(&common, needs) {
+    let loaded = match begun.settings(needs) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     let Some(command) = command else {
         return cli::command::nothing_asked::<Cli>();
     };
-    cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
+    begun.run(move |_interrupts| async move {
         let desk = Desk::new(out, loaded.settings.clone());
         match command {
             Command::Health => health::run(&desk).await,

@@ -3,11 +3,8 @@
 //! What it proves: the receiver listens, accepts the secret, stores, and a service sends. What it does not: that
 //! Cloudflare can reach the receiver; use Cloudflare's own test of the destination for that.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use cf_api::webhook::TEST_MARKER;
-use cf_api::{Transport, TransportConfig};
 use cli::{Trouble, words};
 use db::Db;
 use domain::ids::{DeliveryId, EventId, NotificationId};
@@ -17,20 +14,13 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::alert_kinds::RECEIVER_PATH;
 use crate::args::TestAlertArgs;
 use crate::desk::Desk;
-use crate::doctor::notices::reached_at;
 use crate::notifications::{Fate, wait_for};
-
-/// Cloudflare's header for the secret of a destination.
-const SECRET_HEADER: &str = "cf-webhook-auth";
+use crate::receiver::{self, Marked};
 
 /// The receiver answers within milliseconds, once it has stored.
 const POST_LIMIT: Duration = Duration::from_secs(15);
-
-/// Longest answer that is looked at.
-const MOST_ANSWER: usize = 10_000;
 
 /// Posts the alert and waits until people are told.
 ///
@@ -39,7 +29,7 @@ const MOST_ANSWER: usize = 10_000;
 pub async fn run(desk: &Desk, asked: TestAlertArgs) -> Result<u8, Trouble> {
     let url = match &asked.url {
         Some(url) => url.clone(),
-        None => receiver_of(desk.settings.webhook.listen)?,
+        None => receiver::address(desk.settings.webhook.listen)?,
     };
     let now = desk.now();
     let prefix = asked.prefix.or_else(|| desk.settings.my_prefixes().first().copied());
@@ -81,44 +71,18 @@ pub async fn run(desk: &Desk, asked: TestAlertArgs) -> Result<u8, Trouble> {
     )
 }
 
-/// Where the receiver of this host can be reached from this host.
-pub(crate) fn receiver_of(listen: SocketAddr) -> Result<String, Trouble> {
-    if listen.port() == 0 {
-        let text = "webhook.listen leaves the port to the system, so it is not known where the receiver listens";
-        return Err(Trouble::usage("webhook.port_unknown", text).remedy("name the address with --url"));
-    }
-    Ok(format!("http://{}{RECEIVER_PATH}", reached_at(listen)))
-}
-
 /// As Cloudflare would write it, with the mark.
 fn alert(desk: &Desk, kind: &str, prefix: Option<Prefix>, now: Timestamp) -> Value {
-    let id = format!("test-{}", now.as_microsecond());
-    let target = prefix.map(|prefix| prefix.net().addr().to_string());
-    json!({
-        "name": "Test alert",
-        "text": "A test alert of cloudflare-mt. Nothing is under attack.",
-        "account_id": desk.settings.cloudflare.account_id,
-        "policy_name": "cloudflare-mt test-alert",
-        "alert_type": kind,
-        "alert_event": "ALERT_STATE_EVENT_START",
-        "ts": now.as_second(),
-        (TEST_MARKER): true,
-        "data": {
-            "attack_id": id,
-            "attack_vector": "test",
-            "attack_type": "test",
-            "target_ip": target,
-            "target_port": 9,
-            "protocol": "UDP",
-            "packets_per_second": 1_000,
-            "megabits_per_second": 1,
-            "severity": "INFO",
-            "action": "none",
-            "mitigation": "none",
-            "rule_name": "cloudflare-mt test-alert",
-            "start_time": domain::time::rfc3339_seconds(now),
-        },
-    })
+    let marked = Marked {
+        title: ("Test alert", "A test alert of cloudflare-mt. Nothing is under attack."),
+        account: &desk.settings.cloudflare.account_id,
+        policy: "cloudflare-mt test-alert",
+        kind: (kind, "ALERT_STATE_EVENT_START"),
+        attack: "test",
+        attack_id: &format!("test-{}", now.as_microsecond()),
+        target: prefix.map(|prefix| prefix.net().addr().to_string()),
+    };
+    marked.alert(now)
 }
 
 async fn post(desk: &Desk, url: &str, body: &Value) -> Result<DeliveryId, Trouble> {
@@ -127,38 +91,16 @@ async fn post(desk: &Desk, url: &str, body: &Value) -> Result<DeliveryId, Troubl
         Trouble::failed(code, text).remedy("is cloudflare-webhook running? 'cloudflare-mt health' and its journal tell")
     };
     let secret = desk.settings.cloudflare.webhook_secret.first();
-    let transport = Transport::new(TransportConfig::default());
-    let client = transport
-        .client()
-        .map_err(|error| failed("webhook.client", cli::trouble::chain(&error)))?;
-    let mut request = client
-        .post(url)
-        .timeout(POST_LIMIT)
-        .header("content-type", "application/json");
-    if let Some(secret) = secret {
-        request = request.header(SECRET_HEADER, secret.expose_secret());
-    }
-    let mut answer = request
-        .body(body.to_string())
-        .send()
+    let secret = secret.map(|secret| secret.expose_secret());
+    let (status, read) = receiver::ask(url, Some((secret, body)), POST_LIMIT)
         .await
-        .map_err(|error| failed("webhook.unreachable", cli::trouble::chain(&error.without_url())))?;
-    let status = answer.status();
-    let mut read = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        read.extend_from_slice(&chunk);
-        if read.len() > MOST_ANSWER {
-            break;
-        }
-    }
-    let read: Value = serde_json::from_slice(&read).unwrap_or_default();
-    if !status.is_success() {
+        .map_err(|why| failed("webhook.unreachable", why))?;
+    if !(200..300).contains(&status) {
         let said = read["error"]
             .as_str()
             .map_or_else(String::new, |said| format!(" ({})", words::outside(said, 200)));
-        let why = format!("it answered HTTP {}{said}", status.as_u16());
-        let trouble = failed("webhook.refused", why);
-        return Err(match status.as_u16() {
+        let trouble = failed("webhook.refused", format!("it answered HTTP {status}{said}"));
+        return Err(match status {
             401 | 403 => trouble.remedy("does the running receiver have another cloudflare.webhook_secret, or webhook.allowed_sources without this host?"),
             _ => trouble,
         });
@@ -195,25 +137,5 @@ async fn made_of(desk: &Desk, db: &Db, delivery: DeliveryId) -> Result<(EventId,
             return Err(Trouble::failed("webhook.other_database", text).remedy(remedy));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_receiver_is_reached_where_it_listens() {
-        let url = |listen: &str| receiver_of(listen.parse().unwrap()).map_err(|trouble| trouble.exit);
-        assert_eq!(
-            url("127.0.0.1:8080"),
-            Ok("http://127.0.0.1:8080/webhook/cloudflare".into())
-        );
-        assert_eq!(
-            url("0.0.0.0:8080"),
-            Ok("http://127.0.0.1:8080/webhook/cloudflare".into())
-        );
-        assert_eq!(url("[::]:8080"), Ok("http://[::1]:8080/webhook/cloudflare".into()));
-        assert_eq!(url("127.0.0.1:0"), Err(2));
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use cli::begin::OfAll;
 use cli::command::Generate;
-use daemon::args::CommonArgs;
 use domain::prefix::Prefix;
 
 use crate::until::{self, Until};
@@ -30,13 +30,9 @@ use crate::until::{self, Until};
     )
 )]
 pub struct Cli {
-    /// Arguments of all programs.
+    /// Arguments of all command lines.
     #[command(flatten)]
-    pub common: CommonArgs,
-
-    /// Print one JSON document instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
+    pub of_all: OfAll,
 
     /// What to do.
     #[command(subcommand)]
@@ -90,12 +86,14 @@ JSON: cloudflare-mt/prefix-act/1 {at, act, by, reason, results[{prefix, result, 
     #[command(after_help = "\
 Examples:
   cloudflare-prefix-manager hold 203.0.113.0/24 --for 2h --reason 'maintenance'
-  cloudflare-prefix-manager hold 203.0.113.0/24 --until '22/11/2026 06:00' --reason 'the customer asked'
+  cloudflare-prefix-manager hold 203.0.113.0/24 --until '22/11/2026 06:00' --reason 'they asked'
   cloudflare-prefix-manager hold --all --until-released --reason 'new disks'
 JSON: cloudflare-mt/prefix-hold/1 {at, hold{}, cancelled, warnings[]}")]
     Hold(HoldArgs),
     /// Release the holds on a prefix, or the pauses of everything
     #[command(after_help = "\
+Only holds on exactly this prefix end; one on a larger network stays in force. --all ends the pauses of everything, not the \
+holds on prefixes. Where calm is proven already a withdrawal follows at once.
 Example: cloudflare-prefix-manager release 203.0.113.0/24
 JSON: cloudflare-mt/prefix-release/1 {at, released[], still[]}")]
     Release(ReleaseArgs),
@@ -123,7 +121,7 @@ pub struct Target {
     /// The prefix, exactly as onboarded
     #[arg(value_name = "CIDR", value_parser = prefix)]
     pub prefix: Option<Prefix>,
-    /// All prefixes that the operator listed
+    /// All managed prefixes (autowithdraw.managed, else those of prefix_mapping.json), one by one
     #[arg(long, short)]
     pub all: bool,
 }
@@ -134,7 +132,7 @@ pub struct ActOptions {
     /// Why, for the record
     #[arg(long, value_name = "TEXT", default_value = "by command line", value_parser = reason)]
     pub reason: String,
-    /// Ask nothing
+    /// Ask nothing, also when it is under attack
     #[arg(long, short)]
     pub yes: bool,
     /// Do it here and wait for the outcome (default on a terminal, and where no daemon runs)
@@ -143,7 +141,7 @@ pub struct ActOptions {
     /// Only file it; the daemon does it within seconds
     #[arg(long)]
     pub no_wait: bool,
-    /// If the database cannot be written, act on Cloudflare directly and leave a file that is imported later
+    /// If the database cannot be written, act on Cloudflare directly and leave a file that is taken into the record later
     #[arg(long, conflicts_with = "no_wait")]
     pub emergency: bool,
     /// How long to wait for the outcome

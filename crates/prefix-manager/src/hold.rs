@@ -199,7 +199,13 @@ fn set_in(
         || "until released".to_owned(),
         |at| format!("until {}", domain::time::to_db_text(at)),
     );
-    audit(tx, "hold.set", &what, None, Some(after), Some(reason), actor, now)?;
+    let row = cli::actor::audit_row(VIA, actor, ("hold.set", &what), now);
+    let row = db::audit::Entry {
+        after: Some(after),
+        reason: Some(reason.to_owned()),
+        ..row
+    };
+    db::audit::append(tx, &row)?;
     Ok(Set {
         id,
         cancelled,
@@ -266,16 +272,12 @@ fn release_in(
             .map(|hold| format!("{} by {}: {}", hold.id, hold.actor, hold.reason))
             .collect();
         let what = prefix.map_or_else(|| "everything".to_owned(), |prefix| prefix.to_string());
-        audit(
-            tx,
-            "hold.release",
-            &what,
-            Some(shown.join("; ")),
-            None,
-            None,
-            actor,
-            now,
-        )?;
+        let row = cli::actor::audit_row(VIA, actor, ("hold.release", &what), now);
+        let row = db::audit::Entry {
+            before: Some(shown.join("; ")),
+            ..row
+        };
+        db::audit::append(tx, &row)?;
         if let Some(prefix) = prefix
             && let Some(incident) = db::incidents::current(tx, prefix)?
         {
@@ -314,33 +316,4 @@ fn note(
         reference: None,
     };
     db::incidents::note(tx, incident, &line, now)
-}
-
-#[allow(clippy::too_many_arguments)] // one row of the audit, written from two places
-fn audit(
-    tx: &WriteTx<'_>,
-    action: &str,
-    subject: &str,
-    before: Option<String>,
-    after: Option<String>,
-    reason: Option<&str>,
-    actor: &str,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    db::audit::append(
-        tx,
-        &db::audit::Entry {
-            at: now,
-            actor: actor.to_owned(),
-            role: "shell".to_owned(),
-            via: VIA.to_owned(),
-            address: None,
-            action: action.to_owned(),
-            subject: subject.to_owned(),
-            before,
-            after,
-            reason: reason.map(str::to_owned),
-            result: "ok".to_owned(),
-        },
-    )
 }

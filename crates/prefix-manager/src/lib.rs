@@ -26,7 +26,6 @@ pub mod until;
 
 use std::process::ExitCode;
 
-use cli::Out;
 use daemon::cli::Interrupts;
 use domain::intent::Act;
 use settings::Need;
@@ -40,15 +39,12 @@ pub const PROGRAM: &str = "cloudflare-prefix-manager";
 
 /// Runs a parsed command line to its exit code.
 pub fn run(arguments: Cli) -> ExitCode {
-    let out = Out::new(arguments.json);
-    let common = arguments.common.clone();
-    let asked = common.check_config || common.print_config;
+    let begun = arguments.of_all.begin(PROGRAM);
+    let (out, asked) = (begun.out, begun.about_configuration);
     let command = match arguments.command {
-        Some(Command::Generate(generate)) => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
-        }
-        // Scripts get the usage; people at a terminal get the menu.
-        None if !asked && (arguments.json || !cli::ask::possible()) => return cli::command::nothing_asked::<Cli>(),
+        Some(Command::Generate(generate)) => return begun.generate::<Cli>(generate),
+        // People at a terminal get the menu.
+        None if begun.has_no_reader() => return cli::command::nothing_asked::<Cli>(),
         command => command,
     };
     // Holds and history need no Cloudflare, and a status without it is better than none.
@@ -57,11 +53,11 @@ pub fn run(arguments: Cli) -> ExitCode {
         None if asked => &[Need::CloudflareApi],
         None | Some(_) => &[],
     };
-    let loaded = match cli::frame::settings(&common, needs) {
+    let loaded = match begun.settings(needs) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    cli::frame::run(PROGRAM, &common, out, move |interrupts: Interrupts| async move {
+    begun.run(move |interrupts: Interrupts| async move {
         let site = Site::new(out, loaded.settings);
         let Some(command) = command else {
             return menu::run(&site, interrupts).await;

@@ -1,9 +1,11 @@
-//! An act while the journal cannot be written: a spool file takes the journal's place until it can be ([`spool`]).
+//! An act while the journal cannot be written: a spool file takes the journal's place until it can be ([`spool`],
+//! `journal`).
 //!
 //! Must hold: the file is on disk before the call, so that there is a record whatever happens; the call is made once;
 //! success is what a re-read shows; an advertise is never held back by a read that fails; a withdrawal is never made of
 //! what could not be read. Nobody but a person may do this, and only because they asked for it by name.
 
+mod journal;
 pub mod spool;
 
 use std::time::Duration;
@@ -16,6 +18,7 @@ use domain::intent::Act;
 use domain::prefix::Prefix;
 use domain::time::plus;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use spool::{Entry, Fate, Spool, SpoolError};
 
@@ -23,15 +26,15 @@ use spool::{Entry, Fate, Spool, SpoolError};
 const READ_BACK_EVERY: Duration = Duration::from_secs(2);
 
 /// What a person wants done without a journal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The prefix.
     pub prefix: Prefix,
     /// Advertise or withdraw.
     pub act: Act,
-    /// Cloudflare's ids.
+    /// Cloudflare's id of the onboarded prefix it lies in.
     pub prefix_id: PrefixId,
-    /// Cloudflare's ids.
+    /// Cloudflare's id of its announcement.
     pub bgp_prefix_id: BgpPrefixId,
     /// What it is called.
     pub description: String,

@@ -1,10 +1,16 @@
 //! The arguments, and what `--help` says.
 
-use std::path::PathBuf;
+mod ddos;
+mod file;
+mod monitoring;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cli::begin::OfAll;
 use cli::command::Generate;
-use daemon::args::CommonArgs;
+
+pub use ddos::{AboutArgs, ManagedCommand, OverrideArgs, OverridesCommand, PlaceArgs, SettingArgs};
+pub use file::{ApplyArgs, ExportArgs, FileArgs, Form, PlanArgs};
+pub use monitoring::{CreateArgs, EditArgs, Kind, KindArgs};
 
 /// Monitoring rules, managed rules and overrides at Cloudflare.
 #[derive(Debug, Clone, Parser)]
@@ -12,13 +18,16 @@ use daemon::args::CommonArgs;
     name = "cloudflare-rules-manager",
     disable_help_subcommand = true,
     after_help = concat!(
+        "Monitoring rules notice an attack and may advertise the prefix. Cloudflare's managed DDoS rules then filter it. ",
+        "Overrides change what managed rules do, for a part of the traffic or for everything.\n",
+        "Every change is shown and confirmed, and kept as a backup that 'undo' brings back.\n",
         "Started bare at a terminal it shows a menu.\n",
         "\n",
         "Examples:\n",
         "  cloudflare-rules-manager list\n",
         "  cloudflare-rules-manager create bps 203.0.113.0/24 --threshold '2.5 Gbps' --duration 5m\n",
         "  cloudflare-rules-manager managed set UDP-0001 --sensitivity low --reason 'VPN at 203.0.113.9'\n",
-        "  cloudflare-rules-manager overrides create resolver --template dns --to 203.0.113.53 --rule DNS-0002 --sensitivity low\n",
+        "  cloudflare-rules-manager overrides create dns --template dns --to 203.0.113.53 --sensitivity low\n",
         "  cloudflare-rules-manager export rules.toml && cloudflare-rules-manager plan rules.toml\n",
         "  cloudflare-rules-manager undo\n",
         "\n",
@@ -29,13 +38,9 @@ use daemon::args::CommonArgs;
     )
 )]
 pub struct Cli {
-    /// Arguments of all programs.
+    /// Arguments of all command lines.
     #[command(flatten)]
-    pub common: CommonArgs,
-
-    /// Print one JSON document instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
+    pub of_all: OfAll,
 
     /// What to do.
     #[command(subcommand)]
@@ -53,206 +58,12 @@ pub struct Sure {
     pub reason: Option<String>,
 }
 
-/// What to do.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// All monitoring rules, and which listed prefixes no rule watches
-    #[command(after_help = "\
-JSON: cloudflare-mt/mnm-rules/1 {at, account_id, rules[{id, name, type, prefixes[], automatic_advertisement, \
-bandwidth_threshold, packet_threshold, duration, prefix_match, zscore_sensitivity, zscore_target}], not_watched[], gaps[]}; \
-names and units are Cloudflare's: bit/s and packet/s")]
-    List,
-    /// One monitoring rule in detail
-    #[command(after_help = "JSON: cloudflare-mt/mnm-rule/1 {at, rule{}}")]
-    Show {
-        /// Its name or id
-        #[arg(value_name = "NAME|ID")]
-        rule: String,
-    },
-    /// Create a monitoring rule for each prefix, or one for all of them
-    #[command(after_help = "JSON: cloudflare-mt/rules-changed/1 {changes[{change, what, name}]}")]
-    Create(CreateArgs),
-    /// Change a monitoring rule; what is not named stays
-    Edit(EditArgs),
-    /// Delete monitoring rules
-    Delete {
-        /// Their names or ids
-        #[arg(value_name = "NAME|ID", required = true)]
-        rules: Vec<String>,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Cloudflare's DDoS rules: what is in force, and setting it
-    Managed {
-        /// What to do.
-        #[command(subcommand)]
-        command: ManagedCommand,
-    },
-    /// Overrides for a part of the traffic
-    Overrides {
-        /// What to do.
-        #[command(subcommand)]
-        command: OverridesCommand,
-    },
-    /// Say whether an expression is one, and what to think about it
-    #[command(after_help = "JSON: cloudflare-mt/expression/1 {expression, valid, column, message, hint, concerns[]}")]
-    Check {
-        /// The expression
-        expression: String,
-    },
-    /// The services that 'overrides create --template' knows
-    Templates,
-    /// Show what 'apply' would do
-    #[command(
-        after_help = "JSON: cloudflare-mt/rules-plan/1 {steps[{what, family, name, differences[{key, now, then}]}], not_owned[], notes[], untouched}"
-    )]
-    Plan {
-        /// A rules file (TOML), or saved JSON of monitoring rules; - for standard input
-        file: PathBuf,
-        /// Exit with 5 when something differs
-        #[arg(long)]
-        exit_code: bool,
-        /// Take rules that are there already into the care of the file
-        #[arg(long)]
-        adopt: bool,
-    },
-    /// Make the rules as a file says
-    Apply {
-        /// A rules file (TOML), or saved JSON of monitoring rules; - for standard input
-        file: PathBuf,
-        /// Take rules that are there already into the care of the file
-        #[arg(long)]
-        adopt: bool,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Save all rules to a file
-    #[command(
-        after_help = "A name that ends in .toml gets a rules file for 'plan' and 'apply' (with --json too), any other the document of 'list --json'."
-    )]
-    Export {
-        /// Where to, or - for standard output; must not exist
-        file: PathBuf,
-        /// Replace the file if it exists
-        #[arg(long, short)]
-        force: bool,
-        /// The form, where the name does not say it
-        #[arg(long)]
-        format: Option<Format>,
-    },
-    /// What was changed by this program and the dashboard, newest first
-    #[command(after_help = "JSON: cloudflare-mt/rule-changes/1 {changes[]}; before and after are the backups")]
-    Changes {
-        /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
-    /// Take a change back: the last one, or one by number
-    Undo {
-        /// Its number in 'changes'
-        change: Option<i64>,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// For packaging.
-    #[command(flatten)]
-    Generate(Generate),
-}
-
-/// Form of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A rules file.
-    Toml,
-    /// The document of `list --json`.
-    Json,
-}
-
-/// How a rule recognises an attack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// More bit/s than a threshold
-    Bps,
-    /// More packet/s than a threshold
-    Pps,
-    /// Unusual traffic
-    Zscore,
-    /// What Cloudflare's DDoS rules see in sFlow
-    AdvancedDdos,
-}
-
-/// A rule to create.
+/// One thing by name, and how sure.
 #[derive(Debug, Clone, Args)]
-pub struct CreateArgs {
-    /// How it recognises an attack
-    pub kind: Kind,
-    /// Prefixes; none for all managed ones
-    pub prefixes: Vec<String>,
-    /// One rule for all prefixes: their traffic is summed, and all are advertised together
-    #[arg(long)]
-    pub together: bool,
-    /// Its name; only for one rule
-    #[arg(long)]
-    pub name: Option<String>,
-    /// bps: 2.5 Gbps; pps: 500 kpps
-    #[arg(long)]
-    pub threshold: Option<String>,
-    /// 1m, 5m, 10m, 15m, 20m, 30m, 45m or 1h
-    #[arg(long)]
-    pub duration: Option<String>,
-    /// Only notify, do not advertise
-    #[arg(long)]
-    pub no_advertise: bool,
-    /// advanced-ddos: exact, subnet or supernet
-    #[arg(long = "match", value_name = "HOW")]
-    pub prefix_match: Option<String>,
-    /// zscore: low, medium or high
-    #[arg(long)]
-    pub sensitivity: Option<String>,
-    /// zscore: bits or packets
-    #[arg(long)]
-    pub target: Option<String>,
-    /// How sure.
-    #[command(flatten)]
-    pub sure: Sure,
-}
-
-/// A rule to change.
-#[derive(Debug, Clone, Args)]
-pub struct EditArgs {
+pub struct NamedArgs {
     /// Its name or id
     #[arg(value_name = "NAME|ID")]
-    pub rule: String,
-    /// A new name
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Other prefixes
-    #[arg(long, value_delimiter = ',')]
-    pub prefixes: Vec<String>,
-    /// bit/s: 2.5 Gbps
-    #[arg(long)]
-    pub bandwidth: Option<String>,
-    /// packet/s: 500 kpps
-    #[arg(long)]
-    pub packets: Option<String>,
-    /// 1m, 5m, 10m, 15m, 20m, 30m, 45m or 1h
-    #[arg(long)]
-    pub duration: Option<String>,
-    /// Whether Cloudflare advertises by itself: yes or no
-    #[arg(long, value_name = "YES|NO")]
-    pub advertise: Option<YesNo>,
-    /// advanced-ddos: exact, subnet or supernet
-    #[arg(long = "match", value_name = "HOW")]
-    pub prefix_match: Option<String>,
-    /// zscore: low, medium or high
-    #[arg(long)]
-    pub sensitivity: Option<String>,
-    /// zscore: bits or packets
-    #[arg(long)]
-    pub target: Option<String>,
+    pub name: String,
     /// How sure.
     #[command(flatten)]
     pub sure: Sure,
@@ -267,176 +78,135 @@ pub enum YesNo {
     No,
 }
 
-/// What can be done with managed rules.
+/// What to do.
 #[derive(Debug, Clone, Subcommand)]
-pub enum ManagedCommand {
-    /// All rules with what is in force in a scope
-    #[command(
-        after_help = "JSON: cloudflare-mt/managed-rules/1 {version, scope{}, rules[{id, ref, description, categories[], allowed[], action{}, sensitivity{}}]}"
-    )]
-    List {
-        /// Only what has this in its id, short name, description or category
-        search: Option<String>,
-        /// In the override with this name or id, instead of everywhere else
-        #[arg(long = "in", value_name = "OVERRIDE")]
-        place: Option<String>,
-        /// Only rules that can be changed
-        #[arg(long)]
-        editable: bool,
-    },
-    /// One rule with what is in force in every scope
+pub enum Command {
+    /// All monitoring rules, and which listed prefixes no rule watches
+    #[command(after_help = "\
+Example: cloudflare-rules-manager list
+JSON: cloudflare-mt/mnm-rules/1 {at, account_id, rules[{id, name, type, prefixes[], automatic_advertisement, \
+bandwidth_threshold, packet_threshold, duration, prefix_match, zscore_sensitivity, zscore_target}], not_watched[], gaps[]}; \
+names and units are Cloudflare's: bit/s and packet/s")]
+    List,
+    /// One monitoring rule in detail
+    #[command(after_help = "\
+Example: cloudflare-rules-manager show net-203.0.113.0_24
+JSON: cloudflare-mt/mnm-rule/1 {at, rule{}}")]
     Show {
-        /// Its short name or id
+        /// Its name or id
+        #[arg(value_name = "NAME|ID")]
         rule: String,
     },
-    /// Set action or sensitivity of exactly one rule, category, or all rules
-    Set {
-        /// What.
-        #[command(flatten)]
-        about: AboutArgs,
-        /// block or log
-        #[arg(long)]
-        action: Option<String>,
-        /// default (the highest), medium, low or eoff
-        #[arg(long)]
-        sensitivity: Option<String>,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Back to what holds without the setting
-    Reset {
-        /// What.
-        #[command(flatten)]
-        about: AboutArgs,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-}
-
-/// What a setting is about.
-#[derive(Debug, Clone, Args)]
-pub struct AboutArgs {
-    /// Short name or id of a rule
-    #[arg(required_unless_present_any = ["category", "all"])]
-    pub rule: Option<String>,
-    /// A category instead of a rule
-    #[arg(long, conflicts_with_all = ["rule", "all"])]
-    pub category: Option<String>,
-    /// All rules
-    #[arg(long, conflicts_with = "rule")]
-    pub all: bool,
-    /// In the override with this name or id, instead of for everything
-    #[arg(long = "in", value_name = "OVERRIDE")]
-    pub place: Option<String>,
-}
-
-/// What can be done with overrides.
-#[derive(Debug, Clone, Subcommand)]
-pub enum OverridesCommand {
-    /// All overrides in order, and which never apply
-    #[command(
-        after_help = "JSON: cloudflare-mt/overrides/1 {version, overrides[{id, name, expression, enabled, everything, overrides{}, expires_at, muted}]}"
-    )]
-    List,
-    /// Add an override
-    Create(OverrideArgs),
-    /// Change an override; what is not named stays
-    Edit(OverrideArgs),
-    /// Delete an override
+    /// Create a monitoring rule for each prefix, or one for all of them
+    #[command(after_help = "\
+Examples:
+  cloudflare-rules-manager create bps 203.0.113.0/24 --threshold '2.5 Gbps' --duration 5m
+  cloudflare-rules-manager create pps --threshold '500 kpps' --no-advertise
+  cloudflare-rules-manager create zscore 203.0.113.0/24 --sensitivity low --target packets
+  cloudflare-rules-manager create advanced-ddos 203.0.113.0/24 192.0.2.0/24 --together
+JSON: cloudflare-mt/rules-changed/1 {changes[{change, what, name, only_ours}]}; change is the number for 'undo'")]
+    Create(CreateArgs),
+    /// Change a monitoring rule; what is not named stays
+    #[command(after_help = "\
+Examples:
+  cloudflare-rules-manager edit bps-203.0.113.0_24 --bandwidth '4 Gbps' --reason 'a larger customer'
+  cloudflare-rules-manager edit bps-203.0.113.0_24 --advertise no
+JSON: cloudflare-mt/rules-changed/1, as 'create'")]
+    Edit(EditArgs),
+    /// Delete monitoring rules
+    #[command(after_help = "\
+An attack that only these rules would notice is not noticed any more, and nothing is advertised for it.
+Example: cloudflare-rules-manager delete bps-203.0.113.0_24
+JSON: cloudflare-mt/rules-changed/1, as 'create'")]
     Delete {
-        /// Its name or id
-        name: String,
+        /// Their names or ids
+        #[arg(value_name = "NAME|ID", required = true)]
+        rules: Vec<String>,
         /// How sure.
         #[command(flatten)]
         sure: Sure,
     },
-    /// Move an override
-    Move {
-        /// Its name or id
-        name: String,
-        /// Where to.
-        #[command(flatten)]
-        to: PlaceArgs,
+    /// Cloudflare's DDoS rules: what is in force, and setting it
+    #[command(after_help = "Example: cloudflare-rules-manager managed list udp")]
+    Managed {
+        /// What to do.
+        #[command(subcommand)]
+        command: ManagedCommand,
+    },
+    /// Overrides for a part of the traffic
+    #[command(after_help = "Example: cloudflare-rules-manager overrides list")]
+    Overrides {
+        /// What to do.
+        #[command(subcommand)]
+        command: OverridesCommand,
+    },
+    /// Say whether an expression of an override is one, and what to think about it
+    #[command(after_help = "\
+Example: cloudflare-rules-manager check 'ip.dst in {203.0.113.0/24} and udp.dstport eq 53'
+Exit code 1 when it is none. Nobody is asked; for files there is 'plan'.
+JSON: cloudflare-mt/expression/1 {expression, valid, column, message, hint, concerns[{kind, text}]}")]
+    Check {
+        /// The expression
+        expression: String,
+    },
+    /// The services that 'overrides create --template' knows
+    #[command(after_help = "\
+Example: cloudflare-rules-manager templates
+JSON: cloudflare-mt/templates/1 {templates[{id, group, label, condition, rule}]}")]
+    Templates,
+    /// Show what 'apply' would do; nothing is changed
+    #[command(after_help = "\
+Examples:
+  cloudflare-rules-manager plan rules.toml
+  cloudflare-rules-manager plan rules.yaml --exit-code
+JSON: cloudflare-mt/rules-plan/1 {steps[{what, family, name, differences[{key, now, then}]}], not_owned[], notes[], untouched}")]
+    Plan(PlanArgs),
+    /// Make the rules as a file says
+    #[command(after_help = "\
+Rules that are there already and that no file looks after are never touched without --adopt. A second run goes on where a \
+failure ended the first.
+Examples:
+  cloudflare-rules-manager apply rules.toml
+  cloudflare-rules-manager apply rules.toml --adopt --reason 'kept in a repository from now on'
+JSON: cloudflare-mt/rules-applied/1 {steps[{what, family, name, differences[]}]}")]
+    Apply(ApplyArgs),
+    /// Save all rules to a file
+    #[command(after_help = "\
+A name that ends in .toml, .yaml or .yml gets a rules file for 'plan' and 'apply' (with --json too), any other the document \
+of 'list --json', which holds monitoring rules alone.
+Examples:
+  cloudflare-rules-manager export rules.toml
+  cloudflare-rules-manager export --format yaml -
+JSON: cloudflare-mt/rules-export/1 {at, path, rules, left_out[]}, of monitoring rules alone cloudflare-mt/mnm-export/1 \
+{at, path, rules}")]
+    Export(ExportArgs),
+    /// What was changed by this program and the dashboard, newest first
+    #[command(after_help = "\
+Example: cloudflare-rules-manager changes --limit 5
+JSON: cloudflare-mt/rule-changes/1 {changes[{id, at, actor, via, reason, family, what, subject, before, wanted, after, state, \
+result, closed_at, undoes, undone_by}]}; before and after are the backups")]
+    Changes {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
+    /// Take a change back: the last one, or one by number
+    #[command(after_help = "\
+Examples:
+  cloudflare-rules-manager undo
+  cloudflare-rules-manager undo 17 --reason 'it was the wrong rule'
+JSON: cloudflare-mt/rules-changed/1, as 'create'")]
+    Undo {
+        /// Its number in 'changes'
+        #[arg(value_name = "NUMBER")]
+        change: Option<i64>,
         /// How sure.
         #[command(flatten)]
         sure: Sure,
     },
-    /// Switch an override on
-    Enable {
-        /// Its name or id
-        name: String,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Switch an override off
-    Disable {
-        /// Its name or id
-        name: String,
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Delete the overrides whose time is over
-    Expire {
-        /// How sure.
-        #[command(flatten)]
-        sure: Sure,
-    },
-}
-
-/// A place among overrides.
-#[derive(Debug, Clone, Default, Args)]
-#[group(multiple = false)]
-pub struct PlaceArgs {
-    /// Before all others
-    #[arg(long)]
-    pub first: bool,
-    /// After all others
-    #[arg(long)]
-    pub last: bool,
-    /// Before this one
-    #[arg(long, value_name = "OVERRIDE")]
-    pub before: Option<String>,
-    /// After this one
-    #[arg(long, value_name = "OVERRIDE")]
-    pub after: Option<String>,
-}
-
-/// An override to create or change.
-#[derive(Debug, Clone, Args)]
-pub struct OverrideArgs {
-    /// Its name (to change: or id)
-    pub name: String,
-    /// What it applies to
-    #[arg(long, conflicts_with_all = ["template", "to"])]
-    pub expression: Option<String>,
-    /// A service of 'templates' instead of an expression
-    #[arg(long)]
-    pub template: Option<String>,
-    /// Addresses and networks of the service
-    #[arg(long, value_delimiter = ',', value_name = "ADDRESS")]
-    pub to: Vec<String>,
-    /// Only for this managed rule (short name or id); without it for all
-    #[arg(long)]
-    pub rule: Option<String>,
-    /// block or log
-    #[arg(long)]
-    pub action: Option<String>,
-    /// default (the highest), medium, low or eoff
-    #[arg(long)]
-    pub sensitivity: Option<String>,
-    /// Until when it is meant to stand: 2026-12-01T00:00:00Z, or 'never'
-    #[arg(long, value_name = "INSTANT")]
-    pub expires: Option<String>,
-    /// Where; without it before the one for everything.
+    /// For packaging.
     #[command(flatten)]
-    pub place: PlaceArgs,
-    /// How sure.
-    #[command(flatten)]
-    pub sure: Sure,
+    Generate(Generate),
 }
 
 #[cfg(test)]

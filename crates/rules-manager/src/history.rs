@@ -2,7 +2,7 @@
 
 use cli::{Out, Table, Trouble, words};
 use daemon::exit;
-use db::rule_changes::{self, Change, State};
+use db::rule_changes::{self, Change, Family, State};
 use serde_json::json;
 
 use crate::args::Sure;
@@ -14,7 +14,12 @@ use crate::source::{Source, by, confirm, trouble};
 /// # Errors
 /// When it cannot be read.
 pub async fn list(source: &Source, out: Out, limit: u32) -> Result<u8, Trouble> {
-    let changes = source.desk()?.changes(limit.clamp(1, 1_000)).await.map_err(trouble)?;
+    let limit = limit.clamp(1, 1_000);
+    let changes: Vec<Change> = source
+        .stored("the changes could not be read", move |tx| {
+            rule_changes::newest(tx, limit)
+        })
+        .await?;
     if out.is_json() {
         out.document(&json!({"schema": "cloudflare-mt/rule-changes/1", "changes": changes}))?;
         return Ok(exit::DONE);
@@ -25,7 +30,7 @@ pub async fn list(source: &Source, out: Out, limit: u32) -> Result<u8, Trouble> 
             change.id.to_string(),
             words::stamp(change.at),
             words::outside(&change.actor, 60),
-            format!("{} {}", change.family.as_str(), words::outside(&change.what, 20)),
+            what(change),
             words::outside(&change.subject, 60),
             state(change),
             words::outside(change.reason.as_deref().unwrap_or_default(), 80),
@@ -35,6 +40,17 @@ pub async fn list(source: &Source, out: Out, limit: u32) -> Result<u8, Trouble> 
     text.push_str(&format!("{}\n", words::counted(changes.len(), "change", "changes")));
     out.text(&text)?;
     Ok(exit::DONE)
+}
+
+/// In the words of the commands.
+fn what(change: &Change) -> String {
+    let kind = match change.family {
+        Family::Mnm => "monitoring rule",
+        Family::DdosL4 => "override",
+    };
+    // The first override makes the list.
+    let what = if change.what == "put" { "create" } else { &change.what };
+    format!("{} {kind}", words::outside(what, 20))
 }
 
 fn state(change: &Change) -> String {
@@ -61,9 +77,8 @@ pub async fn undo(source: &Source, out: Out, change: Option<i64>, sure: &Sure) -
     let id = found.as_ref().map(|it| it.id).or(change);
     if let Some(it) = &found {
         let line = format!(
-            "{} {} {}, by {} at {}",
-            it.family.as_str(),
-            it.what,
+            "{} {}, by {} at {}",
+            what(it),
             it.subject,
             it.actor,
             words::stamp(it.at)

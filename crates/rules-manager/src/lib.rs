@@ -8,7 +8,8 @@
 //! | [`list`], [`export`] | showing and saving rules |
 //! | [`monitoring`] | monitoring rules: create, edit, delete |
 //! | [`managed`], [`overrides`] | Cloudflare's DDoS rules and the overrides |
-//! | [`planning`] | plan and apply of a rules file |
+//! | [`expire`] | overrides whose time is over |
+//! | [`planning`], [`form`] | plan and apply of a rules file; TOML and YAML |
 //! | [`history`] | what was changed, and undo |
 //! | [`check`] | expressions and services |
 //! | [`menu`] | all of it for people at a terminal |
@@ -18,7 +19,9 @@
 
 pub mod args;
 pub mod check;
+pub mod expire;
 pub mod export;
+pub mod form;
 pub mod history;
 pub mod list;
 pub mod managed;
@@ -42,29 +45,22 @@ pub const PROGRAM: &str = "cloudflare-rules-manager";
 
 /// Runs a parsed command line to its exit code.
 pub fn run(arguments: Cli) -> ExitCode {
-    let out = Out::new(arguments.json);
-    let common = arguments.common.clone();
-    let asked = common.check_config || common.print_config;
+    let begun = arguments.of_all.begin(PROGRAM);
+    let (out, asked) = (begun.out, begun.about_configuration);
     let command = match arguments.command {
-        Some(Command::Generate(generate)) => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, generate.run::<Cli>()));
-        }
+        Some(Command::Generate(generate)) => return begun.generate::<Cli>(generate),
         // These ask nobody.
-        Some(Command::Check { expression }) if !asked => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, check::expression(out, &expression)));
-        }
-        Some(Command::Templates) if !asked => {
-            return ExitCode::from(cli::frame::conclude(PROGRAM, out, check::templates(out)));
-        }
-        // Scripts get the usage; people at a terminal get the menu.
-        None if !asked && (arguments.json || !cli::ask::possible()) => return cli::command::nothing_asked::<Cli>(),
+        Some(Command::Check { expression }) if !asked => return begun.conclude(check::expression(out, &expression)),
+        Some(Command::Templates) if !asked => return begun.conclude(check::templates(out)),
+        // People at a terminal get the menu.
+        None if begun.has_no_reader() => return cli::command::nothing_asked::<Cli>(),
         command => command,
     };
-    let loaded = match cli::frame::settings(&common, &[Need::CloudflareApi]) {
+    let loaded = match begun.settings(&[Need::CloudflareApi]) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    cli::frame::run(PROGRAM, &common, out, move |_interrupts| async move {
+    begun.run(move |_interrupts| async move {
         let source = Source::new(loaded.settings);
         match command {
             None => menu::run(&source, out).await,
@@ -84,9 +80,9 @@ async fn carry_out(source: &Source, out: Out, command: Command) -> Result<u8, Tr
         Command::Overrides { command } => overrides::run(source, out, command).await,
         Command::Check { expression } => check::expression(out, &expression),
         Command::Templates => check::templates(out),
-        Command::Plan { file, exit_code, adopt } => planning::plan(source, out, &file, adopt, exit_code).await,
-        Command::Apply { file, adopt, sure } => planning::apply(source, out, &file, adopt, &sure).await,
-        Command::Export { file, force, format } => export::run(source, out, &file, force, format).await,
+        Command::Plan(asked) => planning::plan(source, out, &asked).await,
+        Command::Apply(asked) => planning::apply(source, out, &asked).await,
+        Command::Export(asked) => export::run(source, out, &asked).await,
         Command::Changes { limit } => history::list(source, out, limit).await,
         Command::Undo { change, sure } => history::undo(source, out, change, &sure).await,
         Command::Generate(generate) => generate.run::<Cli>(),

@@ -1,6 +1,6 @@
 //! `managed`: Cloudflare's DDoS rules with what is in force per scope, and setting exactly the one meant.
 
-use cf_api::rest::rulesets::{EntryPoint, Rule, Ruleset};
+use cf_api::rest::rulesets::{EntryPoint, Rule};
 use cli::table::fields;
 use cli::{Ink, Out, Table, Trouble, ink, words};
 use daemon::exit;
@@ -8,10 +8,10 @@ use rules::effective::{Effective, Muted, Scope, Setting, Source as From, scopes}
 use rules::overrides::{About, Edit, Where, find_managed, set};
 use serde_json::json;
 
-use crate::args::{AboutArgs, ManagedCommand, Sure};
+use crate::args::{AboutArgs, ManagedCommand, SettingArgs, Sure};
 use crate::monitoring::told;
 use crate::overrides::find_override;
-use crate::source::{Source, by, confirm, invalid, trouble};
+use crate::source::{Source, by, confirm, invalid, read_ddos, trouble};
 
 /// Runs it.
 ///
@@ -27,8 +27,7 @@ pub async fn run(source: &Source, out: Out, command: ManagedCommand) -> Result<u
         ManagedCommand::Show { rule } => show(source, out, &rule).await,
         ManagedCommand::Set {
             about,
-            action,
-            sensitivity,
+            setting: SettingArgs { action, sensitivity },
             sure,
         } => {
             if action.is_none() && sensitivity.is_none() {
@@ -40,14 +39,6 @@ pub async fn run(source: &Source, out: Out, command: ManagedCommand) -> Result<u
         }
         ManagedCommand::Reset { about, sure } => change(source, out, &about, &Edit::Reset, &Edit::Reset, &sure).await,
     }
-}
-
-async fn read(source: &Source) -> Result<(Ruleset, EntryPoint), Trouble> {
-    let api = source.client()?;
-    let unavailable = |error: cf_api::CfError| crate::unavailable(&error);
-    let managed = api.get_ruleset(cf_api::rest::rulesets::MANAGED_DDOS_L4).await;
-    let point = api.get_entry_point(cf_api::rest::rulesets::Phase::DDOS_L4).await;
-    Ok((managed.map_err(unavailable)?, point.map_err(unavailable)?))
 }
 
 /// What is in force where no other override applies: the one for everything, else Cloudflare's defaults.
@@ -75,7 +66,7 @@ async fn list(
     place: Option<String>,
     editable: bool,
 ) -> Result<u8, Trouble> {
-    let (managed, point) = read(source).await?;
+    let (managed, point) = read_ddos(&source.client()?).await?;
     let all = scopes(&managed, point.rules());
     let scope = chosen(&point, &all, place.as_deref())?;
     let wanted = search.unwrap_or_default().to_lowercase();
@@ -170,7 +161,7 @@ fn document(rule: &Rule, effective: &Effective) -> serde_json::Value {
 }
 
 async fn show(source: &Source, out: Out, wanted: &str) -> Result<u8, Trouble> {
-    let (managed, point) = read(source).await?;
+    let (managed, point) = read_ddos(&source.client()?).await?;
     let rule =
         find_managed(&managed, wanted).map_err(|why| Trouble::failed("rule.unknown", words::outside(&why, 400)))?;
     let all = scopes(&managed, point.rules());

@@ -11,7 +11,8 @@ use daemon::exit;
 use rules::template::TEMPLATES;
 
 use crate::args::{
-    AboutArgs, CreateArgs, EditArgs, Kind, ManagedCommand, OverrideArgs, OverridesCommand, PlaceArgs, Sure, YesNo,
+    AboutArgs, CreateArgs, EditArgs, ExportArgs, Kind, KindArgs, ManagedCommand, NamedArgs, OverrideArgs,
+    OverridesCommand, PlaceArgs, SettingArgs, Sure, YesNo,
 };
 use crate::source::Source;
 use crate::{export, history, list, managed, monitoring, overrides};
@@ -36,6 +37,9 @@ const ITEMS: [(&str, Item); 17] = [
     ("Export to a rules file", Item::Export),
     ("Leave", Item::Leave),
 ];
+
+/// How long an attack must last; no other time is taken.
+const DURATIONS: [&str; 8] = ["1m", "5m", "10m", "15m", "20m", "30m", "45m", "1h"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Item {
@@ -120,19 +124,27 @@ pub async fn run(source: &Source, out: Out) -> Result<u8, Trouble> {
     }
 }
 
+/// Why it is done, for the record.
+async fn why() -> Result<Sure, Stop> {
+    let reason = line("Why, for the record?", "").await?;
+    Ok(Sure {
+        yes: false,
+        reason: (!reason.is_empty()).then_some(reason),
+    })
+}
+
 async fn one(source: &Source, out: Out, item: Item) -> Result<u8, Stop> {
-    let sure = Sure::default();
     Ok(match item {
         Item::List => list::all(source, out).await?,
         Item::Create(kind) => monitoring::create(source, out, new_rule(source, kind).await?).await?,
         Item::Edit => monitoring::edit(source, out, changed_rule(source).await?).await?,
         Item::Delete => {
             let rule = rule(source, "Which rule?").await?;
-            monitoring::delete(source, out, &[rule], &sure).await?
+            monitoring::delete(source, out, &[rule], &why().await?).await?
         }
         Item::DeleteKind => {
             let ids = rules_of_kind(source).await?;
-            monitoring::delete(source, out, &ids, &sure).await?
+            monitoring::delete(source, out, &ids, &why().await?).await?
         }
         Item::Managed => {
             let search = line("Search for (empty for all)", "").await?;
@@ -145,22 +157,27 @@ async fn one(source: &Source, out: Out, item: Item) -> Result<u8, Stop> {
         }
         Item::Set => managed::run(source, out, setting(source).await?).await?,
         Item::Reset => {
-            let about = about(source).await?;
+            let (about, sure) = (about(source).await?, why().await?);
             managed::run(source, out, ManagedCommand::Reset { about, sure }).await?
         }
         Item::Overrides => overrides::run(source, out, OverridesCommand::List).await?,
         Item::AddOverride => overrides::run(source, out, OverridesCommand::Create(new_override().await?)).await?,
         Item::DeleteOverride => {
-            let name = an_override(source).await?;
-            overrides::run(source, out, OverridesCommand::Delete { name, sure }).await?
+            let (name, sure) = (an_override(source).await?, why().await?);
+            overrides::run(source, out, OverridesCommand::Delete(NamedArgs { name, sure })).await?
         }
         Item::Undo => {
             history::list(source, out, 10).await?;
-            history::undo(source, out, None, &sure).await?
+            history::undo(source, out, None, &why().await?).await?
         }
         Item::Export => {
             let file = line("File", "rules.toml").await?;
-            export::run(source, out, file.as_ref(), false, None).await?
+            let asked = ExportArgs {
+                file: file.into(),
+                force: false,
+                format: None,
+            };
+            export::run(source, out, &asked).await?
         }
         Item::Leave => exit::DONE,
     })
@@ -186,11 +203,7 @@ async fn new_rule(source: &Source, kind: Kind) -> Result<CreateArgs, Stop> {
         _ => None,
     };
     let words = |list: &[&str]| list.iter().map(|it| ((*it).to_owned(), (*it).to_owned())).collect();
-    let duration = choose(
-        "For how long?",
-        words(&["1m", "5m", "10m", "15m", "20m", "30m", "45m", "1h"]),
-    )
-    .await?;
+    let duration = choose("For how long?", words(&DURATIONS)).await?;
     let (mut sensitivity, mut target, mut prefix_match) = (None, None, None);
     match kind {
         Kind::Zscore => {
@@ -213,12 +226,14 @@ async fn new_rule(source: &Source, kind: Kind) -> Result<CreateArgs, Stop> {
         together: false,
         name: None,
         threshold,
-        duration: Some(duration),
+        of_kind: KindArgs {
+            duration: Some(duration),
+            prefix_match,
+            sensitivity,
+            target,
+        },
         no_advertise: !advertise,
-        prefix_match,
-        sensitivity,
-        target,
-        sure: Sure::default(),
+        sure: why().await?,
     })
 }
 
@@ -263,11 +278,8 @@ async fn changed_rule(source: &Source) -> Result<EditArgs, Stop> {
         prefixes: Vec::new(),
         bandwidth: None,
         packets: None,
-        duration: None,
+        of_kind: KindArgs::default(),
         advertise: None,
-        prefix_match: None,
-        sensitivity: None,
-        target: None,
         sure: Sure::default(),
     };
     let words = |list: &[&'static str]| list.iter().map(|it| (*it, (*it).to_owned())).collect();
@@ -286,12 +298,8 @@ async fn changed_rule(source: &Source) -> Result<EditArgs, Stop> {
         "bit/s threshold" => asked.bandwidth = Some(line("Threshold", "2 Gbps").await?),
         "packet/s threshold" => asked.packets = Some(line("Threshold", "500 kpps").await?),
         "duration" => {
-            let duration = choose(
-                "For how long?",
-                words(&["1m", "5m", "10m", "15m", "20m", "30m", "45m", "1h"]),
-            )
-            .await?;
-            asked.duration = Some(duration.to_owned());
+            let duration = choose("For how long?", words(&DURATIONS)).await?;
+            asked.of_kind.duration = Some(duration.to_owned());
         }
         "automatic advertisement" => {
             let options = vec![(YesNo::Yes, "yes".to_owned()), (YesNo::No, "no".to_owned())];
@@ -303,6 +311,7 @@ async fn changed_rule(source: &Source) -> Result<EditArgs, Stop> {
         }
         _ => asked.name = Some(line("Name", "").await?),
     }
+    asked.sure = why().await?;
     Ok(asked)
 }
 
@@ -349,9 +358,11 @@ async fn setting(source: &Source) -> Result<ManagedCommand, Stop> {
     let given = |word: String| (word != "keep").then_some(word);
     Ok(ManagedCommand::Set {
         about,
-        action: given(action),
-        sensitivity: given(sensitivity),
-        sure: Sure::default(),
+        setting: SettingArgs {
+            action: given(action),
+            sensitivity: given(sensitivity),
+        },
+        sure: why().await?,
     })
 }
 
@@ -384,11 +395,13 @@ async fn new_override() -> Result<OverrideArgs, Stop> {
         template,
         to,
         rule: (!rule.is_empty()).then_some(rule),
-        action: None,
-        sensitivity: Some(sensitivity),
+        setting: SettingArgs {
+            action: None,
+            sensitivity: Some(sensitivity),
+        },
         expires: None,
         place: PlaceArgs::default(),
-        sure: Sure::default(),
+        sure: why().await?,
     })
 }
 

@@ -43,7 +43,7 @@ pub fn told(out: Out, done: &[(Done, &'static str, String)]) -> Result<u8, Troub
 }
 
 /// What was done before a failure is told before the failure.
-fn stopped(out: Out, done: &[(Done, &'static str, String)], trouble: Trouble) -> Trouble {
+pub(crate) fn stopped(out: Out, done: &[(Done, &'static str, String)], trouble: Trouble) -> Trouble {
     if done.is_empty() {
         return trouble;
     }
@@ -115,7 +115,7 @@ fn wanted(source: &Source, asked: &CreateArgs) -> Result<Vec<MnmFields>, Trouble
         (_, Some(_)) => return Err(usage("rules of this kind have no threshold".to_owned())),
         (_, None) => {}
     }
-    let duration = asked.duration.as_deref().unwrap_or("1m");
+    let duration = asked.of_kind.duration.as_deref().unwrap_or("1m");
     let duration = domain::duration::parse(duration).map_err(|error| usage(error.to_string()))?;
     let or = |given: &Option<String>, kind: Kind, otherwise: &str| {
         given
@@ -143,9 +143,9 @@ fn wanted(source: &Source, asked: &CreateArgs) -> Result<Vec<MnmFields>, Trouble
             bandwidth_threshold: bandwidth,
             packet_threshold: packets,
             duration: Some(duration),
-            prefix_match: or(&asked.prefix_match, Kind::AdvancedDdos, "subnet"),
-            zscore_sensitivity: or(&asked.sensitivity, Kind::Zscore, "medium"),
-            zscore_target: or(&asked.target, Kind::Zscore, "bits"),
+            prefix_match: or(&asked.of_kind.prefix_match, Kind::AdvancedDdos, "subnet"),
+            zscore_sensitivity: or(&asked.of_kind.sensitivity, Kind::Zscore, "medium"),
+            zscore_target: or(&asked.of_kind.target, Kind::Zscore, "bits"),
         };
         fields.name = asked.name.clone().unwrap_or_else(|| name_for(&fields));
         fields
@@ -240,16 +240,16 @@ fn edited(before: &MnmFields, asked: &EditArgs) -> Result<MnmFields, Trouble> {
     if let Some(text) = &asked.packets {
         wanted.packet_threshold = Some(packets_per_second(text).map_err(|error| usage(error.to_string()))?);
     }
-    if let Some(text) = &asked.duration {
+    if let Some(text) = &asked.of_kind.duration {
         wanted.duration = Some(domain::duration::parse(text).map_err(|error| usage(error.to_string()))?);
     }
     if let Some(advertise) = asked.advertise {
         wanted.automatic_advertisement = Some(advertise == YesNo::Yes);
     }
     for (given, field) in [
-        (&asked.prefix_match, &mut wanted.prefix_match),
-        (&asked.sensitivity, &mut wanted.zscore_sensitivity),
-        (&asked.target, &mut wanted.zscore_target),
+        (&asked.of_kind.prefix_match, &mut wanted.prefix_match),
+        (&asked.of_kind.sensitivity, &mut wanted.zscore_sensitivity),
+        (&asked.of_kind.target, &mut wanted.zscore_target),
     ] {
         if given.is_some() {
             field.clone_from(given);

@@ -7,7 +7,6 @@ use cf_api::rest::rulesets::{EntryPoint, MANAGED_DDOS_L4, Overrides, Rule, RuleB
 use cf_api::rest::rulesets_changes::{Position, RulesetChange};
 use cli::{Ink, Out, Table, Trouble, ink, words};
 use daemon::exit;
-use db::rule_changes;
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rules::desk::Desk;
@@ -17,7 +16,8 @@ use rules::overrides::{Essence, add, find_managed, problems};
 use rules::template::{Simple, template};
 use serde_json::json;
 
-use crate::args::{OverrideArgs, OverridesCommand, PlaceArgs, Sure};
+use crate::args::{NamedArgs, OverrideArgs, OverridesCommand, PlaceArgs, Sure};
+use crate::expire;
 use crate::managed::muted;
 use crate::monitoring::told;
 use crate::source::{Source, by, confirm, invalid, trouble, typed};
@@ -31,11 +31,11 @@ pub async fn run(source: &Source, out: Out, command: OverridesCommand) -> Result
         OverridesCommand::List => list(source, out).await,
         OverridesCommand::Create(asked) => create(source, out, asked).await,
         OverridesCommand::Edit(asked) => edit(source, out, asked).await,
-        OverridesCommand::Delete { name, sure } => delete(source, out, &name, &sure).await,
-        OverridesCommand::Move { name, to, sure } => shift(source, out, &name, &to, &sure).await,
-        OverridesCommand::Enable { name, sure } => switch(source, out, &name, true, &sure).await,
-        OverridesCommand::Disable { name, sure } => switch(source, out, &name, false, &sure).await,
-        OverridesCommand::Expire { sure } => expire(source, out, &sure).await,
+        OverridesCommand::Delete(which) => delete(source, out, &which.name, &which.sure).await,
+        OverridesCommand::Move { which, to } => shift(source, out, &which, &to).await,
+        OverridesCommand::Enable(which) => switch(source, out, &which, true).await,
+        OverridesCommand::Disable(which) => switch(source, out, &which, false).await,
+        OverridesCommand::Expire { sure } => expire::run(source, out, &sure).await,
     }
 }
 
@@ -67,14 +67,13 @@ pub fn find_override<'a>(point: &'a EntryPoint, wanted: &str) -> Result<&'a Rule
     }
 }
 
-fn name_of(rule: &Rule) -> String {
+pub(crate) fn name_of(rule: &Rule) -> String {
     let name = rule.description.clone().unwrap_or_default();
     if name.is_empty() { rule.id.clone() } else { name }
 }
 
 async fn list(source: &Source, out: Out) -> Result<u8, Trouble> {
-    let desk = source.desk()?;
-    let live = desk.live().await.map_err(trouble)?;
+    let live = source.live().await?;
     let scopes = scopes(&live.managed, live.point.rules());
     let until = |rule: &Rule| {
         live.expiries
@@ -200,11 +199,11 @@ fn expression(asked: &OverrideArgs) -> Result<Option<Expression>, Trouble> {
 fn settings(managed: &Ruleset, before: Overrides, asked: &OverrideArgs) -> Result<Overrides, Trouble> {
     let mut overrides = before;
     let Some(wanted) = &asked.rule else {
-        if asked.action.is_some() {
-            overrides.action.clone_from(&asked.action);
+        if asked.setting.action.is_some() {
+            overrides.action.clone_from(&asked.setting.action);
         }
-        if asked.sensitivity.is_some() {
-            overrides.sensitivity_level.clone_from(&asked.sensitivity);
+        if asked.setting.sensitivity.is_some() {
+            overrides.sensitivity_level.clone_from(&asked.setting.sensitivity);
         }
         return Ok(overrides);
     };
@@ -217,11 +216,11 @@ fn settings(managed: &Ruleset, before: Overrides, asked: &OverrideArgs) -> Resul
         });
     }
     for entry in overrides.rules.iter_mut().filter(|it| it.id == rule.id) {
-        if asked.action.is_some() {
-            entry.action.clone_from(&asked.action);
+        if asked.setting.action.is_some() {
+            entry.action.clone_from(&asked.setting.action);
         }
-        if asked.sensitivity.is_some() {
-            entry.sensitivity_level.clone_from(&asked.sensitivity);
+        if asked.setting.sensitivity.is_some() {
+            entry.sensitivity_level.clone_from(&asked.setting.sensitivity);
         }
     }
     Ok(overrides)
@@ -252,22 +251,6 @@ fn until(asked: &OverrideArgs) -> Result<Option<Option<Timestamp>>, Trouble> {
     }
 }
 
-async fn remember(
-    desk: &Desk,
-    rule_id: &str,
-    name: &str,
-    until: Option<Timestamp>,
-    actor: &str,
-) -> Result<(), Trouble> {
-    let (rule_id, name, actor, now) = (rule_id.to_owned(), name.to_owned(), actor.to_owned(), desk.now());
-    let stored = desk.db().write("override expiry", move |tx| {
-        rule_changes::set_expiry(tx, &rule_id, &name, until, &actor, now)
-    });
-    stored
-        .await
-        .map_err(|error| Trouble::database("the override was changed, but its end could not be stored", &error))
-}
-
 /// Our own checks, then Cloudflare's, then what to think about.
 async fn checked(
     desk: &Desk,
@@ -294,7 +277,7 @@ async fn checked(
 }
 
 async fn create(source: &Source, out: Out, asked: OverrideArgs) -> Result<u8, Trouble> {
-    let until = until(&asked)?.flatten();
+    let until = until(&asked)?;
     let expression = expression(&asked)?.ok_or_else(|| {
         Trouble::usage(
             "rule.arguments",
@@ -323,16 +306,9 @@ async fn create(source: &Source, out: Out, asked: OverrideArgs) -> Result<u8, Tr
     .await?;
     let by = by(&asked.sure).await;
     let done = desk
-        .change_ddos(&by, &point, &change, &asked.name)
+        .change_with_end(&by, &point, &change, &asked.name, until)
         .await
         .map_err(trouble)?;
-    let new = done.entry_point.as_ref().and_then(|now| {
-        let is_new = |rule: &&Rule| point.rules().iter().all(|it| it.id != rule.id);
-        now.rules().iter().find(is_new).map(|rule| rule.id.clone())
-    });
-    if let (Some(id), Some(_)) = (new, until) {
-        remember(&desk, &id, &asked.name, until, &by.actor).await?;
-    }
     told(out, &[(done, "added", asked.name)])
 }
 
@@ -372,13 +348,13 @@ async fn edit(source: &Source, out: Out, asked: OverrideArgs) -> Result<u8, Trou
             &format!("Change override {}?", words::outside(&name, 80)),
         )
         .await?;
-        let one = desk.change_ddos(&by, &point, &change, &name).await.map_err(trouble)?;
-        done.push((one, "changed", name.clone()));
-    } else if until.is_none() {
+        let one = desk.change_with_end(&by, &point, &change, &name, until).await;
+        done.push((one.map_err(trouble)?, "changed", name));
+    } else if let Some(until) = until {
+        desk.set_end(&by, &id, &name, until).await.map_err(trouble)?;
+        out.aside("only its end was changed; nothing was sent\n");
+    } else {
         out.aside("it is so already; nothing was done\n");
-    }
-    if let Some(until) = until {
-        remember(&desk, &id, &name, until, &by.actor).await?;
     }
     told(out, &done)
 }
@@ -395,16 +371,15 @@ async fn delete(source: &Source, out: Out, wanted: &str, sure: &Sure) -> Result<
     ));
     typed(out, sure, &format!("Type {shown} to delete it:"), &name).await?;
     let change = RulesetChange::Delete { id: rule.id.clone() };
-    let by = by(sure).await;
-    let done = desk.change_ddos(&by, &point, &change, &name).await.map_err(trouble)?;
-    remember(&desk, &rule.id, &name, None, &by.actor).await?;
-    told(out, &[(done, "deleted", name)])
+    // Its end stays known: the deletion may be taken back.
+    let done = desk.change_ddos(&by(sure).await, &point, &change, &name).await;
+    told(out, &[(done.map_err(trouble)?, "deleted", name)])
 }
 
-async fn shift(source: &Source, out: Out, wanted: &str, to: &PlaceArgs, sure: &Sure) -> Result<u8, Trouble> {
+async fn shift(source: &Source, out: Out, which: &NamedArgs, to: &PlaceArgs) -> Result<u8, Trouble> {
     let desk = source.desk()?;
     let (_, point) = desk.read_ddos().await.map_err(trouble)?;
-    let rule = find_override(&point, wanted)?;
+    let rule = find_override(&point, &which.name)?;
     let position = position(&point, to)?;
     let position = position
         .ok_or_else(|| Trouble::usage("rule.arguments", "say where to: --first, --last, --before or --after"))?;
@@ -418,18 +393,23 @@ async fn shift(source: &Source, out: Out, wanted: &str, to: &PlaceArgs, sure: &S
         .map(|(_, it)| words::outside(&it.description, 60))
         .collect();
     out.aside(&format!("then: {}\n", order.join(" | ")));
-    confirm(out, sure, &format!("Move override {}?", words::outside(&name, 80))).await?;
+    confirm(
+        out,
+        &which.sure,
+        &format!("Move override {}?", words::outside(&name, 80)),
+    )
+    .await?;
     let done = desk
-        .change_ddos(&by(sure).await, &point, &change, &name)
+        .change_ddos(&by(&which.sure).await, &point, &change, &name)
         .await
         .map_err(trouble)?;
     told(out, &[(done, "moved", name)])
 }
 
-async fn switch(source: &Source, out: Out, wanted: &str, on: bool, sure: &Sure) -> Result<u8, Trouble> {
+async fn switch(source: &Source, out: Out, which: &NamedArgs, on: bool) -> Result<u8, Trouble> {
     let desk = source.desk()?;
     let (_, point) = desk.read_ddos().await.map_err(trouble)?;
-    let rule = find_override(&point, wanted)?;
+    let rule = find_override(&point, &which.name)?;
     let name = name_of(rule);
     if rule.is_enabled() == on {
         out.aside("it is so already; nothing was done\n");
@@ -445,41 +425,13 @@ async fn switch(source: &Source, out: Out, wanted: &str, on: bool, sure: &Sure) 
     let word = if on { "on" } else { "off" };
     confirm(
         out,
-        sure,
+        &which.sure,
         &format!("Switch override {} {word}?", words::outside(&name, 80)),
     )
     .await?;
     let done = desk
-        .change_ddos(&by(sure).await, &point, &change, &name)
+        .change_ddos(&by(&which.sure).await, &point, &change, &name)
         .await
         .map_err(trouble)?;
     told(out, &[(done, if on { "switched on" } else { "switched off" }, name)])
-}
-
-async fn expire(source: &Source, out: Out, sure: &Sure) -> Result<u8, Trouble> {
-    let desk = source.desk()?;
-    let live = desk.live().await.map_err(trouble)?;
-    let now = source.now();
-    let over = live.expiries.iter().filter(|it| it.expires_at <= now);
-    let over: Vec<&Rule> = over
-        .filter_map(|it| live.point.rules().iter().find(|rule| rule.id == it.rule_id))
-        .collect();
-    if over.is_empty() {
-        out.aside("no override is over its time\n");
-        return told(out, &[]);
-    }
-    let names: Vec<String> = over.iter().map(|rule| words::outside(&name_of(rule), 60)).collect();
-    confirm(out, sure, &format!("Delete {}?", names.join(", "))).await?;
-    let by = by(sure).await;
-    let mut point = live.point.clone();
-    let mut done = Vec::new();
-    for rule in over {
-        let change = RulesetChange::Delete { id: rule.id.clone() };
-        let name = name_of(rule);
-        let one = desk.change_ddos(&by, &point, &change, &name).await.map_err(trouble)?;
-        point = one.entry_point.clone().unwrap_or(point);
-        remember(&desk, &rule.id, &name, None, &by.actor).await?;
-        done.push((one, "deleted", name));
-    }
-    told(out, &done)
 }

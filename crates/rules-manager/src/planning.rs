@@ -10,7 +10,8 @@ use rules::file::RulesFile;
 use rules::plan::{Plan, Step};
 use serde_json::json;
 
-use crate::args::Sure;
+use crate::args::{ApplyArgs, FileArgs, PlanArgs};
+use crate::form;
 use crate::source::{Source, by, confirm, invalid, trouble};
 
 /// `plan --exit-code` found differences.
@@ -18,7 +19,8 @@ const DIFFERENT: u8 = 5;
 /// Longest rules file.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
-fn read(path: &Path) -> Result<RulesFile, Trouble> {
+fn read(asked: &FileArgs) -> Result<RulesFile, Trouble> {
+    let path = &asked.file;
     let shown = path.display();
     let failed = |error: std::io::Error| Trouble::failed("file.unreadable", format!("{shown} cannot be read: {error}"));
     let mut text = String::new();
@@ -29,7 +31,8 @@ fn read(path: &Path) -> Result<RulesFile, Trouble> {
         file.take(LONGEST).read_to_string(&mut text)
     };
     read.map_err(failed)?;
-    RulesFile::read(&text).map_err(|error| Trouble::blocked("file.invalid", format!("{shown}: {error}")))
+    form::read(&text, form::of(path, asked.format))
+        .map_err(|error| Trouble::blocked("file.invalid", format!("{shown}: {error}")))
 }
 
 fn refused(error: ApplyError) -> Trouble {
@@ -50,19 +53,24 @@ fn refused(error: ApplyError) -> Trouble {
 ///
 /// # Errors
 /// Why that cannot be said.
-pub async fn plan(source: &Source, out: Out, path: &Path, adopt: bool, exit_code: bool) -> Result<u8, Trouble> {
-    let file = read(path)?;
-    let plan = source.desk()?.plan(&file, adopt).await.map_err(refused)?;
+pub async fn plan(source: &Source, out: Out, asked: &PlanArgs) -> Result<u8, Trouble> {
+    let file = read(&asked.file)?;
+    let plan = planned(source, &file, asked.file.adopt).await?;
     if out.is_json() {
         out.document(&document(&plan))?;
     } else {
         out.text(&shown(&plan))?;
     }
-    Ok(if exit_code && !plan.is_empty() {
+    Ok(if asked.exit_code && !plan.is_empty() {
         DIFFERENT
     } else {
         exit::DONE
     })
+}
+
+async fn planned(source: &Source, file: &RulesFile, adopt: bool) -> Result<Plan, Trouble> {
+    let live = source.live().await?;
+    rules::plan::plan(file, &live, adopt, source.now()).map_err(invalid)
 }
 
 fn document(plan: &Plan) -> serde_json::Value {
@@ -124,10 +132,9 @@ fn shown(plan: &Plan) -> String {
 ///
 /// # Errors
 /// Why not, or not all.
-pub async fn apply(source: &Source, out: Out, path: &Path, adopt: bool, sure: &Sure) -> Result<u8, Trouble> {
-    let file = read(path)?;
-    let desk = source.desk()?;
-    let plan = desk.plan(&file, adopt).await.map_err(refused)?;
+pub async fn apply(source: &Source, out: Out, asked: &ApplyArgs) -> Result<u8, Trouble> {
+    let (file, adopt, sure) = (read(&asked.file)?, asked.file.adopt, &asked.sure);
+    let plan = planned(source, &file, adopt).await?;
     if !plan.not_owned.is_empty() {
         return Err(refused(ApplyError::NotOwned(plan.not_owned)));
     }
@@ -136,7 +143,8 @@ pub async fn apply(source: &Source, out: Out, path: &Path, adopt: bool, sure: &S
         confirm(out, sure, "Make these changes?").await?;
     }
     let by = by(sure).await;
-    let applied = desk
+    let applied = source
+        .desk()?
         .apply(&by, &file, adopt, |step| out.aside(&format!("{}\n", line(step))))
         .await;
     let applied = applied.map_err(refused)?;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_api::rest::mnm::MnmRule;
+use cf_api::rest::rulesets::{EntryPoint, MANAGED_DDOS_L4, Phase, Ruleset};
 use cf_api::{CloudflareClient, Deadlines};
 use cli::{Out, Trouble, ask};
 use daemon::{SharedClock, SystemClock};
-use db::Db;
+use db::{Db, DbError, ReadTx, rule_changes};
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use rules::desk::{By, Desk, DeskError, Outcome};
 pub use rules::mnm::Record as Rule;
 use rules::mnm::{Gap, gaps};
+use rules::plan::Live;
 use serde::Serialize;
 use settings::Settings;
 
@@ -120,6 +122,58 @@ impl Source {
             .map_err(|error| Trouble::failed("cloudflare.setup", cli::trouble::chain(error.as_ref())))
     }
 
+    /// Everything that a plan looks at. Nothing is created or written for it; without a database no rule is looked after and
+    /// no override has an end.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub async fn live(&self) -> Result<Live, Trouble> {
+        let api = self.client()?;
+        let mnm = self.read_by(&api).await?.raw;
+        let (managed, point) = read_ddos(&api).await?;
+        let (owned, expiries) = self
+            .stored("what is looked after could not be read", |tx| {
+                Ok((rule_changes::owned(tx)?, rule_changes::expiries(tx)?))
+            })
+            .await?;
+        Ok(Live {
+            mnm,
+            managed,
+            point,
+            owned,
+            expiries,
+        })
+    }
+
+    /// What the database says; as if it were empty where there is none yet. `what` names the failure.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn stored<T, F>(&self, what: &'static str, read: F) -> Result<T, Trouble>
+    where
+        T: Default + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let Some(db) = self.reading()? else {
+            return Ok(T::default());
+        };
+        db.read("rules.stored", read)
+            .await
+            .map_err(|error| Trouble::database(what, &error))
+    }
+
+    /// The database for looking; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn reading(&self) -> Result<Option<Db>, Trouble> {
+        let path = &self.settings.database.path;
+        match path.try_exists() {
+            Ok(false) => Ok(None),
+            _ => cli::store::reading(path).map(Some),
+        }
+    }
+
     /// Where changes are made: nothing that cannot be recorded.
     ///
     /// # Errors
@@ -133,6 +187,17 @@ impl Source {
         let clock = self.clock.clone();
         Ok(Desk::new(client, db, Arc::new(move || clock.now())))
     }
+}
+
+/// Cloudflare's DDoS rules and the account's overrides.
+///
+/// # Errors
+/// Why they could not be read.
+pub async fn read_ddos(api: &CloudflareClient) -> Result<(Ruleset, EntryPoint), Trouble> {
+    let managed = api.get_ruleset(MANAGED_DDOS_L4).await;
+    let point = api.get_entry_point(Phase::DDOS_L4).await;
+    let unavailable = |error: cf_api::CfError| crate::unavailable(&error);
+    Ok((managed.map_err(unavailable)?, point.map_err(unavailable)?))
 }
 
 fn limited(client: &CloudflareClient) -> CloudflareClient {

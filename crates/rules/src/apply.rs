@@ -134,7 +134,7 @@ impl Desk {
                 replace(&mut live.mnm, seen, None);
                 self.disown(step.family, &step.name, live).await
             }
-            Act::Expire(rule_id, until) => self.set_expiry(by, rule_id, &step.name, *until, live, now).await,
+            Act::Expire(rule_id, until) => self.end(by, rule_id, &step.name, *until, live).await,
             Act::Ddos(change) => {
                 let adds = matches!(change, RulesetChange::Add { .. } | RulesetChange::Put { .. });
                 if adds {
@@ -148,7 +148,7 @@ impl Desk {
                 live.point = point;
                 match change {
                     RulesetChange::Delete { id } => {
-                        self.set_expiry(by, id, &step.name, None, live, now).await?;
+                        self.end(by, id, &step.name, None, live).await?;
                         self.disown(step.family, &step.name, live).await
                     }
                     _ if adds => self.own(by, owned(new), live, now).await,
@@ -187,21 +187,17 @@ impl Desk {
         Ok(())
     }
 
-    async fn set_expiry(
+    async fn end(
         &self,
         by: &By,
         rule_id: &str,
         name: &str,
         until: Option<Timestamp>,
         live: &mut Live,
-        now: Timestamp,
     ) -> Result<(), DeskError> {
-        let (id, name, actor) = (rule_id.to_owned(), name.to_owned(), by.actor.clone());
-        let stored = self.db().write("override expiry", move |tx| {
-            rule_changes::set_expiry(tx, &id, &name, until, &actor, now)?;
-            rule_changes::expiries(tx)
-        });
-        live.expiries = stored.await.map_err(|error| DeskError::database(&error))?;
+        self.set_end(by, rule_id, name, until).await?;
+        let read = self.db().read("override ends", rule_changes::expiries).await;
+        live.expiries = read.map_err(|error| DeskError::database(&error))?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Must hold: nothing is sent that is not stored in `rule_changes` with what was there before; what somebody else changed
 //! in the meantime is not overwritten; a lost answer is read back and never repeated; every attempt leaves an audit row.
 
+mod end;
 mod error;
 mod undo;
 

@@ -213,6 +213,18 @@ fn heights(rule: &Rule) -> (u8, u8) {
     all.fold((whole, whole), |(low, high), one| (low.min(one), high.max(one)))
 }
 
+/// The override rules that can never apply where they stand, each with the earlier one that takes all of it. Those that are
+/// switched off do not count.
+pub fn never_reached(rules: &[Rule]) -> Vec<(&Rule, &Rule)> {
+    let pairs = rules.iter().enumerate().filter(|(_, rule)| rule.is_enabled());
+    let pairs = pairs.filter_map(|(index, rule)| {
+        let before = rules.get(..index).unwrap_or_default();
+        let by = shadow(before, rule)?;
+        Some((rule, before.iter().find(|earlier| earlier.id == by)?))
+    });
+    pairs.collect()
+}
+
 /// The earlier override rule that keeps `rule` from ever applying, if there is one for certain.
 ///
 /// Evaluation stops at the first rule whose expression and sensitivity are met: an earlier one of lower sensitivity lets

@@ -11,8 +11,11 @@ use cf_api::rest::rulesets::{
 };
 use cf_api::rest::rulesets_changes::{Position, RulesetChange};
 
-pub use essence::{Essence, after};
-pub use problem::{ACTIONS, Problem, SENSITIVITIES, action_problem, problems, sensitivity_problem};
+pub use essence::{Essence, NEW, after, rules_after};
+pub use problem::{
+    ACTIONS, Problem, READ_ONLY, SENSITIVITIES, action_problem, is_read_only, problems, sensitivity_problem,
+    usable_actions,
+};
 
 use crate::effective::{is_everything, overrides_ddos_l4};
 

@@ -173,6 +173,7 @@ fn valid_values() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("database.retention.withdrawal_history", keep()),
         ("database.retention.incidents", keep()),
         ("database.retention.audit", keep()),
+        ("database.retention.rule_changes", keep()),
         ("database.retention.webhook_events", keep()),
         ("database.retention.network_analytics_events", keep()),
         ("database.retention.notifications", keep()),

@@ -49,8 +49,10 @@ const OPEN: Duration = Duration::from_secs(20);
 const PREFIXES: u32 = 100;
 
 /// Lists, with filters that find many rows, few, and none; statistics; pages. `{middle}` is a row in the middle.
-const ADDRESSES: [(&str, &str); 24] = [
+const ADDRESSES: [(&str, &str); 26] = [
     ("main page", "/"),
+    ("traffic page", "/traffic"),
+    ("network flow", "/api/network-flow"),
     ("situation", "/api/overview"),
     ("prefixes", "/api/prefixes"),
     ("statistics", "/api/stats"),
@@ -113,7 +115,7 @@ async fn main() {
         size / 1_000_000,
         began.elapsed().as_secs_f64()
     );
-    let service = site.start(Program::Dashboard).await;
+    let mut service = site.start(Program::Dashboard).await;
     let browser = Browser {
         client: Client::builder()
             .no_proxy()
@@ -130,14 +132,25 @@ async fn main() {
     measure("Cloudflare hanging", &browser, rows, now).await;
     site.sim.clear_faults();
     println!("Resident afterwards: {}", memory(&service));
+    let mut counted = Vec::new();
     for tabs in [1, TABS] {
+        // Each time from its start on: what one of them read must not serve the other.
+        drop(service);
+        service = site.start(Program::Dashboard).await;
         let calls = calls_with(&site, &browser, tabs).await;
         println!(
             "{tabs} open pages for {} s: {calls} calls to Cloudflare, resident {}",
             OPEN.as_secs(),
             memory(&service)
         );
+        counted.push(calls);
     }
+    let verdict = if counted.windows(2).all(|pair| pair[0] == pair[1]) {
+        "the same"
+    } else {
+        "NOT the same"
+    };
+    println!("200 open pages cost as many calls as one: {verdict}");
 }
 
 struct Browser {
@@ -213,10 +226,12 @@ async fn calls_with(site: &Site, browser: &Browser, tabs: usize) -> usize {
     }
     let deadline = Instant::now() + OPEN;
     while Instant::now() < deadline {
-        for _ in 0..tabs {
-            let answer = browser.get("/").send().await.expect("an answer");
-            assert!(answer.status().is_success());
-            drop(answer.bytes().await);
+        for path in ["/", "/traffic"] {
+            for _ in 0..tabs {
+                let answer = browser.get(path).send().await.expect("an answer");
+                assert!(answer.status().is_success());
+                drop(answer.bytes().await);
+            }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

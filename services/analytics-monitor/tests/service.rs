@@ -77,8 +77,7 @@ impl Place {
 
     async fn start(&self) -> Running {
         let frame = Frame::builder("cloudflare-analytics-monitor").build();
-        let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
-            .unwrap();
+        let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test").unwrap();
         let url = format!("http://{}", listener.address());
         let (inner, settings) = (frame.clone(), self.settings());
         let task = tokio::spawn(async move {

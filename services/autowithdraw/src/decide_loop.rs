@@ -1,5 +1,5 @@
-//! The decision loop: bump the lease, run a cycle when one is due, take the next step of every
-//! open intent. It alone feeds the lease and the watchdog, so a loop that stands still loses both.
+//! The decision loop: bump the lease, take in what people did in an emergency, run a cycle when one is due, take the next
+//! step of every open intent. It alone feeds the lease and the watchdog, so a loop that stands still loses both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::actor::{LeaseHolder, Standing};
 use crate::commit::{Committed, Terms, commit};
 use crate::cycle::{Cycle, Gatherer};
+use crate::emergencies::Emergencies;
 use crate::feeds::Feed;
 use crate::recording::Recorder;
 use crate::status;
@@ -85,6 +86,7 @@ struct Memory {
     bindings: Feed,
     /// Without cycles no verdict says anything.
     cycles: Feed,
+    emergencies: Emergencies,
     /// On the monotonic clock.
     next_cycle: Duration,
     /// A cycle was committed since this process is the actor: what was planned is what it would plan itself.
@@ -109,6 +111,7 @@ impl DecideLoop {
             list: Feed::new("list of prefixes"),
             bindings: Feed::new("service bindings of the prefixes"),
             cycles: Feed::new("decisions about withdrawals"),
+            emergencies: Emergencies::beside(self.db.path()),
             next_cycle: self.monotonic(),
             decided: false,
         };
@@ -136,6 +139,10 @@ impl DecideLoop {
             }
             if self.monotonic() >= memory.next_cycle {
                 memory.next_cycle = self.monotonic() + self.check_interval;
+                if self.take_emergencies(&turn, &shutdown, &mut memory).await {
+                    // Read back first: what Cloudflare shows of it is theirs then, however long ago it was.
+                    self.advance(&turn, &shutdown, &mut memory).await;
+                }
                 self.cycle(&turn, &shutdown, &standing, &mut memory).await;
             }
             self.advance(&turn, &shutdown, &mut memory).await;
@@ -177,6 +184,12 @@ impl DecideLoop {
             }
             Ended::Stopped => return,
         };
+        // A file is there before the call, so of whatever this cycle saw the file is there now.
+        if self.take_emergencies(turn, shutdown, memory).await {
+            // It was decided without knowing of that: at once again.
+            memory.next_cycle = self.monotonic();
+            return;
+        }
         let (stored, terms) = (Arc::clone(&cycle), self.terms.clone());
         match self
             .db
@@ -208,6 +221,20 @@ impl DecideLoop {
             }
             Err(error) => self.cycle_failed(memory, &error.to_string(), Some(&error)).await,
         }
+    }
+
+    /// Takes in what people did without the journal; whether there was something.
+    async fn take_emergencies(&self, turn: &LoopHandle, shutdown: &Shutdown, memory: &mut Memory) -> bool {
+        let progress = Progress {
+            turn,
+            holder: &self.holder,
+            db: &self.db,
+            shutdown,
+        };
+        let (now, monotonic) = (self.frame.clock().now(), self.monotonic());
+        let taking = memory.emergencies.take(&self.db, now, monotonic);
+        // What was given up waits in its file for the next cycle.
+        matches!(progress.of(LAST_STEPS, taking).await, Ended::Done(true))
     }
 
     fn report(&self, cycle: &Cycle, standing: &Standing, memory: &mut Memory) {

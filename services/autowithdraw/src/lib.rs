@@ -16,6 +16,7 @@
 //! | [`actor`] | the lease of the one actor |
 //! | [`working`] | waiting for work without losing the lease |
 //! | [`decide_loop`] | the loop that ties them together and takes the next step of open intents |
+//! | [`emergencies`] | what people did while the journal could not be written |
 //! | [`feeds`] | what fails as a whole is told |
 //! | [`recording`] | the inputs of every cycle as lines of a file, for `cloudflare-mt replay` |
 //! | [`identity`] | a database that wakes up on another host starts paused |
@@ -29,6 +30,7 @@ pub mod commands;
 pub mod commit;
 pub mod cycle;
 pub mod decide_loop;
+pub mod emergencies;
 pub mod feeds;
 pub mod identity;
 pub mod inventory;

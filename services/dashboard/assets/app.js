@@ -1,8 +1,10 @@
 // What a page does besides being read. Every part works without the others; the page itself works without any.
 
 import './clock.js';
+import './folded.js';
 import './forms.js';
 import './keys.js';
+import './order.js';
 import './plot.js';
 import './search.js';
 import './view.js';

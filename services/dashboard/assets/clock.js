@@ -96,7 +96,7 @@ export function localize() {
   for (const element of document.querySelectorAll('[data-zone]')) write(element, name);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (node.nodeValue.includes(' UTC') && !node.parentElement.closest('pre, textarea')) {
+    if (node.nodeValue.includes(' UTC') && !node.parentElement.closest('pre, textarea, noscript')) {
       const text = translated(node.nodeValue);
       if (text !== node.nodeValue) node.nodeValue = text;
     }

@@ -60,5 +60,7 @@ function close(event, field) {
   if (field?.type === 'search' && field.value) { field.value = ''; field.dispatchEvent(new Event('input')); event.preventDefault(); return; }
   const layer = document.activeElement?.closest('details[open]');
   if (layer) { layer.open = false; layer.querySelector('summary')?.focus(); event.preventDefault(); return; }
+  const menu = document.querySelector('.menu[open]');
+  if (menu) { menu.open = false; menu.querySelector('summary').focus(); event.preventDefault(); return; }
   field?.blur();
 }

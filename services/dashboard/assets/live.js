@@ -6,6 +6,7 @@
 
 import { judge } from './alarm.js';
 import { age, localize, now, setNow, tick } from './clock.js';
+import { seal } from './folded.js';
 import { morph } from './morph.js';
 import { announce, say } from './say.js';
 import { reveal } from './search.js';
@@ -137,7 +138,7 @@ export async function refresh() {
     const answer = await fetch(location.pathname + location.search, { headers, signal: AbortSignal.timeout(12_000) });
     if (answer.redirected) { end(); return; }
     if (!answer.ok) return;
-    take(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+    await take(new DOMParser().parseFromString(await answer.text(), 'text/html'));
     freshAt = now();
   } catch {
     // Not reached: the bar says since when.
@@ -147,7 +148,11 @@ export async function refresh() {
   }
 }
 
-function take(fresh) {
+/** Longest piece of work before the reader's hand gets a turn. */
+const TURN_MS = 12;
+const turn = () => new Promise((passed) => { setTimeout(passed); });
+
+async function take(fresh) {
   if (fresh.body.dataset.assets !== document.body.dataset.assets) { renew(); return; }
   version = fresh.body.dataset.version;
   setNow(Number(fresh.body.dataset.now));
@@ -157,7 +162,10 @@ function take(fresh) {
   if (icon && newer && icon.getAttribute('href') !== newer) icon.setAttribute('href', newer);
   const secret = fresh.querySelector('meta[name=csrf]')?.content;
   if (secret) document.querySelector('meta[name=csrf]')?.setAttribute('content', secret);
+  seal(fresh);
+  let began = performance.now();
   for (const region of document.querySelectorAll('[data-live]')) {
+    if (performance.now() - began > TURN_MS) { await turn(); began = performance.now(); }
     const newer = fresh.querySelector(`[data-live="${region.dataset.live}"]`);
     if (!newer) continue;
     if (region.hasAttribute('data-collect')) reveal.collect(region, newer);

@@ -2,7 +2,10 @@
 // scroll position, open details and half-typed fields stay with the reader.
 //
 // Elements are matched by data-key or id among their siblings, else by position and kind. What is marked data-keep is
-// the reader's or a script's and is never touched; of data-keep-open only the open state is.
+// the reader's or a script's and is never touched; of data-keep-open only the open state is. What a script made of a text
+// (data-made) follows that text.
+
+import { follow } from './folded.js';
 
 /** Makes `old` like `fresh`, which is used up. */
 export function morph(old, fresh) {
@@ -24,9 +27,15 @@ function attributes(old, fresh) {
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id || null : null);
 const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
+/** The first of the nodes from here on that the server wrote. */
+function own(node) {
+  while (node?.nodeType === Node.ELEMENT_NODE && node.hasAttribute('data-made')) node = node.nextSibling;
+  return node;
+}
+
 function children(old, fresh) {
   const keyed = new Map([...old.children].map((child) => [keyOf(child), child]).filter(([key]) => key));
-  let place = old.firstChild;
+  let place = own(old.firstChild);
   for (const next of [...fresh.childNodes]) {
     const key = keyOf(next);
     let found = null;
@@ -38,15 +47,17 @@ function children(old, fresh) {
       if (key && added.hasAttribute('data-row')) added.classList.add('is-new');
       continue;
     }
-    if (found === place) place = place.nextSibling;
+    if (found === place) place = own(place.nextSibling);
     else old.insertBefore(found, place);
     keyed.delete(key);
-    if (next.nodeType === Node.ELEMENT_NODE) morph(found, next);
+    if (next.nodeName === 'NOSCRIPT') {
+      if (found.textContent !== next.textContent) { found.textContent = next.textContent; follow(found); }
+    } else if (next.nodeType === Node.ELEMENT_NODE) morph(found, next);
     else if (found.nodeValue !== next.nodeValue) found.nodeValue = next.nodeValue;
   }
   while (place) {
     const gone = place;
-    place = place.nextSibling;
+    place = own(place.nextSibling);
     gone.remove();
   }
 }

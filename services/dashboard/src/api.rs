@@ -8,8 +8,8 @@
 //! | [`routes`], `document` | the addresses, and their description |
 //! | [`params`], [`listing`], [`export`] | what lists are asked, their pages, whole lists as files |
 //! | [`attacks`], [`analytics`], [`incidents`], [`withdrawals`], [`deliveries`], [`messages`], [`changes`] | lists |
-//! | [`overview`], [`prefixes`], [`services`], [`stats`] | the situation |
-//! | [`mnm_rules`], [`ddos`] | network monitoring rules; DDoS rules and overrides |
+//! | [`overview`], [`prefixes`], [`services`], [`stats`], [`network_flow`] | the situation |
+//! | [`mnm_rules`], [`ddos`], [`ddos_overrides`] | network monitoring rules; DDoS rules; changing overrides |
 //! | [`connectors`] | tunnels and interconnects |
 //! | [`readiness`] | whether diversion would work |
 //! | [`acts`], [`holds`], [`handling`] | what people do |
@@ -21,6 +21,7 @@ pub(crate) mod attacks;
 pub(crate) mod changes;
 pub(crate) mod connectors;
 pub(crate) mod ddos;
+pub(crate) mod ddos_overrides;
 pub(crate) mod deliveries;
 #[cfg(test)]
 pub(crate) mod document;
@@ -31,6 +32,7 @@ pub(crate) mod incidents;
 pub(crate) mod listing;
 pub(crate) mod messages;
 pub(crate) mod mnm_rules;
+pub(crate) mod network_flow;
 pub(crate) mod overview;
 pub(crate) mod params;
 pub(crate) mod preferences;

@@ -14,6 +14,7 @@ use settings::Settings;
 
 use crate::accounts::cookie::CookieStyle;
 use crate::accounts::password::Hasher;
+use crate::flow::Flow;
 use crate::hands::Hands;
 use crate::live::Live;
 use crate::picture::Pictures;
@@ -36,6 +37,7 @@ struct Inner {
     pictures: Pictures,
     situations: Situations,
     curves: Curves,
+    flow: Flow,
     live: Live,
     hands: Hands,
     upstream: Upstream,
@@ -65,6 +67,7 @@ impl App {
             pictures: Pictures::new(frame.started_at()),
             situations: Situations::default(),
             curves: Curves::default(),
+            flow: Flow::default(),
             live: Live::new(),
             hands,
             upstream,
@@ -115,6 +118,11 @@ impl App {
     /// What was last read of dropped traffic over time.
     pub(crate) fn curves(&self) -> &Curves {
         &self.inner.curves
+    }
+
+    /// What the network carried in the last day.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.inner.flow
     }
 
     /// The open streams to browsers.

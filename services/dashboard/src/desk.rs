@@ -12,14 +12,10 @@ use axum::http::StatusCode;
 use cf_api::ErrorClass;
 use rules::desk::{By, Desk, DeskError, Done, Outcome};
 
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::words;
-
-/// Below the deadline of a request, so that the person is told in words.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(9);
 
 /// How the desk's records name this program.
 const VIA: &str = "dashboard";
@@ -37,30 +33,45 @@ pub(crate) fn desk(app: &App) -> Result<Desk, Failure> {
     Ok(Desk::new(api, app.db().clone(), Arc::new(move || clock.now())))
 }
 
+/// What leaves a row of `rule_changes`, or none.
+pub(crate) trait Recorded: Send + 'static {
+    /// Its number.
+    fn change(&self) -> Option<i64>;
+}
+
+impl Recorded for Done {
+    fn change(&self) -> Option<i64> {
+        Some(self.change)
+    }
+}
+
+/// Until when an override stands: nothing at Cloudflare is changed.
+impl Recorded for () {
+    fn change(&self) -> Option<i64> {
+        None
+    }
+}
+
 /// Does `work` at the desk for this person.
 ///
 /// # Errors
 /// What the desk says; 503 when it takes too long (then it goes on).
-pub(crate) async fn at_desk<W, R>(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    reason: String,
-    work: W,
-) -> Result<Done, Failure>
+pub(crate) async fn at_desk<F, W, R, T>(asking: &Asking<F>, reason: String, work: W) -> Result<T, Failure>
 where
     W: FnOnce(Desk, By) -> R,
-    R: Future<Output = Result<Done, DeskError>> + Send + 'static,
+    R: Future<Output = Result<T, DeskError>> + Send + 'static,
+    T: Recorded,
 {
+    let (app, member) = (&asking.app, &asking.member);
     let by = By {
         actor: member.name().to_owned(),
         role: member.role().as_str().to_owned(),
         via: VIA.to_owned(),
-        address: Some(client.0.to_string()),
+        address: Some(asking.client.0.to_string()),
         reason: Some(reason),
     };
     let running = tokio::spawn(work(desk(app)?, by));
-    let outcome = tokio::time::timeout(ANSWERED_WITHIN, running).await;
+    let outcome = tokio::time::timeout(asking.left(), running).await;
     app.upstream().rules_changed();
     app.upstream().overrides_changed();
     app.changed();
@@ -68,7 +79,7 @@ where
         Ok(Ok(Ok(done))) => {
             tracing::info!(
                 event = "dashboard.rule.changed",
-                change = done.change,
+                change = done.change(),
                 actor = member.name()
             );
             Ok(done)

@@ -3,7 +3,7 @@
 //! Must hold: a commit of any process is told to every open page well within a second; however many pages are open, the
 //! file is polled once and the situation judged once; a page that reads slowly skips versions and holds up nobody (each
 //! stream only ever has the newest one waiting); all streams end at shutdown and with their session; while no page is
-//! open nothing is polled.
+//! open nothing is polled; a page that follows right after it was sent is told of nothing that it shows already.
 //!
 //! The stream says *that* something changed, with what the title needs. The page then fetches itself and takes over
 //! what differs: so there is one way to draw a page, the templates.
@@ -11,7 +11,7 @@
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -47,6 +47,12 @@ const MOST_STREAMS: usize = 200;
 /// Longest time one turn of the watching loop may take: the busy limit of a recovering database, and a read.
 pub(crate) const LOOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// Whoever was shown a page follows within this time, or does not.
+const EXPECTED_FOR: Duration = Duration::from_secs(30);
+
+/// No page waits longer for the watch to begin; without it the page only fetches itself once more than it had to.
+const BEGINS_WITHIN: Duration = Duration::from_millis(100);
+
 /// How long a browser waits before it connects again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -56,6 +62,11 @@ pub(crate) struct Live {
     newest: watch::Sender<Option<Arc<Told>>>,
     open: AtomicUsize,
     joined: Notify,
+    /// Until when somebody is expected, in milliseconds of the monotonic clock.
+    expected_until_ms: AtomicU64,
+    /// Whether commits are noticed. A watch that begins cannot know what was committed before it, so all that was shown
+    /// before counts as changed.
+    watching: watch::Sender<bool>,
 }
 
 /// What a stream says.
@@ -81,7 +92,30 @@ impl Live {
             newest: watch::Sender::new(None),
             open: AtomicUsize::new(0),
             joined: Notify::new(),
+            expected_until_ms: AtomicU64::new(0),
+            watching: watch::Sender::new(false),
         }
+    }
+
+    /// A page is about to be sent: commits are noticed from now on, so that the page which then follows is told of a
+    /// change when there was one since, and only then.
+    pub(crate) async fn expect(&self, app: &App) {
+        let until = app.frame().clock().monotonic().saturating_add(EXPECTED_FOR);
+        let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.expected_until_ms.fetch_max(until_ms, Ordering::AcqRel);
+        let mut watching = self.watching.subscribe();
+        if *watching.borrow_and_update() {
+            return;
+        }
+        self.joined.notify_one();
+        let begun = watching.wait_for(|watching| *watching);
+        // Not begun in time: the database is in trouble, and the page will say so.
+        let _ = tokio::time::timeout(BEGINS_WITHIN, begun).await;
+    }
+
+    /// Whether somebody listens or is about to.
+    fn is_wanted(&self, now: Duration) -> bool {
+        self.open() > 0 || now.as_millis() < u128::from(self.expected_until_ms.load(Ordering::Acquire))
     }
 
     /// How many pages listen.
@@ -99,7 +133,7 @@ pub(crate) async fn follow(app: App, turn: LoopHandle) -> anyhow::Result<()> {
     let mut stop = pin!(app.frame().shutdown().triggered());
     let mut watcher = Watcher::new(app.clone());
     loop {
-        let nobody_listens = app.live().open() == 0;
+        let nobody_listens = !app.live().is_wanted(app.frame().clock().monotonic());
         if nobody_listens {
             watcher.rest();
         }
@@ -140,7 +174,9 @@ impl Watcher {
 
     /// Gives the connection back while nobody listens.
     fn rest(&mut self) {
-        self.changes = None;
+        if self.changes.take().is_some() {
+            self.app.live().watching.send_replace(false);
+        }
     }
 
     /// One look; whoever just came is told the situation in any case.
@@ -200,6 +236,7 @@ impl Watcher {
         if committed {
             app.pictures().changed();
         }
+        app.live().watching.send_replace(true);
         let overview = app.situations().current(app).await?;
         let situation = fingerprint(&overview);
         let changed_by_time = !committed && situation != self.last;

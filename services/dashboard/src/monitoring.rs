@@ -1,7 +1,9 @@
 //! A monitoring rule as a person writes it: thresholds with units, prefixes by ticks, one of four kinds; and what of it
 //! differs from the rule that was read.
 //!
-//! Pure. Must hold: a rule that was read and not touched comes out as it was, to the bit per second.
+//! Pure but for [`traffic`]. Must hold: a rule that was read and not touched comes out as it was, to the bit per second.
+
+pub(crate) mod traffic;
 
 use cf_api::rest::mnm::MnmRule;
 use cf_api::rest::mnm_changes::{MnmFields, MnmKind};

@@ -7,26 +7,31 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use cf_api::rest::rulesets::{EntryPoint, Overrides, Rule, Ruleset};
+use cf_api::rest::rulesets::{EntryPoint, Rule, Ruleset};
 use cf_api::rest::rulesets_changes::RulesetChange;
-use rules::effective::{Effective, Source, is_everything, settle_one};
+use db::rule_changes::{self, Change, Expiry, Family};
+use jiff::Timestamp;
+use rules::effective::{Muted, Scope, Source, is_everything};
 use rules::overrides::{Edit, Problem};
 
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::desk::at_desk;
 use crate::words;
 
 /// The scope of everything in addresses and forms.
 pub(crate) const EVERYWHERE: &str = "everywhere";
 
-/// Both, of the same moment as far as that can be.
+/// Lost changes that are named; the list of changes has all.
+const MOST_UNSETTLED: u32 = 5;
+
+/// Both, of the same moment as far as that can be, and until when overrides stand.
 #[derive(Clone)]
 pub(crate) struct Protection {
     pub(crate) managed: Arc<Ruleset>,
     pub(crate) point: Arc<EntryPoint>,
+    pub(crate) ends: Arc<Vec<Expiry>>,
 }
 
 impl Protection {
@@ -38,7 +43,7 @@ impl Protection {
         let (managed, point) = tokio::join!(app.upstream().managed(app), app.upstream().overrides(app));
         let troubles = [managed.trouble(), point.trouble()];
         match (managed.value, point.value, troubles) {
-            (Some(managed), Some(point), [None, None]) => Ok(Self { managed, point }),
+            (Some(managed), Some(point), [None, None]) => Self::of(app, managed, point).await,
             (.., troubles) => {
                 let why: Vec<String> = troubles.into_iter().flatten().collect();
                 let text = format!("The rules cannot be read: {}. Nothing was sent.", why.join("; "));
@@ -59,9 +64,28 @@ impl Protection {
     pub(crate) async fn known(app: &App) -> Result<Self, Failure> {
         let (managed, point) = tokio::join!(app.upstream().managed(app), app.upstream().overrides(app));
         match (managed.value, point.value) {
-            (Some(managed), Some(point)) => Ok(Self { managed, point }),
+            (Some(managed), Some(point)) => Self::of(app, managed, point).await,
             _ => Self::current(app).await,
         }
+    }
+
+    async fn of(app: &App, managed: Arc<Ruleset>, point: Arc<EntryPoint>) -> Result<Self, Failure> {
+        let ends = Arc::new(ends(app).await?);
+        Ok(Self { managed, point, ends })
+    }
+
+    /// Until when an override stands.
+    pub(crate) fn end(&self, id: &str) -> Option<Timestamp> {
+        end_of(&self.ends, id)
+    }
+
+    /// The override with this id.
+    ///
+    /// # Errors
+    /// 404.
+    pub(crate) fn existing(&self, id: &str) -> Result<&Rule, Failure> {
+        let found = self.point.rules().iter().find(|rule| rule.id == id);
+        found.ok_or_else(|| Failure::not_found("There is no such override."))
     }
 
     /// Names the version of the overrides.
@@ -104,15 +128,43 @@ impl Protection {
             .rule(id)
             .ok_or_else(|| Failure::not_found("There is no such rule."))
     }
+}
 
-    /// What is in force for a managed rule in a scope; `None` where nothing can be concluded.
-    pub(crate) fn effective(&self, rule: &Rule, scope: Option<&Rule>) -> Option<Effective> {
-        let overrides = match scope.map(Rule::overrides) {
-            None => Overrides::default(),
-            Some(overrides) => overrides.ok()?,
-        };
-        Some(settle_one(rule, &overrides))
-    }
+/// Until when overrides stand.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn ends(app: &App) -> Result<Vec<Expiry>, Failure> {
+    Ok(app.db().read("override ends", rule_changes::expiries).await?)
+}
+
+/// Until when the override with this id stands.
+pub(crate) fn end_of(ends: &[Expiry], id: &str) -> Option<Timestamp> {
+    ends.iter().find(|end| end.rule_id == id).map(|end| end.expires_at)
+}
+
+/// Changes of this family of which nobody knows what came of them.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn unsettled(app: &App, family: Family) -> Result<Vec<Change>, Failure> {
+    let now = app.now();
+    let read = move |tx: &db::ReadTx<'_>| rule_changes::unsettled(tx, family, now, MOST_UNSETTLED);
+    Ok(app.db().read("unsettled changes", read).await?)
+}
+
+/// Why an override has no effect, or not all of it, in words.
+pub(crate) fn muted_words(scope: &Scope, all: &[Scope]) -> Option<String> {
+    scope.muted.as_ref().map(|muted| match muted {
+        Muted::Disabled => "switched off".to_owned(),
+        Muted::NotOurs => "about another ruleset".to_owned(),
+        Muted::Unreadable { detail } => format!("cannot be understood: {}", words::outside_up_to(detail, 120)),
+        Muted::Shadowed { by } => {
+            let name = all.iter().find(|scope| scope.id.as_deref() == Some(by));
+            let name = name.map_or_else(|| by.clone(), |scope| words::outside_up_to(&scope.name, 120));
+            format!("never reached: {name} stands before it and takes all of it")
+        }
+    })
 }
 
 /// Names the version of an entry point.
@@ -153,31 +205,40 @@ pub(crate) fn problems(wrong: &[Problem]) -> Failure {
     Failure::bad_request("invalid_value", words::outside_up_to(&text, 600))
 }
 
-/// Asks Cloudflare whether it would take the change, and makes it.
+/// What a change left.
+pub(crate) struct Changed {
+    /// One sentence.
+    pub(crate) told: String,
+    pub(crate) point: Option<EntryPoint>,
+}
+
+/// Asks Cloudflare whether it would take the change, makes it, and says until when it stands.
 ///
 /// # Errors
 /// What Cloudflare or the desk says.
-pub(crate) async fn change(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
+pub(crate) async fn change<F>(
+    asking: &Asking<F>,
     reason: String,
-    (protection, change): (&Protection, RulesetChange),
+    (protection, change, until): (&Protection, RulesetChange, Option<Option<Timestamp>>),
     subject: &str,
-) -> Result<String, Failure> {
+) -> Result<Changed, Failure> {
     let (point, name) = (Arc::clone(&protection.point), words::outside_up_to(subject, 80));
     let subject = name.clone();
-    let outcome = at_desk(app, member, client, reason, |desk, by| async move {
+    let outcome = at_desk(asking, reason, |desk, by| async move {
         // An entry point that does not exist yet has nothing to check a single rule against.
         desk.check_ddos(&point, &change).await?;
-        desk.change_ddos(&by, &point, &change, &subject).await
+        desk.change_with_end(&by, &point, &change, &subject, until).await
     })
     .await;
-    app.upstream().overrides_changed();
+    asking.app.upstream().overrides_changed();
     let done = outcome?;
-    Ok(if done.only_ours {
+    let told = if done.only_ours {
         format!("{name} is changed.")
     } else {
         format!("{name} is changed, and somebody else changed the overrides at the same moment: look at them again.")
+    };
+    Ok(Changed {
+        told,
+        point: done.entry_point,
     })
 }

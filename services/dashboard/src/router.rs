@@ -73,7 +73,19 @@ fn people() -> Router<App> {
         .route("/ddos-rules/{action}", get(pages::ddos_rules::of_action))
         .route(
             "/ddos-rules/rule/{id}",
-            get(pages::ddos_rules::form).post(pages::ddos_rules::submit),
+            get(pages::ddos_setting::rule).post(pages::ddos_setting::submit_rule),
+        )
+        .route(
+            "/ddos-rules/category/{name}",
+            get(pages::ddos_setting::category).post(pages::ddos_setting::submit_category),
+        )
+        .route(
+            "/ddos-rules/ruleset",
+            get(pages::ddos_setting::ruleset).post(pages::ddos_setting::submit_ruleset),
+        )
+        .route(
+            "/ddos-rules/order",
+            get(pages::ddos_rules::order_of_now).post(pages::ddos_rules::order),
         )
         .route(
             "/ddos-rules/override/new",

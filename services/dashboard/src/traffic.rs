@@ -84,12 +84,13 @@ pub(crate) struct Window {
 pub(crate) struct Asked {
     span: Option<usize>,
     between: Option<(Timestamp, Timestamp)>,
+    whole_log: bool,
 }
 
 impl Asked {
-    /// `span=6h`, or `from` and `to` as RFC 3339.
+    /// `span=6h`, or `from` and `to` as RFC 3339; `log=all`.
     fn read(query: &str) -> Result<Self, Failure> {
-        let (mut span, mut from, mut to) = (None, None, None);
+        let (mut span, mut from, mut to, mut whole_log) = (None, None, None, false);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let instant = || {
                 let text = "from and to must be instants such as 2026-11-22T03:00:00Z.";
@@ -104,6 +105,7 @@ impl Asked {
                 }
                 "from" => from = Some(instant()?),
                 "to" => to = Some(instant()?),
+                "log" => whole_log = value == "all",
                 _ => {}
             }
         }
@@ -112,7 +114,16 @@ impl Asked {
             let text = "to must be after from, by at most 31 days.";
             return Err(Failure::bad_request("invalid_time", text));
         }
-        Ok(Self { span, between })
+        Ok(Self {
+            span,
+            between,
+            whole_log,
+        })
+    }
+
+    /// All rows of the log, and not only the newest.
+    pub(crate) fn whole_log(self) -> bool {
+        self.whole_log
     }
 
     /// The window that the reader chose, if they did.

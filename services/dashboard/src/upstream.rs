@@ -128,6 +128,13 @@ impl Upstream {
         self.of_kind(kind).look(app, read).await
     }
 
+    /// Tunnels of every kind, in the order of [`TunnelKind::ALL`].
+    pub(crate) async fn all_tunnels(&self, app: &App) -> [Reading<Vec<Tunnel>>; 3] {
+        let [gre, ipsec, interconnect] = TunnelKind::ALL.map(|kind| self.tunnels(app, kind));
+        let (gre, ipsec, interconnect) = tokio::join!(gre, ipsec, interconnect);
+        [gre, ipsec, interconnect]
+    }
+
     /// Something of that kind was changed here.
     pub(crate) fn tunnels_changed(&self, kind: TunnelKind) {
         self.of_kind(kind).forget();

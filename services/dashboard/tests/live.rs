@@ -106,6 +106,36 @@ async fn a_commit_of_another_process_is_told_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_page_that_just_came_is_told_of_nothing_it_shows_already() {
+    let site = Site::seeded().await;
+    let browser = site.member("ana", Role::Viewer).await;
+    let shown = |page: &str| -> u64 {
+        let (_, rest) = page.split_once("data-version=\"").expect("a version");
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    // The first page has things read that are counted in the database: those commits are news. Then there are none.
+    let mut differed = 0;
+    loop {
+        let page = browser.html("/").await;
+        let mut events = Events::open(&browser).await;
+        if events.named("overview").await["version"].as_u64() == Some(shown(&page)) {
+            break;
+        }
+        differed += 1;
+        assert!(differed < 50, "every page is told of something that it shows already");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // What is committed between the page and its stream is told.
+    let page = browser.html("/").await;
+    let now = site.now();
+    site.write(move |tx| holds::set(tx, None, "otto", "maintenance", None, now))
+        .await;
+    let mut events = Events::open(&browser).await;
+    while events.named("overview").await["version"].as_u64() <= Some(shown(&page)) {}
+}
+
+#[tokio::test]
 async fn many_pages_follow_and_each_is_told() {
     let site = Site::seeded().await;
     let browser = site.member("ana", Role::Viewer).await;

@@ -177,6 +177,102 @@ async fn an_empty_database_claims_nothing() {
     assert!(browser.html("/incidents").await.contains("No incident is recorded."));
 }
 
+/// The cards of a page: id, and what is in them.
+fn cards(page: &str) -> Vec<(&str, &str)> {
+    let sections = page.split("<section ").skip(1);
+    let with_ids = sections.filter_map(|section| Some((section.split_once("id=\"")?.1.split_once('"')?.0, section)));
+    with_ids
+        .map(|(id, section)| (id, section.split("</section>").next().unwrap()))
+        .filter(|(id, section)| *id == "prefixes" || section.split('>').next().unwrap().contains("class=\"card"))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_card_says_how_old_it_is_or_that_it_knows_nothing() {
+    let seeded = Site::seeded().await;
+    let blank = Plan::new().start().await;
+    let moving = |card: &str| card.contains(" data-age>");
+    for (site, what) in [(&seeded, "seeded"), (&blank, "blank")] {
+        let page = site.member("ana", Role::Operator).await.html("/").await;
+        let found = cards(&page);
+        let ids: Vec<&str> = found.iter().map(|(id, _)| *id).collect();
+        assert_eq!(
+            ids,
+            [
+                "prefixes",
+                "traffic",
+                "flow",
+                "top",
+                "automation",
+                "recent",
+                "log",
+                "measured",
+                "services",
+                "messages",
+                "rules",
+                "tunnels",
+                "freshness"
+            ]
+        );
+        for (id, card) in found {
+            let nothing = ["never", "none yet", "unknown", "no minute was read yet"];
+            let says_so = nothing.iter().any(|words| text(card).contains(words));
+            // No tunnel was ever reported in the seeded night.
+            if what == "blank" || id == "tunnels" {
+                assert!(moving(card) || says_so, "{id}: {}", text(card));
+            } else {
+                assert!(moving(card), "{id}: {}", text(card));
+            }
+        }
+    }
+    let page = seeded.member("otto", Role::Operator).await.html("/").await;
+    let of = |id: &str| text(cards(&page).into_iter().find(|(found, _)| *found == id).unwrap().1);
+    assert!(
+        of("top").contains("newest row 10 min ago drops read until 03:21 , 6 min ago"),
+        "{}",
+        of("top")
+    );
+    assert!(of("measured").contains("newest row"), "{}", of("measured"));
+}
+
+#[tokio::test]
+async fn the_log_shows_what_fits_and_all_when_asked() {
+    let site = Site::seeded().await;
+    let now = site.now();
+    site.write(move |tx| {
+        for number in 0..70 {
+            let event = db::events::NewEvent {
+                event_type: "START".into(),
+                alert_type: "dos_attack_l4".into(),
+                attack_id: Some(format!("many-{number}")),
+                ..db::events::NewEvent::default()
+            };
+            db::events::append(tx, &event, now)?;
+        }
+        Ok(())
+    })
+    .await;
+    let browser = site.member("ana", Role::Viewer).await;
+    let rows = |page: &str| {
+        cards(page)
+            .into_iter()
+            .find(|(id, _)| *id == "log")
+            .unwrap()
+            .1
+            .matches("<tr data-key")
+            .count()
+    };
+    let page = browser.html("/").await;
+    assert_eq!(rows(&page), 20);
+    assert!(
+        page.contains("<a href=\"/?span=6h&#38;log=all#log\">Show all 60</a>"),
+        "{page}"
+    );
+    let page = browser.html("/?span=6h&log=all").await;
+    assert_eq!(rows(&page), 60);
+    assert!(!page.contains("Show all"));
+}
+
 #[tokio::test]
 async fn a_configured_prefix_that_was_never_read_is_unknown() {
     let mapping = r#"{"prefixes": {"203.0.113.0/24": {"description": "Shop"}}}"#;

@@ -12,6 +12,26 @@ use support::Site;
 
 /// Path, where the object with the keys is, and the keys.
 const ANSWERS: &[(&str, &str, &[&str])] = &[
+    (
+        "/api/network-flow",
+        "/network_flow",
+        &[
+            "avg_bit_rate",
+            "avg_packet_rate",
+            "top_protocol",
+            "top_protocol_bits",
+            "top_source",
+            "top_source_bits",
+            "top_source_hostname",
+            "top_router",
+            "top_router_bits",
+            "top_router_hostname",
+            "top_destination",
+            "top_destination_bits",
+            "top_destination_hostname",
+        ],
+    ),
+    ("/api/network-flow", "", &["success", "period", "timestamp"]),
     ("/api/mnm-rules", "", &["success", "total", "rules"]),
     ("/api/rules", "", &["success", "total", "rules"]),
     (
@@ -264,9 +284,8 @@ fn changes() -> Vec<(Method, &'static str, Value, StatusCode)> {
     ]
 }
 
-/// Of the predecessor's rules and connector pages, what is answered elsewhere: `/api/ddos-rules`, `/api/connectors/tunnels`, `/traffic`.
+/// Of the predecessor's rules and connector pages, what is answered elsewhere: `/api/ddos-rules`, `/api/connectors/tunnels`.
 const RULES_AND_CONNECTORS: &[&str] = &[
-    "/api/network-flow",
     "/api/ddos-sensitivity",
     "/api/connectors/tunnel-health",
 ];

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::prefixes::plain;
+use super::rulesets_rule::or_nothing;
 pub use super::rulesets_rule::{CategoryOverride, Overrides, Rule, RuleBody, RuleOverride};
 use crate::budget::CallKind;
 use crate::client::{CloudflareClient, Incoming};
@@ -40,16 +41,16 @@ pub struct RulesetSummary {
     /// 32 hexadecimal digits.
     pub id: String,
     /// Name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub name: String,
     /// `managed`, `custom`, `root` or `zone`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub kind: String,
     /// Phase.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub phase: String,
     /// Number of the version, as text.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub version: String,
     /// Cloudflare's text of when it changed.
     #[serde(default)]
@@ -66,7 +67,7 @@ pub struct Ruleset {
     #[serde(flatten)]
     pub summary: RulesetSummary,
     /// Its rules; the first that matches decides.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub rules: Vec<Rule>,
 }
 

@@ -3,7 +3,7 @@
 //! Source: Cloudflare API, `rulesets`. What must hold: an edit sends the complete rule, because the API replaces the whole
 //! definition; so everything that was read goes back, also fields that this program does not know.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 /// Fields of a rule that Cloudflare sets; they are never sent.
@@ -14,6 +14,16 @@ const SET_BY_CLOUDFLARE: [&str; 5] = [
     "categories",
     "allowed_override_actions",
 ];
+
+/// Reads null like an absent key: accounts were seen where Cloudflare writes null for an empty list, and one such rule must
+/// not make all others unreadable.
+pub(super) fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
 
 /// A rule as it was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,10 +49,10 @@ pub struct Rule {
     #[serde(default, rename = "ref")]
     pub reference: Option<String>,
     /// Groups, in managed rules.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub categories: Vec<String>,
-    /// To which actions Cloudflare lets a managed rule be set.
-    #[serde(default)]
+    /// To which actions Cloudflare lets a managed rule be set. Empty where it does not say.
+    #[serde(default, deserialize_with = "or_nothing")]
     pub allowed_override_actions: Vec<String>,
     /// Depends on the action.
     #[serde(default)]
@@ -80,6 +90,13 @@ impl Rule {
     /// The sensitivity that a managed rule has by itself.
     pub fn own_sensitivity(&self) -> Option<&str> {
         self.action_parameters.as_ref()?.get("sensitivity_level")?.as_str()
+    }
+
+    /// The rule that a body makes under this id, to be looked at before it is sent. `None` for a body that is no rule.
+    pub fn of_body(id: &str, body: &RuleBody) -> Option<Self> {
+        let mut fields = body.0.clone();
+        fields.insert("id".to_owned(), json!(id));
+        serde_json::from_value(Value::Object(fields)).ok()
     }
 
     /// The rule as it is sent to be kept, to be edited from here.
@@ -156,10 +173,10 @@ pub struct Overrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity_level: Option<String>,
     /// For the rules of a category.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_nothing", skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<CategoryOverride>,
     /// For single rules.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_nothing", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleOverride>,
     /// What this program does not know.
     #[serde(flatten)]
@@ -236,5 +253,27 @@ mod tests {
             overrides["rules"][0],
             json!({"id": "c".repeat(32), "action": "log", "sensitivity_level": "low", "score_threshold": 40})
         );
+    }
+
+    #[test]
+    fn null_is_nothing_and_spoils_no_other_rule() {
+        let ruleset: crate::rest::rulesets::Ruleset = serde_json::from_value(json!({
+            "id": "b".repeat(32), "name": null, "kind": null, "phase": "ddos_l4", "version": "7", "last_updated": null, "description": null,
+            "rules": [
+                {"id": "1", "version": null, "action": null, "expression": null, "description": null, "enabled": null, "ref": null,
+                 "categories": null, "allowed_override_actions": null, "action_parameters": null, "logging": null},
+                {"id": "2", "action": "execute", "action_parameters": {"id": "x", "overrides": {"action": null, "sensitivity_level": null,
+                 "categories": null, "rules": null}}},
+                {"id": "3", "action_parameters": {"overrides": null}},
+            ]}))
+        .unwrap();
+        assert_eq!(ruleset.rules.len(), 3);
+        assert!(ruleset.rules[0].is_enabled() && ruleset.rules[0].allowed_override_actions.is_empty());
+        for rule in &ruleset.rules {
+            assert!(rule.overrides().unwrap().is_empty(), "{rule:?}");
+        }
+        let none: crate::rest::rulesets::Ruleset =
+            serde_json::from_value(json!({"id": "b", "version": "1", "rules": null})).unwrap();
+        assert!(none.rules.is_empty());
     }
 }

@@ -12,7 +12,9 @@ pub(crate) fn new_forms(program: &str) -> Vec<Vec<String>> {
         .split("\n## ")
         .next()
         .expect("its end");
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
     let mut forms = Vec::new();
     for row in rows {
         let now = row
@@ -64,6 +66,47 @@ pub(crate) fn assert_understood(program: &str, least: usize, parse: impl Fn(&[St
             panic!("{}: {error}", form.join(" "));
         }
     }
+}
+
+/// Columns that a help is broken at.
+const WIDTH: usize = 100;
+
+/// Asserts that the program understands every example of its own helps, and that none is broken there, because they are
+/// copied. `parse` takes a whole command line.
+pub(crate) fn assert_examples(command: &clap::Command, least: usize, parse: impl Fn(&[String]) -> Result<(), String>) {
+    let found = examples(command, command.get_name());
+    assert!(
+        found.len() >= least,
+        "only {} examples in the helps: {found:#?}",
+        found.len()
+    );
+    for (line, example) in found {
+        assert!(line.len() <= WIDTH, "{line} has {} characters", line.len());
+        if let Err(error) = parse(&split(&example)) {
+            panic!("{example}: {error}");
+        }
+    }
+}
+
+/// Calls of `program` in the helps of a command and of those below it, with their lines.
+fn examples(command: &clap::Command, program: &str) -> Vec<(String, String)> {
+    let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let mut found = Vec::new();
+    for line in shown.lines() {
+        let call = line.trim().trim_start_matches("Example: ");
+        if !call.starts_with(&format!("{program} ")) && call != program {
+            continue;
+        }
+        // Up to a remark or to another program; of two commands each.
+        let call = call.split(" # ").next().unwrap_or(call);
+        let call = call.split(" | ").next().unwrap_or(call).trim_end();
+        let calls = call.split(" && ").map(|one| one.replace("$(date +%F)", "2026-11-22"));
+        found.extend(calls.map(|one| (line.to_owned(), one)));
+    }
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        found.extend(examples(below, program));
+    }
+    found
 }
 
 /// Commands whose help shows no example.

@@ -15,12 +15,14 @@
 //! | [`messages`] | the outbox |
 //! | [`changes`] | the audit |
 //! | [`incidents`] | incidents |
+//! | [`hours`] | dropped traffic of all prefixes, hour by hour |
 //! | [`tunnels`] | what Cloudflare reported last about each tunnel |
 //! | [`vectors`] | dropped traffic by attack vector and minute |
 
 pub mod attacks;
 pub mod changes;
 pub mod deliveries;
+pub mod hours;
 pub mod incidents;
 pub mod messages;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one place where old rows are deleted: by `cloudflare-mt db prune`, as `database.retention` says, a few at a time.
 //!
 //! Must hold: what is still open is never deleted however old it is (an incident without an end, a message that waits or
-//! was given up, the last decision of a prefix); rows that belong to a deleted row go with it, rows that only point to it
+//! was given up, the last decision of a prefix, a change of rules of which nobody recorded what came of it); rows that belong to a deleted row go with it, rows that only point to it
 //! stay and point nowhere; one call deletes a bounded number, so that no writer waits for long.
 
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ struct Rule {
     along: &'static [&'static str],
 }
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         table: "attack_events",
         old: "SELECT id FROM attack_events WHERE created_at < ?1 ORDER BY created_at",
@@ -56,6 +56,19 @@ const RULES: [Rule; 9] = [
         table: "audit",
         old: "SELECT id FROM audit WHERE at < ?1 ORDER BY at",
         before: &[],
+        along: &[],
+    },
+    Rule {
+        table: "rule_changes",
+        // What was taken back goes only together with what took it back: alone it would look as if it still stood.
+        old: "SELECT id FROM rule_changes WHERE at < ?1 AND state <> 'open'
+              AND (undone_by IS NULL
+                   OR EXISTS (SELECT 1 FROM rule_changes AS back WHERE back.id = rule_changes.undone_by AND back.at < ?1))
+              ORDER BY at, id",
+        before: &[
+            "UPDATE rule_changes SET undoes = NULL WHERE undoes IN ({doomed})",
+            "UPDATE rule_changes SET undone_by = NULL WHERE undone_by IN ({doomed})",
+        ],
         along: &[],
     },
     Rule {
@@ -200,12 +213,15 @@ mod tests {
                        VALUES ('{n}', '{when}', {ended}, '[]', 1, 1, 1, 1, 1, 1, '{when}');
                      INSERT INTO audit (id, at, actor, role, via, action, subject, result)
                        VALUES ({n}, '{when}', 'a', 'r', 'v', 'a', 's', 'ok');
+                     INSERT INTO rule_changes (id, at, actor, via, family, what, subject, state, undoes, undone_by)
+                       VALUES ({n}, '{when}', 'a', 'v', 'mnm', 'edit', 's', '{change}', NULL, NULL);
                      INSERT INTO notifications (id, created_at, kind, priority, facts_version, facts, state, not_before)
                        VALUES ({n}, '{when}', 'k', 1, 1, '{{}}', '{state}', '{when}');
                      INSERT INTO notification_attempts (notification_id, at, owner, chat_id, outcome, words)
                        VALUES ({n}, '{when}', 'o', 'c', 'sent', 'w');",
                     ended = if n == 2 { "NULL".to_owned() } else { format!("'{when}'") },
                     state = if n == 2 { "queued" } else { "sent" },
+                    change = if n == 2 { "open" } else { "done" },
                 ))?;
             }
             Ok(())
@@ -237,8 +253,8 @@ mod tests {
         let before: Timestamp = BEFORE.parse().unwrap();
         for table in tables() {
             let (expected, kept): (u64, &[i64]) = match table {
-                // The second one is open: no end, not sent.
-                "incidents" | "notifications" => (1, &[2, 3]),
+                // The second one is open: no end, not sent, no result.
+                "incidents" | "notifications" | "rule_changes" => (1, &[2, 3]),
                 _ => (2, &[3]),
             };
             let counted = db.read_blocking("count", |tx| count(tx, table, before)).unwrap();
@@ -264,6 +280,26 @@ mod tests {
         assert_eq!(number(&db, "SELECT count(*) FROM alert_history"), 1);
         assert_eq!(number(&db, "SELECT count(*) FROM notification_attempts"), 2);
         assert_eq!(number(&db, "SELECT count(*) FROM incident_timeline"), 2);
+    }
+
+    #[test]
+    fn what_was_taken_back_goes_with_what_took_it_back() {
+        let (_dir, db) = filled();
+        db.write_blocking("undo", |tx| {
+            let link = "UPDATE rule_changes SET state = 'done', undone_by = 3 WHERE id = 2; UPDATE rule_changes SET undoes = 2 WHERE id = 3";
+            Ok(tx.conn().execute_batch(link)?)
+        })
+        .unwrap();
+        let prune = |before: &str, most| {
+            let before: Timestamp = before.parse().unwrap();
+            db.write_blocking("prune", move |tx| prune(tx, "rule_changes", before, most))
+                .unwrap()
+        };
+        assert_eq!((prune(BEFORE, 100), left(&db, "rule_changes")), (1, vec![2, 3]));
+        assert_eq!(prune("2030-01-01T00:00:00Z", 1), 1);
+        assert_eq!(left(&db, "rule_changes"), [3], "the older one first");
+        assert_eq!(prune("2030-01-01T00:00:00Z", 1), 1);
+        assert!(db.integrity_check_blocking().unwrap().is_empty(), "nothing dangles");
     }
 
     #[test]

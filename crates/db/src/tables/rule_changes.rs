@@ -4,6 +4,9 @@
 //! Must hold: the backup is stored before anything is sent; a row is closed once. What the texts mean is the business of
 //! whoever wrote them; here they are JSON.
 
+use std::time::Duration;
+
+use domain::time::{minus, since};
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 use serde::Serialize;
@@ -130,6 +133,21 @@ pub struct Change {
     pub undone_by: Option<i64>,
 }
 
+/// No change takes longer, with every deadline of its calls. What is open for longer will not be closed any more: whoever
+/// made it died in between.
+pub const CLOSED_WITHIN: Duration = Duration::from_secs(120);
+
+impl Change {
+    /// Whether nobody knows what came of it: the answer was lost, or nobody recorded one.
+    pub fn is_unsettled(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Unknown => true,
+            State::Open => since(now, self.at) > CLOSED_WITHIN,
+            State::Done | State::Refused => false,
+        }
+    }
+}
+
 const TABLE: &str = "rule_changes";
 const COLUMNS: &str = "id, at, actor, via, reason, family, what, subject, before, wanted, after, state, result, closed_at, \
                        undoes, undone_by";
@@ -229,6 +247,25 @@ pub fn newest(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<Change>, DbError> {
     tx.conn()
         .prepare_cached(&format!("SELECT {COLUMNS} FROM rule_changes ORDER BY id DESC LIMIT ?1"))?
         .query_and_then([limit], read)?
+        .collect()
+}
+
+/// Changes of which nobody knows what came of them, newest first: unsettled, and nobody has since changed the same with
+/// what was there before his eyes (overrides are read and changed as one list, monitoring rules one by one).
+///
+/// # Errors
+/// Those of the database.
+pub fn unsettled(tx: &ReadTx<'_>, family: Family, now: Timestamp, limit: u32) -> Result<Vec<Change>, DbError> {
+    tx.conn()
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM rule_changes AS lost
+             WHERE family = ?1 AND (state = 'unknown' OR (state = 'open' AND at < ?2))
+               AND NOT EXISTS (SELECT 1 FROM rule_changes AS later
+                 WHERE later.id > lost.id AND later.family = lost.family AND later.state = 'done'
+                   AND (later.family = 'ddos_l4' OR later.subject = lost.subject))
+             ORDER BY id DESC LIMIT ?3"
+        ))?
+        .query_and_then(params![family.as_str(), at(minus(now, CLOSED_WITHIN)), limit], read)?
         .collect()
 }
 
@@ -413,6 +450,52 @@ mod tests {
             assert_eq!(get(tx, first)?.and_then(|it| it.undone_by), Some(undo));
             assert_eq!(last_to_undo(tx)?, None);
             assert_eq!(newest(tx, 9)?.len(), 2);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_nobody_closed_is_unknown_and_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path().join("db"), OpenOptions::default()).unwrap();
+        db.write_blocking("test", |tx| {
+            let begin = Timestamp::UNIX_EPOCH;
+            let later = begin + jiff::SignedDuration::from_secs(600);
+            let lost = open(tx, &opening("a", None))?;
+            let found = |family, now| {
+                Ok::<_, DbError>(
+                    unsettled(tx, family, now, 9)?
+                        .iter()
+                        .map(|it| it.id)
+                        .collect::<Vec<_>>(),
+                )
+            };
+            assert_eq!(
+                found(Family::Mnm, begin)?,
+                Vec::<i64>::new(),
+                "it may still be under way"
+            );
+            assert_eq!(found(Family::Mnm, later)?, [lost]);
+            assert_eq!(found(Family::DdosL4, later)?, Vec::<i64>::new());
+            assert!(get(tx, lost)?.unwrap().is_unsettled(later) && !get(tx, lost)?.unwrap().is_unsettled(begin));
+            let other = open(tx, &opening("b", None))?;
+            close(tx, other, State::Done, None, None, begin)?;
+            assert_eq!(found(Family::Mnm, later)?, [lost], "another rule says nothing about it");
+            let unknown = open(tx, &opening("a", None))?;
+            close(tx, unknown, State::Unknown, None, None, begin)?;
+            assert_eq!(
+                found(Family::Mnm, begin)?,
+                [unknown],
+                "a lost answer is unknown at once"
+            );
+            let seen = open(tx, &opening("a", None))?;
+            close(tx, seen, State::Done, None, None, begin)?;
+            assert_eq!(
+                found(Family::Mnm, later)?,
+                Vec::<i64>::new(),
+                "somebody has looked and changed it since"
+            );
             Ok(())
         })
         .unwrap();

@@ -71,6 +71,8 @@ pub struct Parts {
     pub is_whole: bool,
     /// The oldest instant that was summed.
     pub since: Option<Timestamp>,
+    /// The newest instant that was summed.
+    pub newest: Option<Timestamp>,
 }
 
 /// A sum under construction.
@@ -158,6 +160,7 @@ struct Sum {
     networks: HashMap<i64, Network>,
     sources: HashMap<String, Origin>,
     oldest: Option<String>,
+    newest: Option<String>,
 }
 
 impl Sum {
@@ -195,6 +198,9 @@ impl Sum {
         }
         if row.at.is_some() && (self.oldest.is_none() || row.at < self.oldest) {
             self.oldest.clone_from(&row.at);
+        }
+        if row.at > self.newest {
+            self.newest.clone_from(&row.at);
         }
     }
 
@@ -242,6 +248,7 @@ impl Sum {
             rows: self.all.rows,
             is_whole,
             since: self.oldest.as_deref().and_then(domain::time::from_text),
+            newest: self.newest.as_deref().and_then(domain::time::from_text),
         }
     }
 }

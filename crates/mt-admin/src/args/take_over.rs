@@ -36,7 +36,7 @@ destination, so the receiver must run and be reachable there. The API token need
 Examples:
   cloudflare-mt setup notifications
   cloudflare-mt setup notifications --url https://mt.example.net/webhook/cloudflare --apply
-  cloudflare-mt setup notifications --also incident_alert --also maintenance_event_notification --apply --yes
+  cloudflare-mt setup notifications --also incident_alert --apply --yes
 JSON: cloudflare-mt/setup-notifications/1 {at, applied, url, items[{what, state, words, id}]}; states are there, missing, \
 disabled, not_in_plan, made, refused, unknown")]
     Notifications(SetupNotificationsArgs),
@@ -105,8 +105,8 @@ JSON: cloudflare-mt/import-webhooks/1 {at, directory, dry_run, taken, there, odd
     },
     /// What 'cloudflare-prefix-manager --emergency' did while the database could not be written
     #[command(after_help = "\
-Acts become intents, events and audit rows with their own time, once; the files are kept with the ending .imported. Every \
-command that changes prefixes does this by itself.
+Acts become intents, events and audit rows with their own time, once; the files are kept with the ending .imported. The \
+withdraw daemon does this by itself, and so does every command that changes prefixes.
 Example: cloudflare-mt import spool
 JSON: cloudflare-mt/import-spool/1 {at, taken, there, odd[{file, text}]}")]
     Spool,

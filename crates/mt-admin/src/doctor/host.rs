@@ -18,8 +18,12 @@ use super::finding::{Finding, Severity};
 use cli::life::UNITS;
 use cli::words;
 
-/// Timers that look after the database.
-const TIMERS: [&str; 2] = ["cloudflare-mt-backup.timer", "cloudflare-mt-prune.timer"];
+/// Timers that look after the database and the overrides.
+const TIMERS: [&str; 3] = [
+    "cloudflare-mt-backup.timer",
+    "cloudflare-mt-prune.timer",
+    "cloudflare-mt-expire.timer",
+];
 
 /// What is asked of each unit.
 const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,WatchdogUSec";

@@ -112,7 +112,8 @@ async fn call(transport: &Transport, telegram: &Telegram, method: &str, body: Va
     }
 }
 
-fn clean(text: &str, token: &str) -> String {
+/// What Telegram says, without the secret half of the token.
+pub(crate) fn clean(text: &str, token: &str) -> String {
     let half = token.split_once(':').map_or(token, |(_, half)| half);
     let masked = if half.is_empty() {
         text.to_owned()

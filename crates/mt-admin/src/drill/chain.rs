@@ -4,8 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use cf_api::webhook::TEST_MARKER;
-use cf_api::{Transport, TransportConfig};
 use cli::life::{Life, Service, UNITS};
 use cli::words::{self, age, clock};
 use db::incidents::Line;
@@ -13,21 +11,17 @@ use domain::decision::Mode;
 use domain::ids::{DeliveryId, EventId, IncidentId};
 use domain::time::{plus, since};
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::chat::{self, MOST_SKEW};
 use super::hop::Outcome;
 use super::{Drill, rehearsed};
 use crate::desk::audit;
 use crate::notifications::wait_for;
-use crate::test_alert::receiver_of;
+use crate::receiver::{self, Marked};
 
-/// Cloudflare's header for the secret of a destination.
-const SECRET_HEADER: &str = "cf-webhook-auth";
 /// What the receiver must not accept.
 const WRONG_SECRET: &str = "a-fire-drill-tries-the-wrong-secret";
-/// Longest answer that is looked at.
-const MOST_ANSWER: usize = 64 * 1024;
 /// What was acknowledged is in the file already; this is for a disk that is slow.
 const STORED_WITHIN: Duration = Duration::from_secs(5);
 /// A message that waits for longer has nobody who sends it.
@@ -149,7 +143,7 @@ async fn services(drill: &mut Drill<'_>) -> Outcome {
 async fn receiver(drill: &mut Drill<'_>) -> Outcome {
     let url = match &drill.asked.url {
         Some(url) => url.clone(),
-        None => match receiver_of(drill.desk.settings.webhook.listen) {
+        None => match receiver::address(drill.desk.settings.webhook.listen) {
             Ok(url) => url,
             Err(trouble) => return trouble.into(),
         },
@@ -160,7 +154,7 @@ async fn receiver(drill: &mut Drill<'_>) -> Outcome {
     };
     drill.url = url;
     let remedy = "is cloudflare-webhook running? 'cloudflare-mt health' and its journal tell";
-    match ask(&health, None, drill.asked.timeout).await {
+    match receiver::ask(&health, None, drill.asked.timeout).await {
         Err(why) => broken(format!("the receiver does not answer: {why}"), remedy),
         Ok((_, document)) if document["service"] != cli::life::WEBHOOK => {
             broken("something else than the receiver answers at its address", remedy)
@@ -176,7 +170,7 @@ async fn receiver(drill: &mut Drill<'_>) -> Outcome {
 /// An alert with another secret must not be taken.
 async fn wrong_secret(drill: &mut Drill<'_>) -> Outcome {
     let body = alert(drill, "ALERT_STATE_EVENT_START", "wrong-secret");
-    match ask(&drill.url, Some((WRONG_SECRET, &body)), drill.asked.timeout).await {
+    match receiver::ask(&drill.url, Some((Some(WRONG_SECRET), &body)), drill.asked.timeout).await {
         Ok((401 | 403, _)) => Outcome::Good("an alert with a wrong secret is refused".to_owned()),
         Ok((status, _)) if (200..300).contains(&status) => broken(
             "the receiver takes alerts with a wrong secret: anybody who reaches it can make attacks up",
@@ -206,7 +200,13 @@ async fn deliver(drill: &Drill<'_>, body: &Value) -> Result<DeliveryId, Outcome>
     let Some(secret) = drill.desk.settings.cloudflare.webhook_secret.first() else {
         return Err(broken("no secret is configured", "set cloudflare.webhook_secret"));
     };
-    match ask(&drill.url, Some((secret.expose_secret(), body)), drill.asked.timeout).await {
+    match receiver::ask(
+        &drill.url,
+        Some((Some(secret.expose_secret()), body)),
+        drill.asked.timeout,
+    )
+    .await
+    {
         Err(why) => Err(broken(
             format!("the receiver does not answer: {why}"),
             "is cloudflare-webhook running? see its journal",
@@ -421,68 +421,16 @@ async fn end(drill: &mut Drill<'_>) -> Outcome {
     }
 }
 
-/// As Cloudflare would write it, with the mark; every address in it is of the drill's prefix.
+/// Every address in it is of the drill's prefix.
 pub fn alert(drill: &Drill<'_>, event: &str, attack: &str) -> Value {
-    let now = drill.desk.now();
-    let target = drill.prefix.net().addr().to_string();
-    json!({
-        "name": "Fire drill",
-        "text": "A fire drill of cloudflare-mt. Nothing is under attack.",
-        "account_id": drill.desk.settings.cloudflare.account_id,
-        "policy_name": "cloudflare-mt drill",
-        "alert_type": "dos_attack_l4",
-        "alert_event": event,
-        "alert_correlation_id": attack,
-        "ts": now.as_second(),
-        (TEST_MARKER): true,
-        "data": {
-            "attack_id": attack,
-            "attack_vector": "fire drill",
-            "attack_type": "fire drill",
-            "target_ip": target,
-            "target_port": 9,
-            "protocol": "UDP",
-            "packets_per_second": 1_000,
-            "megabits_per_second": 1,
-            "severity": "INFO",
-            "action": "none",
-            "mitigation": "none",
-            "rule_name": "cloudflare-mt drill",
-            "start_time": domain::time::rfc3339_seconds(now),
-        },
-    })
-}
-
-/// Status and JSON (null when it is none) of a POST, or without a body of a GET.
-async fn ask(url: &str, post: Option<(&str, &Value)>, limit: Duration) -> Result<(u16, Value), String> {
-    let transport = Transport::new(TransportConfig::default());
-    let client = transport.client().map_err(|error| cli::trouble::chain(&error))?;
-    let request = match post {
-        Some((secret, body)) => client
-            .post(url)
-            .header("content-type", "application/json")
-            .header(SECRET_HEADER, secret)
-            .body(body.to_string()),
-        None => client.get(url),
+    let marked = Marked {
+        title: ("Fire drill", "A fire drill of cloudflare-mt. Nothing is under attack."),
+        account: &drill.desk.settings.cloudflare.account_id,
+        policy: "cloudflare-mt drill",
+        kind: ("dos_attack_l4", event),
+        attack: "fire drill",
+        attack_id: attack,
+        target: Some(drill.prefix.net().addr().to_string()),
     };
-    let whole = async {
-        let mut answer = request
-            .timeout(limit)
-            .send()
-            .await
-            .map_err(|error| cli::trouble::chain(&error.without_url()))?;
-        let status = answer.status().as_u16();
-        let mut read = Vec::new();
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            read.extend_from_slice(&chunk);
-            if read.len() > MOST_ANSWER {
-                break;
-            }
-        }
-        Ok((status, serde_json::from_slice(&read).unwrap_or_default()))
-    };
-    match tokio::time::timeout(limit, whole).await {
-        Ok(answered) => answered,
-        Err(_) => Err(format!("no answer within {}", domain::duration::human(limit))),
-    }
+    marked.alert(drill.desk.now())
 }

@@ -15,6 +15,7 @@ use settings::Telegram;
 
 use super::Drill;
 use super::hop::Outcome;
+use crate::doctor::telegram::clean;
 
 /// Longest answer that is looked at.
 const MOST_ANSWER: usize = 64 * 1024;
@@ -90,16 +91,6 @@ async fn call(telegram: &Telegram, method: &str, body: Value, limit: Duration) -
         None => Err(format!("HTTP {status} without the documented JSON")),
     };
     Answer { result, date }
-}
-
-fn clean(text: &str, token: &str) -> String {
-    let half = token.split_once(':').map_or(token, |(_, half)| half);
-    let masked = if half.is_empty() {
-        text.to_owned()
-    } else {
-        text.replace(half, "***")
-    };
-    words::outside(&masked, 200)
 }
 
 /// The bot answers, and its clock and ours agree.

@@ -6,15 +6,18 @@ use mt_admin::Cli;
 #[path = "../../../cli/tests/support/documented.rs"]
 mod page;
 
-#[test]
-fn every_documented_form_is_understood() {
-    page::assert_understood("cloudflare-mt", 10, |form| {
-        Cli::try_parse_from(form).map(drop).map_err(|error| error.to_string())
-    });
+fn understood(form: &[String]) -> Result<(), String> {
+    Cli::try_parse_from(form).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
-fn every_help_has_an_example() {
+fn every_documented_form_is_understood() {
+    page::assert_understood("cloudflare-mt", 10, understood);
+}
+
+#[test]
+fn every_help_has_an_example_that_is_understood() {
     let without = page::without_example(&Cli::command());
     assert!(without.is_empty(), "{without:#?}");
+    page::assert_examples(&Cli::command(), 30, understood);
 }

@@ -210,7 +210,7 @@ async fn pruning_keeps_to_the_settings() {
     let counted = run(&site, &["db", "prune", "--dry-run", "--json"]).json();
     assert_eq!(
         (&counted["dry_run"], counted["tables"].as_array().unwrap().len()),
-        (&true.into(), 9)
+        (&true.into(), 10)
     );
     let pruned = run(&site, &["db", "prune"]);
     assert_eq!(pruned.code, 0, "{}", pruned.shown());

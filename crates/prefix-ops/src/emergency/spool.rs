@@ -1,25 +1,22 @@
-//! Spool files: one per act of an emergency, as JSON, and their way into the journal.
+//! Spool files: one per act of an emergency, as JSON, left for the journal (`emergency::journal`).
 //!
 //! Must hold: a file is whole or not there; only files of folders that nobody else can write are believed, because they
-//! become history; an entry is taken once, also when the process dies between the commit and the renaming.
+//! become history; a file that cannot be taken stays and is named.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use db::intents::{Change, Intent, NewIntent};
-use db::{Db, DbError, WriteTx};
+use db::{Db, DbError};
 use domain::bgp::{BgpPrefix, Epoch};
-use domain::ids::{BgpPrefixId, PrefixId};
-use domain::intent::{Act, IntentState, Origin};
+use domain::intent::Act;
 use domain::prefix::Prefix;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Order;
-use crate::record;
+use super::journal::{Taken, take};
 
 /// Name and version of the files' shape.
 const SCHEMA: &str = "cloudflare-mt/emergency/1";
@@ -30,11 +27,11 @@ const FOLDER: &str = "emergency";
 /// Where a record can still be left when the database's disk takes nothing; gone after a reboot.
 const ELSEWHERE: [&str; 2] = ["/run/cloudflare-mt-emergency", "/var/tmp/cloudflare-mt-emergency"];
 
-/// An entry is closed within its lease.
-const LEASE: Duration = Duration::from_secs(86_400);
-
 /// Largest file that is read.
 const LARGEST: u64 = 64 * 1024;
+
+/// So many files are read by one import; an emergency leaves a handful.
+pub const AT_ONCE: usize = 200;
 
 /// How far an act came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,24 +53,9 @@ pub struct Entry {
     schema: String,
     /// Names the act; the file is named by it.
     pub id: String,
-    /// The prefix.
-    pub prefix: Prefix,
-    /// Advertise or withdraw.
-    pub act: Act,
-    /// Cloudflare's ids.
-    pub prefix_id: PrefixId,
-    /// Cloudflare's ids.
-    pub bgp_prefix_id: BgpPrefixId,
-    /// What it is called.
-    pub description: String,
-    /// Who.
-    pub actor: String,
-    /// By which program.
-    pub via: String,
-    /// Why.
-    pub reason: String,
-    /// Against our own rules.
-    pub force: bool,
+    /// What was wanted, by whom and why; its fields stand in the file beside the others.
+    #[serde(flatten)]
+    pub order: Order,
     /// Right before the call.
     pub asked_at: Timestamp,
     /// Since when it had been advertised (withdrawals).
@@ -94,15 +76,7 @@ impl Entry {
         Self {
             schema: SCHEMA.to_owned(),
             id: format!("{}-{}-{prefix}", asked_at.as_microsecond(), order.act),
-            prefix: order.prefix,
-            act: order.act,
-            prefix_id: order.prefix_id.clone(),
-            bgp_prefix_id: order.bgp_prefix_id.clone(),
-            description: order.description.clone(),
-            actor: order.actor.clone(),
-            via: order.via.clone(),
-            reason: order.reason.clone(),
-            force: order.force,
+            order: order.clone(),
             asked_at,
             epoch: epoch.map(|epoch| epoch.0),
             fate: Fate::Sending,
@@ -134,7 +108,7 @@ pub struct Imported {
     pub taken: Vec<(Prefix, Act)>,
     /// Acts that were there already.
     pub there: usize,
-    /// Files that cannot be taken, and why.
+    /// Files and folders that cannot be taken, and why.
     pub odd: Vec<(PathBuf, String)>,
 }
 
@@ -179,64 +153,103 @@ impl Spool {
 
     /// Files that wait to be imported, oldest first.
     pub fn waiting(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self
-            .folders
-            .iter()
-            .filter_map(|folder| fs::read_dir(folder).ok())
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .collect();
-        files.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-        files
+        self.listed().0
     }
 
-    /// Takes all of them into the journal. A file that cannot be taken is named and left.
+    /// Those, and folders that are there and cannot be looked into.
+    fn listed(&self) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
+        let (mut files, mut odd) = (Vec::new(), Vec::new());
+        for folder in &self.folders {
+            match fs::read_dir(folder) {
+                Ok(entries) => files.extend(
+                    entries
+                        .filter_map(|entry| Some(entry.ok()?.path()))
+                        .filter(|path| path.extension().is_some_and(|extension| extension == "json")),
+                ),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => odd.push((folder.clone(), format!("it cannot be looked into: {error}"))),
+            }
+        }
+        files.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+        (files, odd)
+    }
+
+    /// Takes them into the journal, the oldest [`AT_ONCE`]. A file that cannot be taken is named and left. Nothing but a
+    /// look at folders when there is none.
     ///
     /// # Errors
     /// Those of the database; what was taken before stays taken.
     pub async fn import(&self, db: &Db, now: Timestamp) -> Result<Imported, DbError> {
-        let mut done = Imported::default();
-        for path in self.waiting() {
-            let entry = match read(&path, db.path()) {
+        let (spool, database) = (self.clone(), db.path().to_owned());
+        // A disk that hangs must not stop who asks.
+        let found = off_thread(move || {
+            let (files, odd) = spool.listed();
+            let read = files.into_iter().take(AT_ONCE).map(|path| {
+                let entry = read(&path, &database);
+                (path, entry)
+            });
+            (read.collect::<Vec<_>>(), odd)
+        });
+        let (files, odd) = found.await.unwrap_or_default();
+        let mut done = Imported {
+            odd,
+            ..Imported::default()
+        };
+        for (path, entry) in files {
+            let entry = match entry {
                 Ok(entry) => entry,
                 Err(why) => {
                     done.odd.push((path, why));
                     continue;
                 }
             };
-            let (prefix, act) = (entry.prefix, entry.act);
-            let taken = db.write("emergency.import", move |tx| take(tx, &entry, now)).await?;
-            if taken {
-                done.taken.push((prefix, act));
-            } else {
-                done.there += 1;
+            let (prefix, act) = (entry.order.prefix, entry.order.act);
+            match db.write("emergency.import", move |tx| take(tx, &entry, now)).await {
+                Ok(Taken::New) => done.taken.push((prefix, act)),
+                Ok(Taken::Known) => done.there += 1,
+                // It stays, and is looked at the next time.
+                Ok(Taken::Busy) => continue,
+                // About this one, not about the database.
+                Err(error @ (DbError::Conflict { .. } | DbError::NotFound)) => {
+                    done.odd.push((path, format!("the journal does not take it: {error}")));
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             let mut kept = path.clone().into_os_string();
             kept.push(".imported");
-            if let Err(error) = fs::rename(&path, kept) {
-                done.odd
-                    .push((path, format!("it is taken, but cannot be renamed: {error}")));
+            let from = path.clone();
+            match off_thread(move || fs::rename(from, kept)).await {
+                // Somebody else has imported it as well, or its writer puts a later version there.
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    let why = format!("it is taken, but cannot be renamed: {error}");
+                    done.odd.push((path, why));
+                }
+                _ => {}
             }
         }
         Ok(done)
     }
 }
 
+/// Work on files. `None` when the process ends meanwhile.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 fn put_in(folder: &Path, id: &str, text: &[u8]) -> io::Result<PathBuf> {
     let beside_the_database = folder.file_name().is_some_and(|name| name == FOLDER);
     // The services share the database's folder by its group.
-    let (of_folder, of_file) = if beside_the_database {
-        (0o770, 0o660)
-    } else {
-        (0o700, 0o600)
-    };
+    let of_folder = if beside_the_database { 0o770 } else { 0o700 };
     match DirBuilder::new().mode(of_folder).create(folder) {
         Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(of_folder | setgid(folder)))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
-    is_trusted(folder, folder.parent()).map_err(io::Error::other)?;
+    is_trusted(folder).map_err(io::Error::other)?;
+    // A folder that the installation made for the group is for the services, too.
+    let shared = fs::metadata(folder)?.permissions().mode() & 0o020 != 0;
+    let of_file = if shared { 0o660 } else { 0o600 };
     let (path, ready) = (folder.join(format!("{id}.json")), folder.join(format!("{id}.new")));
     let _ = fs::remove_file(&ready);
     let mut file = OpenOptions::new()
@@ -260,30 +273,28 @@ fn setgid(folder: &Path) -> u32 {
         .map_or(0, |parent| parent.permissions().mode() & 0o2000)
 }
 
-/// Whether nobody but root, ourselves and the owner of the folder above can have put something there.
-fn is_trusted(folder: &Path, above: Option<&Path>) -> Result<(), String> {
+/// Whether nobody can have put something there who may not write the database anyway: who may write to the folder above
+/// may replace the database, too. In one that everybody can write (/var/tmp) only root's folders and our own count.
+fn is_trusted(folder: &Path) -> Result<(), String> {
     let found = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
     if !found.is_dir() {
         return Err(format!("{} is no folder", folder.display()));
     }
-    let ours = fs::metadata("/proc/self").map_or(0, |own| own.uid());
-    // A folder that everybody can write (/var/tmp) says nothing by its owner.
-    let above = above
-        .and_then(|above| fs::metadata(above).ok())
-        .filter(|above| above.permissions().mode() & 0o002 == 0)
-        .map(|above| above.uid());
-    if found.uid() != 0 && found.uid() != ours && Some(found.uid()) != above {
-        return Err(format!("{} belongs to somebody else", folder.display()));
-    }
     if found.permissions().mode() & 0o002 != 0 {
         return Err(format!("everybody can write to {}", folder.display()));
+    }
+    let ours = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    let above = folder.parent().and_then(|above| fs::metadata(above).ok());
+    let is_open = above.is_none_or(|above| above.permissions().mode() & 0o002 != 0);
+    if is_open && found.uid() != 0 && found.uid() != ours {
+        return Err(format!("{} belongs to somebody else", folder.display()));
     }
     Ok(())
 }
 
 fn read(path: &Path, database: &Path) -> Result<Entry, String> {
     let folder = path.parent().unwrap_or(database);
-    is_trusted(folder, folder.parent())?;
+    is_trusted(folder)?;
     let size = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
     if !size.is_file() || size.len() > LARGEST {
         return Err("it is no spool file".to_owned());
@@ -296,102 +307,12 @@ fn read(path: &Path, database: &Path) -> Result<Entry, String> {
     Ok(entry)
 }
 
-/// One transaction: intent, attempts, and where a re-read showed it everything that belongs to a done act. False when it
-/// was taken before.
-fn take(tx: &WriteTx<'_>, entry: &Entry, now: Timestamp) -> Result<bool, DbError> {
-    let mark = format!("emergency:{}", entry.id);
-    if db::leases::fact(tx, &mark)?.is_some() {
-        return Ok(false);
-    }
-    db::leases::set_fact(tx, &mark, &entry.act.to_string(), now)?;
-    let at = entry.asked_at;
-    if entry.act == Act::Advertise {
-        let because = format!("{} advertised in an emergency", entry.actor);
-        db::intents::cancel_unsent(tx, entry.prefix, false, &because, now)?;
-    }
-    let owner = format!("emergency/{}", entry.id);
-    let id = db::intents::file(tx, &new_intent(tx, entry)?, at)?;
-    db::audit::append(tx, &audit_of(entry, id))?;
-    let claimed = db::intents::claim(tx, id, &owner, LEASE, at)?;
-    let intent = claimed.ok_or(DbError::NotFound)?;
-    let go = |from, to, change: &Change<'_>, when| db::intents::transition(tx, id, &owner, (from, to), change, when);
-    go(IntentState::Planned, IntentState::Sending, &Change::default(), at)?;
-    db::intents::attempt(tx, id, &owner, "patch", ("sending", ""), at)?;
-    if entry.fate == Fate::Refused {
-        db::intents::attempt(tx, id, &owner, "patch", (&entry.class, &entry.words), at)?;
-        let change = Change {
-            outcome: Some((&entry.class, &entry.words)),
-            release: true,
-            ..Change::default()
-        };
-        go(IntentState::Sending, IntentState::Refused, &change, at)?;
-        return Ok(true);
-    }
-    go(IntentState::Sending, IntentState::Verifying, &Change::default(), at)?;
-    db::intents::attempt(tx, id, &owner, "patch", (&entry.class, &entry.words), at)?;
-    let Some((seen, seen_at)) = &entry.seen else {
-        // Whoever comes next reads it back.
-        db::intents::rest(tx, id, &owner, now)?;
-        return Ok(true);
-    };
-    let newer = db::inventory::get(tx, entry.prefix)?.filter(|known| known.read_at > *seen_at);
-    let intent = Intent {
-        state: IntentState::Verifying,
-        sending_at: Some(at),
-        ..intent
-    };
-    record::done(tx, &intent, &owner, seen, false, *seen_at)?;
-    if let Some(newer) = newer {
-        // Closing it stored what was seen then; what was read since is nearer to the truth.
-        db::inventory::observed(tx, &newer.prefix, newer.managed, newer.read_at)?;
-    }
-    Ok(true)
-}
-
-fn new_intent(tx: &WriteTx<'_>, entry: &Entry) -> Result<NewIntent, DbError> {
-    Ok(NewIntent {
-        prefix: entry.prefix,
-        act: entry.act,
-        origin: Origin::Person {
-            actor: entry.actor.clone(),
-            via: entry.via.clone(),
-        },
-        reason: format!("{} (emergency, without the database)", entry.reason),
-        prefix_id: entry.prefix_id.clone(),
-        bgp_prefix_id: entry.bgp_prefix_id.clone(),
-        epoch: entry.epoch.map(Epoch),
-        state_version: None,
-        evidence: None,
-        incident: db::incidents::current(tx, entry.prefix)?,
-        calm_s: None,
-        peak: None,
-        systems: Vec::new(),
-        attack_began_at: None,
-        attack_ended_at: None,
-        force: entry.force,
-    })
-}
-
-fn audit_of(entry: &Entry, intent: domain::ids::IntentId) -> db::audit::Entry {
-    db::audit::Entry {
-        at: entry.asked_at,
-        actor: entry.actor.clone(),
-        role: "operator".into(),
-        via: entry.via.clone(),
-        address: None,
-        action: format!("prefix.{}", entry.act),
-        subject: entry.prefix.to_string(),
-        before: None,
-        after: Some(format!("intent {intent}")),
-        reason: Some(entry.reason.clone()),
-        result: format!("emergency: {}", entry.class),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use db::OpenOptions;
     use domain::bgp::BgpState;
+    use domain::ids::{BgpPrefixId, PrefixId};
+    use domain::intent::IntentState;
 
     use super::*;
 
@@ -455,7 +376,7 @@ mod tests {
         assert_eq!(spool.put(&entry).unwrap(), path, "a later version takes its place");
         let now = at("2026-11-22T09:00:00Z");
         let done = spool.import(&db, now).await.unwrap();
-        assert_eq!(done.taken, [(entry.prefix, Act::Withdraw)], "{done:?}");
+        assert_eq!(done.taken, [(entry.order.prefix, Act::Withdraw)], "{done:?}");
         assert!(spool.waiting().is_empty());
         let read = |tx: &db::ReadTx<'_>| {
             let intents = db::intents::newest(tx, None, 9)?;
@@ -489,6 +410,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_its_writer_adds_later_closes_what_was_taken_before() {
+        let (_dir, db, spool) = site();
+        let now = at("2026-11-22T03:00:05Z");
+        for (late, state) in [
+            (Fate::Refused, IntentState::Refused),
+            (Fate::Accepted, IntentState::Done),
+        ] {
+            let mut later = entry(Act::Withdraw, late == Fate::Accepted);
+            later.id = format!("{}-{late:?}", later.id);
+            let first = Entry {
+                fate: Fate::Sending,
+                seen: None,
+                ..later.clone()
+            };
+            spool.put(&first).unwrap();
+            assert_eq!(spool.import(&db, now).await.unwrap().taken.len(), 1);
+            let newest = |tx: &db::ReadTx<'_>| Ok(db::intents::newest(tx, None, 1)?.remove(0));
+            let open = db.read("test", newest).await.unwrap();
+            assert_eq!(open.state, IntentState::Verifying);
+            // Somebody reads it back just now: the file waits, and nothing is lost.
+            let (id, minute) = (open.id, std::time::Duration::from_secs(60));
+            let claimed = db
+                .write("test", move |tx| db::intents::claim(tx, id, "daemon", minute, now))
+                .await
+                .unwrap();
+            assert!(claimed.is_some());
+            later.fate = late;
+            spool.put(&later).unwrap();
+            let busy = spool.import(&db, now).await.unwrap();
+            assert_eq!(busy, Imported::default());
+            assert_eq!(spool.waiting().len(), 1);
+            let rests_until = at("2026-11-22T03:00:30Z");
+            db.write("test", move |tx| db::intents::rest(tx, id, "daemon", rests_until))
+                .await
+                .unwrap();
+            let known = spool.import(&db, now).await.unwrap();
+            assert_eq!((known.taken.len(), known.there), (0, 1), "{known:?}");
+            assert!(spool.waiting().is_empty());
+            assert_eq!(db.read("test", newest).await.unwrap().state, state);
+        }
+    }
+
+    #[tokio::test]
     async fn only_files_of_a_trusted_folder_are_believed() {
         let (_dir, db, spool) = site();
         let path = spool.put(&entry(Act::Advertise, true)).unwrap();
@@ -507,5 +471,28 @@ mod tests {
         fs::write(folder.join("x.json"), "{\"schema\": 1}").unwrap();
         let odd = spool.import(&db, at("2026-11-22T09:00:00Z")).await.unwrap();
         assert_eq!((odd.taken.len(), odd.odd.len()), (1, 1), "{odd:?}");
+    }
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_looked_into_is_named_and_a_full_one_is_taken_in_parts() {
+        let (dir, db, mut spool) = site();
+        let now = at("2026-11-22T09:00:00Z");
+        assert_eq!(
+            spool.import(&db, now).await.unwrap(),
+            Imported::default(),
+            "nothing there"
+        );
+        let file = dir.path().join("no-folder");
+        fs::write(&file, "").unwrap();
+        spool.folders.push(file.clone());
+        let odd = spool.import(&db, now).await.unwrap().odd;
+        assert_eq!(odd[0].0, file, "{odd:?}");
+        spool.folders.pop();
+        for number in 0..=AT_ONCE {
+            let mut one = entry(Act::Advertise, true);
+            one.id = format!("{number:05}");
+            spool.put(&one).unwrap();
+        }
+        assert_eq!(spool.import(&db, now).await.unwrap().taken.len(), AT_ONCE);
+        assert_eq!(spool.import(&db, now).await.unwrap().taken.len(), 1);
     }
 }

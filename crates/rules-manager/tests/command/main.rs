@@ -5,7 +5,10 @@
 mod support;
 
 mod changes;
+mod documented;
+mod expiry;
 mod people;
+mod transcripts;
 
 use std::process::{Command, Stdio};
 
@@ -127,9 +130,6 @@ async fn what_cannot_be_read_is_a_failure_and_never_an_empty_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_codes_and_pipes() {
     let mut site = Site::new(Pace::fast()).await;
-    let mut help = command(&site, &["--help"]);
-    help.env_remove("CLOUDFLARE_MT_CONFIG_DIR");
-    insta::assert_snapshot!("help", support::run(help).shown());
     assert_eq!(run(&site, &[]).code, 2);
     let typing_error = run(&site, &["lst"]);
     assert!(

@@ -23,6 +23,7 @@ async fn the_menu_creates_a_rule_and_leads_back() {
     menu.expect("Threshold").keys("3.5 Gbps\r");
     menu.expect("For how long?").keys("\r");
     menu.expect("Advertise automatically?").keys("\r");
+    menu.expect("Why, for the record?").keys("a new customer\r");
     menu.expect("Create 1 rule? [y/N]").keys("y\n");
     menu.expect("created (change 1");
     let is_back = || {

@@ -83,6 +83,33 @@ impl DeskError {
         )
     }
 
+    pub(super) fn end_not_stored(error: &DbError) -> Self {
+        Self::new(
+            "rule.no_end",
+            format!("until when the override stands could not be stored: {error}"),
+            Some("set its end again"),
+            Outcome::NotDone,
+        )
+    }
+
+    /// The override itself was changed.
+    pub(super) fn after_the_change(self) -> Self {
+        Self {
+            text: format!("it was changed, but {}", self.text),
+            outcome: Outcome::Done,
+            ..self
+        }
+    }
+
+    pub(super) fn end_without_rule() -> Self {
+        Self::new(
+            "rule.no_end",
+            "it was made, but Cloudflare's answer does not show it as it was asked for, so its end could not be stored",
+            Some("look at it and set its end"),
+            Outcome::Done,
+        )
+    }
+
     pub(super) fn not_recorded(error: &DbError, done: bool) -> Self {
         let (text, outcome) = if done {
             (

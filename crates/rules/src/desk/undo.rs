@@ -58,8 +58,17 @@ impl Desk {
                 change.id
             )));
         }
-        if change.state != State::Done {
-            return Err(cannot(format!("change {} was not carried out", change.id)));
+        match change.state {
+            State::Done => {}
+            State::Refused => return Err(cannot(format!("change {} was not carried out", change.id))),
+            State::Open | State::Unknown => {
+                let text = format!(
+                    "nobody knows what came of change {}; nothing was changed now",
+                    change.id
+                );
+                let remedy = Some("look at what is there and edit the rule");
+                return Err(DeskError::new("undo.unknown", text, remedy, Outcome::NotDone));
+            }
         }
         let done = match change.family {
             Family::Mnm => self.undo_mnm(by, &change).await?,
@@ -111,8 +120,16 @@ impl Desk {
         let now = self.cf.get_entry_point(Phase::DDOS_L4).await;
         let now = now.map_err(|error| DeskError::reading(&error))?;
         let opposite = opposite(&made, before.as_ref(), &after, &now)?;
-        self.change_ddos_as(by, &now, &opposite, &change.subject, Some(change.id))
-            .await
+        let subject = &change.subject;
+        let done = self
+            .change_ddos_as(by, &now, &opposite, subject, Some(change.id))
+            .await?;
+        // What is put back has a new id, and stands as long as it did.
+        let end = match &made {
+            RulesetChange::Delete { id } => self.end_of(id).await.map_err(DeskError::after_the_change)?,
+            _ => None,
+        };
+        self.with_end(by, &now, &opposite, subject, end.map(Some), done).await
     }
 }
 

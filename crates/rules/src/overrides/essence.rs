@@ -64,12 +64,28 @@ impl Essence {
 
 /// What `change` makes of `rules`: ids where they are known, and what each rule says.
 pub fn after(rules: &[Rule], change: &RulesetChange) -> Vec<(Option<String>, Essence)> {
-    let mut list: Vec<(Option<String>, Essence)> = rules
-        .iter()
-        .map(|rule| (Some(rule.id.clone()), Essence::of(rule)))
-        .collect();
-    let at = |list: &[(Option<String>, Essence)], id: &str| list.iter().position(|(it, _)| it.as_deref() == Some(id));
-    let place = |list: &[(Option<String>, Essence)], position: &Position| match position {
+    arranged(rules, change, Essence::of, |_, body| Some(Essence::of_body(body)))
+}
+
+/// Id that a rule has in [`rules_after`] as long as Cloudflare has not given one.
+pub const NEW: &str = "new";
+
+/// The rules as `change` leaves them, to be looked at before it is sent. A new one has the id [`NEW`].
+pub fn rules_after(rules: &[Rule], change: &RulesetChange) -> Vec<Rule> {
+    let of_body = |id: Option<&str>, body: &RuleBody| Rule::of_body(id.unwrap_or(NEW), body);
+    let list = arranged(rules, change, Rule::clone, of_body);
+    list.into_iter().map(|(_, rule)| rule).collect()
+}
+
+fn arranged<T>(
+    rules: &[Rule],
+    change: &RulesetChange,
+    of: impl Fn(&Rule) -> T,
+    of_body: impl Fn(Option<&str>, &RuleBody) -> Option<T>,
+) -> Vec<(Option<String>, T)> {
+    let mut list: Vec<(Option<String>, T)> = rules.iter().map(|rule| (Some(rule.id.clone()), of(rule))).collect();
+    let at = |list: &[(Option<String>, T)], id: &str| list.iter().position(|(it, _)| it.as_deref() == Some(id));
+    let place = |list: &[(Option<String>, T)], position: &Position| match position {
         Position::First => 0,
         Position::Last => list.len(),
         Position::Before(id) => at(list, id).unwrap_or(list.len()),
@@ -77,16 +93,21 @@ pub fn after(rules: &[Rule], change: &RulesetChange) -> Vec<(Option<String>, Ess
         Position::Index(index) => usize::try_from(*index).unwrap_or(1).saturating_sub(1).min(list.len()),
     };
     match change {
-        RulesetChange::Put { rules, .. } => list = rules.iter().map(|body| (None, Essence::of_body(body))).collect(),
+        RulesetChange::Put { rules, .. } => {
+            let made = rules.iter().filter_map(|body| Some((None, of_body(None, body)?)));
+            list = made.collect();
+        }
         RulesetChange::Add { rule, position } => {
             let index = place(&list, position.as_ref().unwrap_or(&Position::Last));
-            list.insert(index, (None, Essence::of_body(rule)));
+            if let Some(made) = of_body(None, rule) {
+                list.insert(index, (None, made));
+            }
         }
         RulesetChange::Edit { id, rule, position } => {
-            if let Some(index) = at(&list, id) {
+            if let (Some(index), Some(made)) = (at(&list, id), of_body(Some(id), rule)) {
                 let (id, _) = list.remove(index);
                 let index = position.as_ref().map_or(index, |position| place(&list, position));
-                list.insert(index, (id, Essence::of_body(rule)));
+                list.insert(index, (id, made));
             }
         }
         RulesetChange::Move { id, position } => {

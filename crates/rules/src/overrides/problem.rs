@@ -15,6 +15,9 @@ pub const ACTIONS: [&str; 2] = ["block", "log"];
 /// The sensitivities that an override can set, from the highest.
 pub const SENSITIVITIES: [&str; 4] = ["default", "medium", "low", "eoff"];
 
+/// Category of the rules that nobody can change.
+pub const READ_ONLY: &str = "read-only";
+
 /// What is wrong with a part of an override.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -72,6 +75,10 @@ pub fn sensitivity_problem(word: &str) -> Option<Problem> {
 pub(super) fn about(managed: &Ruleset, about: About<'_>, action: &Edit) -> Option<Problem> {
     match about {
         About::Ruleset => None,
+        About::Category(READ_ONLY) => Some(Problem::new(
+            "category",
+            "read-only is what Cloudflare calls the rules that nobody can change",
+        )),
         About::Category(name) => {
             let known = managed
                 .rules
@@ -94,7 +101,7 @@ pub(super) fn about(managed: &Ruleset, about: About<'_>, action: &Edit) -> Optio
 
 fn rule_problem(rule: &Rule, action: Option<&str>) -> Option<Problem> {
     let name = rule.reference.as_deref().unwrap_or(&rule.id);
-    if rule.categories.iter().any(|it| it == "read-only") {
+    if is_read_only(rule) {
         return Some(Problem::new(
             "rule",
             format!("rule {name} is read only: Cloudflare lets nobody change it"),
@@ -106,14 +113,27 @@ fn rule_problem(rule: &Rule, action: Option<&str>) -> Option<Problem> {
         return None;
     }
     // Cloudflare lists ddos_dynamic as well, and takes it from nobody.
-    let usable: Vec<&str> = ACTIONS
+    let usable = usable_actions(rule);
+    let text = if usable.is_empty() {
+        format!("the action of rule {name} cannot be set")
+    } else {
+        format!("rule {name} can only be set to {}", usable.join(" or "))
+    };
+    Some(Problem::new("action", text))
+}
+
+/// Whether Cloudflare lets nobody change this managed rule.
+pub fn is_read_only(rule: &Rule) -> bool {
+    rule.categories.iter().any(|it| it == READ_ONLY)
+}
+
+/// The actions that a managed rule can be set to: those that Cloudflare lists for it and takes; both where it lists none.
+pub fn usable_actions(rule: &Rule) -> Vec<&'static str> {
+    let allowed = &rule.allowed_override_actions;
+    let usable = ACTIONS
         .into_iter()
-        .filter(|it| allowed.iter().any(|other| other == it))
-        .collect();
-    Some(Problem::new(
-        "action",
-        format!("rule {name} can only be set to {}", usable.join(" or ")),
-    ))
+        .filter(|word| allowed.is_empty() || allowed.iter().any(|it| it == word));
+    usable.filter(|_| !is_read_only(rule)).collect()
 }
 
 /// All that is wrong with an override rule: its expression, and each of its settings.

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use cf_api::ErrorClass;
 use cf_api::rest::mnm_changes::{MnmFields, MnmKind};
+use cf_api::rest::rulesets::{MANAGED_DDOS_L4, Overrides, RuleBody};
+use cf_api::rest::rulesets_changes::RulesetChange;
 use cf_sim::FaultKind;
-use db::rule_changes::State;
+use db::rule_changes::{self, Expiry, Family, Opening, State};
+use jiff::Timestamp;
 use rules::desk::Outcome;
+use rules::overrides::{NEW, add, rules_after};
 
 use crate::account::{Account, account, by};
 
@@ -194,4 +198,101 @@ async fn what_cloudflare_refuses_is_not_sent() {
         "{error}"
     );
     assert_eq!(account.changes(), 0);
+}
+
+async fn ends(account: &Account) -> Vec<Expiry> {
+    let read = account.desk.db().read("ends", rule_changes::expiries);
+    read.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_end_belongs_to_its_override_and_comes_back_with_it() {
+    let account = account().await;
+    let desk = &account.desk;
+    let (_, point) = desk.read_ddos().await.unwrap();
+    let until: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let overrides = Overrides {
+        sensitivity_level: Some("low".into()),
+        ..Overrides::default()
+    };
+    let body = RuleBody::overriding(MANAGED_DDOS_L4, "ip.dst eq 203.0.113.7", "host", &overrides);
+    let change = add(&point, body, None);
+    let looked = rules_after(point.rules(), &change);
+    assert!(
+        looked
+            .iter()
+            .any(|rule| rule.id == NEW && rule.description.as_deref() == Some("host"))
+    );
+    let made = desk
+        .change_with_end(&by("for a week"), &point, &change, "host", Some(Some(until)))
+        .await
+        .unwrap();
+    let point = made.entry_point.unwrap();
+    let rule = point
+        .rules()
+        .iter()
+        .find(|rule| rule.description.as_deref() == Some("host"));
+    let id = rule.unwrap().id.clone();
+    let stored = ends(&account).await;
+    assert_eq!(
+        (stored.len(), &stored[0].rule_id, stored[0].expires_at),
+        (1, &id, until)
+    );
+    assert!(
+        account
+            .audit()
+            .await
+            .iter()
+            .any(|(action, result)| action == "ddos_l4.end" && result == "ok")
+    );
+    // Deleted and put back: another id, the same end.
+    let gone = desk
+        .change_ddos(&by("gone"), &point, &RulesetChange::Delete { id: id.clone() }, "host")
+        .await
+        .unwrap();
+    let (_, back) = desk.undo(&by("back"), Some(gone.change)).await.unwrap();
+    let point = back.entry_point.unwrap();
+    let rule = point
+        .rules()
+        .iter()
+        .find(|rule| rule.description.as_deref() == Some("host"))
+        .unwrap();
+    assert_ne!(rule.id, id);
+    let again = ends(&account).await;
+    assert!(
+        again
+            .iter()
+            .any(|end| end.rule_id == rule.id && end.expires_at == until),
+        "{again:?}"
+    );
+    desk.set_end(&by("for good"), &rule.id, "host", None).await.unwrap();
+    assert!(ends(&account).await.iter().all(|end| end.rule_id != rule.id));
+}
+
+#[tokio::test]
+async fn what_nobody_recorded_is_not_taken_back() {
+    let account = account().await;
+    let opening = Opening {
+        at: Timestamp::now(),
+        actor: "ana@noc".into(),
+        via: "test".into(),
+        reason: None,
+        family: Family::DdosL4,
+        what: "edit".into(),
+        subject: "host".into(),
+        before: None,
+        wanted: None,
+        undoes: None,
+    };
+    let open = account
+        .desk
+        .db()
+        .write("open", move |tx| rule_changes::open(tx, &opening));
+    let lost = open.await.unwrap();
+    let refused = account.desk.undo(&by("back"), Some(lost)).await.unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.outcome),
+        ("undo.unknown", Outcome::NotDone)
+    );
+    assert_eq!(account.changes(), 0, "nothing was sent");
 }

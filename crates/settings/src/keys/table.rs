@@ -99,6 +99,8 @@ pub(crate) const KEYS: &[Key] = &[
         "How long incidents are kept."),
     row("database.retention.audit", Kind::Keep, Text("forever"),
         "How long the record of changes by people is kept."),
+    row("database.retention.rule_changes", Kind::Keep, Text("400d"),
+        "How long changes of rules at Cloudflare are kept, with the backup that they are taken back from."),
     row("database.retention.webhook_events", Kind::Keep, Text("400d"),
         "How long received notifications are kept, with their bodies."),
     row("database.retention.network_analytics_events", Kind::Keep, Text("400d"),

@@ -53,7 +53,9 @@ async fn main() {
         let answers = closed(to, connections, span, &health(to), &numbers).await;
         row(&format!("{connections} connections"), &answers);
     }
-    let only = std::env::var("BENCH_CONNECTIONS").ok().and_then(|text| text.parse().ok());
+    let only = std::env::var("BENCH_CONNECTIONS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     if let Some(connections) = only {
         deliveries(&service, &site, span, &numbers, &[connections], &[]).await;
         service.stop().await;

@@ -43,6 +43,16 @@ async fn zone_colours_paper_and_what_the_first_load_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_scripts_and_on_a_narrow_phone() {
+    let stage = Seeded::with(seed::Words::default(), "Example Networks").await;
+    let token = stage.session("ana", Role::Operator).await;
+    let environment = [("TOKEN", token.as_str()), ("CALM", seed::CALM)];
+    if let Some(scenario) = Scenario::start("plain", &stage.base(), &environment) {
+        scenario.through().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_can_be_reached_with_the_keyboard() {
     let stage = Seeded::with(seed::Words::default(), "Example Networks").await;
     let token = stage.session("ana", Role::Operator).await;

@@ -18,4 +18,5 @@ mod reload;
 mod slice;
 mod standby;
 mod start;
+mod tabs;
 mod telling;

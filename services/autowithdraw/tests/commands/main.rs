@@ -4,6 +4,8 @@
 #[path = "../../../../crates/cli/tests/support/mod.rs"]
 mod support;
 
+mod documented;
+
 use std::process::Command;
 use std::time::Duration;
 

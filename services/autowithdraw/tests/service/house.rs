@@ -141,8 +141,7 @@ impl House {
             .unwrap();
         let inner = frame.clone();
         let running = runtime.spawn(async move {
-            let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test")
-                .unwrap();
+            let listener = PreboundListener::bind("127.0.0.1:0".parse().unwrap(), "test").unwrap();
             let service = autowithdraw::run(inner.clone(), settings, listener);
             supervise(&inner, service).await
         });

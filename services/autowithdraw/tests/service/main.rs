@@ -7,6 +7,7 @@ mod acts;
 mod blindness;
 mod changes;
 mod commits;
+mod emergencies;
 mod house;
 mod leases;
 mod moved;

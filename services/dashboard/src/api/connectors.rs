@@ -6,23 +6,21 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use cf_api::graphql::tunnel_health::TunnelHealth;
 use cf_api::rest::alerting::AlertPolicy;
 use cf_api::rest::connectors::Link;
 use cf_api::rest::tunnels::{Tunnel, TunnelKind};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::{Asking, done};
 use crate::connectors::edit::{Editable, LINK, Wanted};
 use crate::connectors::send::{self, kind_of};
 use crate::connectors::{Health, Probes, unwatched};
-use crate::submission::Submission;
 use crate::upstream::{Port, Reading};
 
 /// One moment of everything about connectors.
@@ -35,13 +33,17 @@ pub(crate) struct Connectors {
     pub(crate) policies: Reading<Vec<AlertPolicy>>,
 }
 
+fn named(tunnels: [Reading<Vec<Tunnel>>; 3]) -> [(TunnelKind, Reading<Vec<Tunnel>>); 3] {
+    let [gre, ipsec, interconnect] = tunnels;
+    let kinds = TunnelKind::ALL;
+    [(kinds[0], gre), (kinds[1], ipsec), (kinds[2], interconnect)]
+}
+
 impl Connectors {
     pub(crate) async fn look(app: &App) -> Self {
         let upstream = app.upstream();
-        let (gre, ipsec, magic, ports, links, health, policies) = tokio::join!(
-            upstream.tunnels(app, TunnelKind::Gre),
-            upstream.tunnels(app, TunnelKind::Ipsec),
-            upstream.tunnels(app, TunnelKind::Interconnect),
+        let (tunnels, ports, links, health, policies) = tokio::join!(
+            upstream.all_tunnels(app),
             upstream.ports(app),
             upstream.links(app),
             upstream.health(app),
@@ -49,11 +51,7 @@ impl Connectors {
         );
         Self {
             now: app.now(),
-            tunnels: [
-                (TunnelKind::Gre, gre),
-                (TunnelKind::Ipsec, ipsec),
-                (TunnelKind::Interconnect, magic),
-            ],
+            tunnels: named(tunnels),
             ports,
             links,
             health,
@@ -427,16 +425,9 @@ pub(crate) struct ConnectorWanted {
     request_body = ConnectorWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn change_tunnel(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    member.needs(db::users::Role::Operator)?;
-    let word = kind_of(&app, &id).await?;
-    change(&app, &member, &client, (word, &id), submission.fields).await
+pub(crate) async fn change_tunnel(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    let word = kind_of(&asking.app, &id).await?;
+    done(send::send(asking, (word, &id)).await?.told)
 }
 
 /// Changes a network interconnect
@@ -448,23 +439,6 @@ pub(crate) async fn change_tunnel(
     request_body = ConnectorWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn change_link(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    change(&app, &member, &client, (LINK, &id), submission.fields).await
-}
-
-async fn change(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    which: (&str, &str),
-    wanted: Wanted,
-) -> Result<Response, Failure> {
-    let done = send::send(app, member, client, which, wanted).await?;
-    Ok(Json(json!({"success": true, "message": done.told})).into_response())
+pub(crate) async fn change_link(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    done(send::send(asking, (LINK, &id)).await?.told)
 }

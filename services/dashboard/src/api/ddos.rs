@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use cf_api::rest::rulesets::{EntryPoint, Rule};
 use jiff::Timestamp;
 use rules::effective::{Scope, scopes};
@@ -12,12 +12,11 @@ use rules::expression::{Expression, concerns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
-use crate::pages::ddos_rules::{Wanted, save};
-use crate::protection::{Protection, version};
+use crate::asking::{Asking, done};
+use crate::overrides::setting::{self, Subject, Wanted as Setting};
+use crate::protection::{self, Protection, version};
 use crate::submission::Submission;
 
 /// A managed rule as Cloudflare gives it.
@@ -112,6 +111,10 @@ pub(crate) struct OverrideRow {
     /// As Cloudflare gave it
     overrides: Value,
     version: Option<String>,
+    /// Until when it is meant to stand; null without end
+    expires_at: Option<Timestamp>,
+    /// Why it has no effect, in words: switched off, never reached, of another ruleset
+    muted: Option<String>,
 }
 
 /// The overrides in their order.
@@ -132,9 +135,12 @@ pub(crate) struct DdosOverrides {
     get, path = "/api/ddos-overrides", operation_id = "list_ddos_overrides", tag = "rules",
     responses((status = 200, body = DdosOverrides), crate::api::document::Failures)
 ))]
-pub(crate) async fn overrides(State(app): State<App>) -> Json<DdosOverrides> {
-    let read = app.upstream().overrides(&app).await;
+pub(crate) async fn overrides(State(app): State<App>) -> Result<Json<DdosOverrides>, Failure> {
+    let (read, managed) = tokio::join!(app.upstream().overrides(&app), app.upstream().managed(&app));
+    let ends = protection::ends(&app).await?;
     let rows = read.value.as_deref().map(|point: &EntryPoint| {
+        let scopes = managed.value.as_deref().map(|managed| scopes(managed, point.rules()));
+        let scopes = scopes.unwrap_or_default();
         let rows = point.rules().iter().enumerate().map(|(number, rule)| OverrideRow {
             id: rule.id.clone(),
             position: number + 1,
@@ -143,17 +149,21 @@ pub(crate) async fn overrides(State(app): State<App>) -> Json<DdosOverrides> {
             enabled: rule.is_enabled(),
             overrides: rule.overrides().map_or(Value::Null, |overrides| json!(overrides)),
             version: rule.version.clone(),
+            expires_at: protection::end_of(&ends, &rule.id),
+            muted: scopes
+                .get(number)
+                .and_then(|scope| protection::muted_words(scope, &scopes)),
         });
         rows.collect::<Vec<_>>()
     });
-    Json(DdosOverrides {
+    Ok(Json(DdosOverrides {
         success: true,
         total: rows.as_ref().map(Vec::len),
         overrides: rows,
         version: read.value.as_deref().map(version),
         read_at: read.read_at,
         error: read.trouble(),
-    })
+    }))
 }
 
 /// A text to be read.
@@ -206,7 +216,7 @@ pub(crate) async fn validate(submission: Submission<ExpressionText>) -> Json<Exp
     Json(judged)
 }
 
-/// What a managed rule is set to.
+/// What is set, for a rule, a category or all rules.
 #[cfg(test)]
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)]
@@ -219,7 +229,7 @@ pub(crate) struct SettingWanted {
     sensitivity_level: Option<String>,
     /// version of the list
     seen: String,
-    /// The rule's short name, when protection gets weaker everywhere
+    /// The rule's short name, the category, or `all rules`, when protection gets weaker everywhere
     confirm: Option<String>,
     reason: String,
 }
@@ -233,15 +243,38 @@ pub(crate) struct SettingWanted {
     request_body = SettingWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn update(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    member.needs(db::users::Role::Operator)?;
-    let protection = Protection::current(&app).await?;
-    let told = save(&app, &member, &client, (&protection, &id), &submission.fields).await?;
-    Ok(Json(json!({"success": true, "message": told})).into_response())
+pub(crate) async fn update(Path(id): Path<String>, asking: Asking<Setting>) -> Result<Response, Failure> {
+    set(asking, Subject::Rule(id)).await
+}
+
+/// Sets or resets a category in exactly one scope
+///
+/// It holds for the category's rules that have no setting of their own. Refused when the overrides are not of the version
+/// `seen`. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/ddos-categories/{name}/update", operation_id = "set_ddos_category", tag = "rules",
+    params(("name" = String, Path, description = "Of the category", example = "udp")),
+    request_body = SettingWanted,
+    responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
+))]
+pub(crate) async fn update_category(Path(name): Path<String>, asking: Asking<Setting>) -> Result<Response, Failure> {
+    set(asking, Subject::Category(name)).await
+}
+
+/// Sets or resets all rules in exactly one scope
+///
+/// It holds for the rules that have no setting of their own and none of a category. Refused when the overrides are not of
+/// the version `seen`. Needs the role of an operator.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/api/ddos-ruleset/update", operation_id = "set_ddos_ruleset", tag = "rules",
+    request_body = SettingWanted,
+    responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
+))]
+pub(crate) async fn update_ruleset(asking: Asking<Setting>) -> Result<Response, Failure> {
+    set(asking, Subject::Ruleset).await
+}
+
+async fn set(asking: Asking<Setting>, subject: Subject) -> Result<Response, Failure> {
+    let protection = Protection::current(&asking.app).await?;
+    done(setting::save(&asking, &protection, &subject).await?)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use cf_api::rest::mnm::MnmRule;
 use cf_api::rest::mnm_changes::MnmFields;
 use db::users::Role;
@@ -16,16 +16,14 @@ use rules::mnm::{Gap, gaps};
 use serde::Serialize;
 #[cfg(test)]
 use serde_json::Value;
-use serde_json::json;
 
 use super::reason;
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::{Asking, done};
 use crate::desk::at_desk;
+use crate::monitoring::traffic::{self, DroppedOfRule};
 use crate::monitoring::{self, Wanted};
-use crate::submission::Submission;
 use crate::words;
 
 /// A rule.
@@ -46,12 +44,14 @@ pub(crate) struct MonitoringRuleRow {
     prefix_match: Option<String>,
     zscore_sensitivity: Option<String>,
     zscore_target: Option<String>,
+    /// What was dropped of its prefixes, beside its thresholds
+    dropped: DroppedOfRule,
     /// Names this state; a change repeats it
     seen: String,
 }
 
 impl MonitoringRuleRow {
-    fn of(rule: &MnmRule) -> Self {
+    fn of(rule: &MnmRule, dropped: DroppedOfRule) -> Self {
         Self {
             id: rule.id.clone(),
             name: rule.name.clone(),
@@ -65,6 +65,7 @@ impl MonitoringRuleRow {
             zscore_sensitivity: rule.zscore_sensitivity.clone(),
             zscore_target: rule.zscore_target.clone(),
             seen: monitoring::seen(rule),
+            dropped,
         }
     }
 }
@@ -124,12 +125,14 @@ pub(crate) async fn list_again(State(app): State<App>) -> Result<Json<Monitoring
 
 async fn listed(app: &App) -> Result<Json<MonitoringRules>, Failure> {
     let (prefixes, read) = (own_prefixes(app).await?, app.upstream().rules(app).await);
-    let sorted = read.value.as_deref().map(|rules| {
+    let known = read.value.as_deref().cloned();
+    let measured = traffic::measured(app, known.unwrap_or_default()).await?;
+    let sorted = read.value.is_some().then(|| {
         let mut all: BTreeMap<String, Vec<MonitoringRuleRow>> = ["threshold", "zscore", "advanced_ddos"]
             .map(|kind| (kind.to_owned(), Vec::new()))
             .into();
-        for rule in rules {
-            let row = MonitoringRuleRow::of(rule);
+        for (rule, dropped) in measured {
+            let row = MonitoringRuleRow::of(&rule, dropped);
             all.entry(row.r#type.clone()).or_default().push(row);
         }
         all
@@ -184,13 +187,8 @@ pub(crate) struct MonitoringRuleWanted {
     request_body = MonitoringRuleWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn create(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    told(save(&app, &member, &client, None, &submission.fields).await?)
+pub(crate) async fn create(asking: Asking<Wanted>) -> Result<Response, Failure> {
+    done(save(&asking, None).await?)
 }
 
 /// Changes a rule
@@ -202,14 +200,8 @@ pub(crate) async fn create(
     request_body = MonitoringRuleWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn edit(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    told(save(&app, &member, &client, Some(&id), &submission.fields).await?)
+pub(crate) async fn edit(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    done(save(&asking, Some(&id)).await?)
 }
 
 /// Deletes a rule
@@ -221,18 +213,8 @@ pub(crate) async fn edit(
     request_body = MonitoringRuleWanted,
     responses((status = 200, body = crate::api::document::ChangeDone), crate::api::document::ChangeFailures)
 ))]
-pub(crate) async fn delete(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    told(remove(&app, &member, &client, &id, &submission.fields).await?)
-}
-
-fn told(text: String) -> Result<Response, Failure> {
-    Ok(Json(json!({"success": true, "message": text})).into_response())
+pub(crate) async fn delete(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    done(remove(&asking, &id).await?)
 }
 
 /// The rule with this id as it was last read.
@@ -295,21 +277,18 @@ pub(crate) fn problems(wrong: &[(&'static str, String)]) -> Failure {
 /// # Errors
 /// 400 for what cannot be meant, 409 when it is not what the person saw or Cloudflare declines, 503 when it cannot be read
 /// or the outcome is not known.
-pub(crate) async fn save(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    id: Option<&str>,
-    wanted: &Wanted,
-) -> Result<String, Failure> {
-    member.needs(Role::Operator)?;
+pub(crate) async fn save(asking: &Asking<Wanted>, id: Option<&str>) -> Result<String, Failure> {
+    let (app, wanted) = (&asking.app, &asking.fields);
+    asking.member.needs(Role::Operator)?;
     let why = reason::of(wanted.reason.as_deref())?;
     let Some(id) = id else {
         let fields = wanted.fields(None).map_err(|wrong| problems(&wrong))?;
         let name = fields.name.clone();
-        at_desk(app, member, client, why, |desk, by| async move {
-            desk.create_mnm(&by, &fields).await
-        })
+        at_desk(
+            asking,
+            why,
+            |desk, by| async move { desk.create_mnm(&by, &fields).await },
+        )
         .await?;
         return Ok(format!("The rule {name} is made."));
     };
@@ -322,7 +301,7 @@ pub(crate) async fn save(
         ));
     }
     let name = fields.name.clone();
-    at_desk(app, member, client, why, |desk, by| async move {
+    at_desk(asking, why, |desk, by| async move {
         desk.edit_mnm(&by, &rule, &fields).await
     })
     .await?;
@@ -333,14 +312,9 @@ pub(crate) async fn save(
 ///
 /// # Errors
 /// As [`save`].
-pub(crate) async fn remove(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    id: &str,
-    wanted: &Wanted,
-) -> Result<String, Failure> {
-    member.needs(Role::Operator)?;
+pub(crate) async fn remove(asking: &Asking<Wanted>, id: &str) -> Result<String, Failure> {
+    let (app, wanted) = (&asking.app, &asking.fields);
+    asking.member.needs(Role::Operator)?;
     let why = reason::of(wanted.reason.as_deref())?;
     let (rule, _) = found(app, id, wanted).await?;
     let name = words::outside_up_to(&rule.name, 60);
@@ -348,9 +322,6 @@ pub(crate) async fn remove(
         let text = format!("Type {name} to delete it: nothing watches its prefixes then. Nothing was sent.");
         return Err(Failure::bad_request("confirmation_required", text));
     }
-    at_desk(app, member, client, why, |desk, by| async move {
-        desk.delete_mnm(&by, &rule).await
-    })
-    .await?;
+    at_desk(asking, why, |desk, by| async move { desk.delete_mnm(&by, &rule).await }).await?;
     Ok(format!("The rule {name} is deleted."))
 }

@@ -8,7 +8,6 @@ use crate::answer::Failure;
 use crate::app::App;
 use crate::overview::Overview;
 use crate::readiness::{Facts, Readiness};
-use cf_api::rest::tunnels::TunnelKind;
 
 /// The answer with every finding.
 #[derive(Serialize)]
@@ -40,10 +39,8 @@ pub(crate) async fn judged(app: &App) -> Result<(Overview, Readiness), Failure> 
     let picture = app.pictures().current(app).await?;
     let overview = Overview::of(&picture, app.settings(), app.now());
     let upstream = app.upstream();
-    let (gre, ipsec, interconnects, routes, health, policies, token) = tokio::join!(
-        upstream.tunnels(app, TunnelKind::Gre),
-        upstream.tunnels(app, TunnelKind::Ipsec),
-        upstream.tunnels(app, TunnelKind::Interconnect),
+    let (tunnels, routes, health, policies, token) = tokio::join!(
+        upstream.all_tunnels(app),
         upstream.routes(app),
         upstream.health(app),
         upstream.policies(app),
@@ -55,7 +52,7 @@ pub(crate) async fn judged(app: &App) -> Result<(Overview, Readiness), Failure> 
         overview: &overview,
         inventory: &picture.inventory,
         rules: &picture.rules,
-        tunnels: [gre, ipsec, interconnects],
+        tunnels,
         routes,
         health,
         policies,

@@ -5,11 +5,10 @@ use cf_api::{CfError, CloudflareClient};
 use db::users::Role;
 
 use super::edit::{Edit, Editable, LINK, Wanted, Wrong};
-use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::api::reason;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::upstream::change::{self, Act, Done, Trouble};
 use crate::upstream::said;
 use crate::words;
@@ -104,14 +103,9 @@ fn confirmed(found: &Editable, edit: &Edit, wanted: &Wanted) -> Result<(), Failu
 /// # Errors
 /// 400 for what cannot be meant, 409 when it is not what the person saw or Cloudflare declines, 503 when it cannot be read
 /// or the outcome is not known.
-pub(crate) async fn send(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    (word, id): (&str, &str),
-    wanted: Wanted,
-) -> Result<Done, Failure> {
-    member.needs(Role::Operator)?;
+pub(crate) async fn send(asking: Asking<Wanted>, (word, id): (&str, &str)) -> Result<Done, Failure> {
+    let (app, wanted) = (&asking.app, asking.fields.clone());
+    asking.member.needs(Role::Operator)?;
     let why = reason::of(wanted.reason.as_deref())?;
     if wanted.seen.is_empty() {
         let text = "Say in seen which state is to be changed; the list names it.";
@@ -131,7 +125,7 @@ pub(crate) async fn send(
         Failure::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "no_credential", text)
     })?;
     let (kind, id) = (found.kind, id.to_owned());
-    let outcome = change::carry_out(app, member, client, act, |before| async move {
+    let outcome = change::carry_out(&asking, act, |before| async move {
         let now = read(&api, kind, &id).await.map_err(Trouble::Unread)?;
         before.was(now.state());
         if now.seen != wanted.seen {

@@ -33,6 +33,13 @@ pub(crate) struct Tunnel {
     pub(crate) reported_at: Option<Timestamp>,
 }
 
+impl Tunnels {
+    /// When Cloudflare last said something about any of them.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.tunnels.iter().filter_map(|tunnel| tunnel.reported_at).max()
+    }
+}
+
 impl Tunnel {
     fn of(report: &TunnelReport) -> Self {
         let status = report.status.as_deref().unwrap_or_default().to_ascii_lowercase();

@@ -16,11 +16,10 @@ use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::api::connectors::{Connectors, port_words};
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::connectors::edit::{DIRECTIONS, Difference, Editable, KINDS, LINK, RATES, Wanted};
 use crate::connectors::{Health, Probes, send, unwatched};
 use crate::overview::state::Tone;
-use crate::submission::Submission;
 use crate::upstream::Port;
 use crate::words;
 
@@ -284,14 +283,10 @@ pub(crate) async fn form(
 
 /// `POST /connectors/KIND/ID`
 pub(crate) async fn submit(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
     Path((word, id)): Path<(String, String)>,
-    submission: Submission<Wanted>,
+    asking: Asking<Wanted>,
 ) -> Result<Response, Failure> {
-    member.needs(db::users::Role::Operator)?;
-    let wanted = submission.fields;
+    let (app, member, wanted) = (asking.app.clone(), asking.member.clone(), asking.fields.clone());
     let found = send::find_known(&app, &word, &id).await?;
     match wanted.act.as_deref() {
         Some("edit") => return shown(&app, &member, found, &wanted, None, None),
@@ -307,7 +302,7 @@ pub(crate) async fn submit(
             };
         }
     }
-    match send::send(&app, &member, &client, (&word, &id), wanted.clone()).await {
+    match send::send(asking, (&word, &id)).await {
         Ok(_) => Ok(go_to("/connectors")),
         Err(failure) => {
             let review = found.edit(&wanted).ok().map(|edit| Review {

@@ -1,57 +1,27 @@
-//! `/ddos-rules/override/new` and `/ddos-rules/override/ID`: making an override, changing its name, condition and state, moving
-//! it, deleting it.
+//! `/ddos-rules/override/new` and `/ddos-rules/override/ID`: making an override, changing its name, condition, end and state,
+//! moving it, deleting it.
 //!
-//! The condition is written, or built from a service and destinations; either way it is read by the parser as it is typed
-//! over, and by Cloudflare's own check before anything is sent. All of it works without script and with the keyboard alone.
+//! The condition is written, or built from a service, addresses and ports; either way it is read by the parser, and by
+//! Cloudflare's own check before anything is sent. All of it works without script and with the keyboard alone.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use cf_api::rest::rulesets::{MANAGED_DDOS_L4, Overrides, Rule, RuleBody, RuleOverride};
-use cf_api::rest::rulesets_changes::{Position, RulesetChange};
+use cf_api::rest::rulesets::Rule;
 use db::users::Role;
-use domain::prefix::Prefix;
-use rules::effective::shadow;
-use rules::expression::{Expression, concerns};
-use rules::overrides::{ACTIONS, SENSITIVITIES, add, find_managed};
-use rules::template::{Simple, TEMPLATES, Template as Service, template};
-use serde::Deserialize;
+use rules::expression::Expression;
+use rules::overrides::{ACTIONS, SENSITIVITIES, find_managed, is_read_only};
+use rules::template::{TEMPLATES, Template as Service, template};
 
 use super::{Shell, go_to, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
-use crate::api::reason;
 use crate::app::App;
-use crate::client::ClientAddr;
-use crate::connectors::edit::Difference;
-use crate::protection::{self, Protection, short_name};
-use crate::submission::Submission;
+use crate::asking::{Asking, Said};
+use crate::overrides::{self, Place, Plan, TYPED, Wanted, built, chosen, fields_of, is_plain, name_of};
+use crate::protection::{Protection, short_name};
 use crate::words;
-
-/// Longest name.
-const LONGEST: usize = 200;
-
-/// What the person wrote.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Wanted {
-    pub(crate) name: Option<String>,
-    pub(crate) expression: Option<String>,
-    /// Service of the builder.
-    pub(crate) service: Option<String>,
-    /// Addresses and networks of the builder.
-    pub(crate) destinations: Option<String>,
-    /// Managed rule, by id or short name; empty for all.
-    pub(crate) rule: Option<String>,
-    pub(crate) action: Option<String>,
-    pub(crate) sensitivity: Option<String>,
-    pub(crate) enabled: Option<String>,
-    #[serde(default)]
-    pub(crate) seen: String,
-    pub(crate) confirm: Option<String>,
-    pub(crate) reason: Option<String>,
-    pub(crate) act: Option<String>,
-}
 
 #[derive(Template)]
 #[template(path = "ddos_override.html")]
@@ -63,250 +33,17 @@ struct Form {
     targets: Vec<(String, String)>,
     /// Whether its settings are those of at most one rule, or of all: then they can be edited here.
     is_plain: bool,
+    /// Whether it takes part now.
+    is_on: bool,
     sets: String,
     place: usize,
     count: usize,
-    review: Option<Review>,
+    review: Option<Plan>,
     problem: Option<String>,
     /// Where the condition is wrong: two lines.
     pointed: Option<String>,
-}
-
-struct Review {
-    differences: Vec<Difference>,
-    notes: Vec<String>,
-}
-
-/// An override as fields.
-fn fields_of(rule: &Rule, seen: String) -> Wanted {
-    let overrides = rule.overrides().unwrap_or_default();
-    let one = overrides.rules.first();
-    Wanted {
-        name: Some(rule.description.clone().unwrap_or_default()),
-        expression: Some(rule.expression.clone().unwrap_or_default()),
-        rule: Some(one.map(|one| one.id.clone()).unwrap_or_default()),
-        action: one.map_or(overrides.action.clone(), |one| one.action.clone()),
-        sensitivity: one.map_or(overrides.sensitivity_level.clone(), |one| one.sensitivity_level.clone()),
-        enabled: Some(rule.is_enabled().to_string()),
-        seen,
-        ..Wanted::default()
-    }
-}
-
-/// Whether the settings are few enough for this form; others are set rule by rule and kept here.
-fn is_plain(rule: &Rule) -> bool {
-    rule.overrides().is_ok_and(|overrides| {
-        let whole = overrides.action.is_some() || overrides.sensitivity_level.is_some();
-        let few = overrides.rules.len() <= 1 && overrides.categories.is_empty() && overrides.other.is_empty();
-        few && (!whole || overrides.rules.is_empty()) && overrides.rules.iter().all(|one| one.other.is_empty())
-    })
-}
-
-fn chosen(word: &Option<String>) -> Option<String> {
-    word.as_deref()
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-}
-
-/// The settings that the form asks for.
-fn settings(protection: &Protection, wanted: &Wanted) -> Result<Overrides, Failure> {
-    let mut overrides = Overrides::default();
-    let (action, sensitivity_level) = (chosen(&wanted.action), chosen(&wanted.sensitivity));
-    match chosen(&wanted.rule) {
-        None => (overrides.action, overrides.sensitivity_level) = (action, sensitivity_level),
-        Some(rule) => {
-            let managed = find_managed(&protection.managed, &rule).map_err(|why| {
-                Failure::bad_request(
-                    "invalid_value",
-                    words::outside(&format!("Rule: {why}. Nothing was sent.")),
-                )
-            })?;
-            overrides.rules.push(RuleOverride {
-                id: managed.id.clone(),
-                action,
-                sensitivity_level,
-                ..RuleOverride::default()
-            });
-        }
-    }
-    Ok(overrides)
-}
-
-/// The condition that the builder's fields make.
-fn built(wanted: &Wanted) -> Result<String, Failure> {
-    let wrong = |text: String| Failure::bad_request("invalid_value", text);
-    let mut destinations = Vec::new();
-    let texts = wanted.destinations.as_deref().unwrap_or_default();
-    for text in texts
-        .split([' ', ',', '\n', '\r', '\t'])
-        .filter(|text| !text.is_empty())
-    {
-        let network = Prefix::parse_strict(text).or_else(|_| text.parse::<std::net::IpAddr>().map(Prefix::host));
-        destinations.push(network.map_err(|_| {
-            wrong(format!(
-                "{} is no address and no network.",
-                words::outside_up_to(text, 60)
-            ))
-        })?);
-    }
-    let service = chosen(&wanted.service);
-    let service: Option<&Service> = match service.as_deref() {
-        None => None,
-        Some(id) => Some(template(id).ok_or_else(|| wrong("There is no such service.".to_owned()))?),
-    };
-    let simple = match service {
-        Some(service) => Simple::of_template(service, destinations),
-        None => Simple {
-            destinations,
-            ..Simple::default()
-        },
-    };
-    let made = simple
-        .expression()
-        .map_err(|refusal| wrong(words::outside(&format!("{refusal}."))))?;
-    Ok(made.text().to_owned())
-}
-
-/// The change that the form asks for, with what to know about it.
-fn change_of(protection: &Protection, old: Option<&Rule>, wanted: &Wanted) -> Result<(RulesetChange, Review), Failure> {
-    let name = wanted.name.as_deref().unwrap_or_default().trim();
-    if name.is_empty() || name.chars().count() > LONGEST || name.chars().any(char::is_control) {
-        let text = format!("Name: from 1 to {LONGEST} characters. Nothing was sent.");
-        return Err(Failure::bad_request("invalid_value", text));
-    }
-    let expression = wanted.expression.as_deref().unwrap_or_default().trim();
-    let keeps = old.is_some_and(|old| !is_plain(old));
-    let overrides = match old.filter(|_| keeps) {
-        Some(old) => old.overrides().unwrap_or_default(),
-        None => settings(protection, wanted)?,
-    };
-    let wrong = rules::overrides::problems(&protection.managed, expression, &overrides);
-    if !wrong.is_empty() {
-        return Err(protection::problems(&wrong));
-    }
-    let mut body = match old {
-        Some(old) => old.body(),
-        None => RuleBody::overriding(MANAGED_DDOS_L4, expression, name, &overrides),
-    };
-    body.set_expression(expression);
-    body.set_description(name);
-    body.set_enabled(wanted.enabled.as_deref() != Some("false"));
-    if !keeps {
-        body.set_overrides(&overrides);
-    }
-    let change = match old {
-        Some(old) if body == old.body() => {
-            return Err(Failure::bad_request(
-                "nothing_differs",
-                "Nothing differs from what is there.",
-            ));
-        }
-        Some(old) => RulesetChange::Edit {
-            id: old.id.clone(),
-            rule: body.clone(),
-            position: None,
-        },
-        None => add(&protection.point, body.clone(), None),
-    };
-    let review = Review {
-        differences: differences(protection, old, &body),
-        notes: notes(protection, old, expression, &change),
-    };
-    Ok((change, review))
-}
-
-fn differences(protection: &Protection, old: Option<&Rule>, body: &RuleBody) -> Vec<Difference> {
-    let words = |body: Option<&RuleBody>| -> [String; 4] {
-        let Some(body) = body else { return Default::default() };
-        let fields = body.as_json();
-        let text = |name: &str| {
-            fields
-                .get(name)
-                .and_then(|value| value.as_str())
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let parameters = fields
-            .get("action_parameters")
-            .and_then(|parameters| parameters.get("overrides"));
-        let mut sets = parameters.map(ToString::to_string).unwrap_or_default();
-        for rule in &protection.managed.rules {
-            sets = sets.replace(&rule.id, short_name(rule));
-        }
-        let on = fields
-            .get("enabled")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(true);
-        [
-            text("description"),
-            text("expression"),
-            sets,
-            if on { "on" } else { "off" }.to_owned(),
-        ]
-    };
-    let before = words(old.map(Rule::body).as_ref());
-    ["name", "condition", "sets", "state"]
-        .into_iter()
-        .zip(before.into_iter().zip(words(Some(body))))
-        .filter(|(_, (before, after))| before != after)
-        .map(|(what, (before, after))| Difference {
-            what,
-            before,
-            after,
-            note: String::new(),
-        })
-        .collect()
-}
-
-/// What to know before it is sent.
-fn notes(protection: &Protection, old: Option<&Rule>, expression: &str, change: &RulesetChange) -> Vec<String> {
-    let mut notes: Vec<String> = Expression::parse(expression)
-        .map(|parsed| concerns(&parsed).into_iter().map(|concern| concern.words()).collect())
-        .unwrap_or_default();
-    // Where it will stand: an earlier rule may keep it from ever applying.
-    let rules = protection.point.rules();
-    let place = match (old, change) {
-        (Some(old), _) => rules.iter().position(|rule| rule.id == old.id).unwrap_or(rules.len()),
-        (
-            None,
-            RulesetChange::Add {
-                position: Some(Position::Before(id)),
-                ..
-            },
-        ) => rules.iter().position(|rule| rule.id == *id).unwrap_or(rules.len()),
-        _ => rules.len(),
-    };
-    let body = match change {
-        RulesetChange::Add { rule, .. } | RulesetChange::Edit { rule, .. } => Some(rule),
-        RulesetChange::Put { rules, .. } => rules.first(),
-        _ => None,
-    };
-    let as_rule = body.and_then(|body| {
-        let mut json = body.as_json().clone();
-        json.insert("id".to_owned(), serde_json::json!("new"));
-        serde_json::from_value::<Rule>(serde_json::Value::Object(json)).ok()
-    });
-    if let Some(by) = as_rule.and_then(|rule| shadow(&rules[..place], &rule)) {
-        let name = rules
-            .iter()
-            .find(|rule| rule.id == by)
-            .and_then(|rule| rule.description.clone())
-            .unwrap_or(by);
-        notes.push(format!(
-            "it is never reached: {} stands before it and takes all of it",
-            words::outside_up_to(&name, 60)
-        ));
-    }
-    notes
-}
-
-/// Whether the change makes protection weaker for everything, which is typed out.
-fn weakens_all(wanted: &Wanted) -> bool {
-    let everything =
-        Expression::parse(wanted.expression.as_deref().unwrap_or_default()).is_ok_and(|parsed| parsed.is_everything());
-    everything
-        && (chosen(&wanted.action).as_deref() == Some("log") || chosen(&wanted.sensitivity).as_deref() == Some("eoff"))
+    /// The move that was warned of and may be repeated.
+    warned: String,
 }
 
 /// `GET /ddos-rules/override/new`
@@ -314,209 +51,171 @@ pub(crate) async fn blank(State(app): State<App>, member: Member) -> Result<Resp
     member.needs(Role::Operator)?;
     let protection = Protection::current(&app).await?;
     let fields = Wanted {
-        seen: protection.version(),
+        said: Said::having_seen(protection.version()),
         sensitivity: Some("low".to_owned()),
         ..Wanted::default()
     };
-    shown(&app, &member, &protection, None, fields, None, None)
+    written(&app, &member, &protection, None, fields, Ok(None))
 }
 
 /// `GET /ddos-rules/override/ID`
 pub(crate) async fn form(State(app): State<App>, member: Member, Path(id): Path<String>) -> Result<Response, Failure> {
     member.needs(Role::Operator)?;
     let protection = Protection::current(&app).await?;
-    let rule = protection.scope(&id)?.cloned();
-    let fields = rule
-        .as_ref()
-        .map(|rule| fields_of(rule, protection.version()))
-        .unwrap_or_default();
-    shown(&app, &member, &protection, rule.as_ref(), fields, None, None)
+    let rule = protection.existing(&id)?;
+    let fields = fields_of(rule, protection.version(), protection.end(&id));
+    written(&app, &member, &protection, Some(rule), fields, Ok(None))
 }
 
 /// `POST /ddos-rules/override/new`
-pub(crate) async fn make(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    step(&app, &client, &member, None, submission.fields).await
+pub(crate) async fn make(asking: Asking<Wanted>) -> Result<Response, Failure> {
+    step(asking, None).await
 }
 
 /// `POST /ddos-rules/override/ID`
-pub(crate) async fn submit(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    step(&app, &client, &member, Some(&id), submission.fields).await
+pub(crate) async fn submit(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    step(asking, Some(&id)).await
 }
 
-async fn step(
-    app: &App,
-    client: &ClientAddr,
-    member: &Member,
-    id: Option<&str>,
-    mut wanted: Wanted,
-) -> Result<Response, Failure> {
-    member.needs(Role::Operator)?;
-    let protection = Protection::known(app).await?;
-    let old = match id {
-        Some(id) => Some(
-            protection
-                .scope(id)?
-                .cloned()
-                .ok_or_else(|| Failure::not_found("There is no such override."))?,
-        ),
-        None => None,
-    };
-    let old = old.as_ref();
-    let made = match wanted.act.as_deref() {
-        Some("edit") => return shown(app, member, &protection, old, wanted, None, None),
-        Some("build") => {
-            let failure = match built(&wanted) {
-                Ok(text) => {
-                    if let Some(service) = chosen(&wanted.service).as_deref().and_then(template)
-                        && !service.target.is_empty()
-                    {
-                        wanted.rule = Some(service.target.to_owned());
-                    }
-                    wanted.expression = Some(text);
-                    None
-                }
-                Err(failure) => Some(failure),
+async fn step(mut asking: Asking<Wanted>, id: Option<&str>) -> Result<Response, Failure> {
+    let protection = Protection::known(&asking.app).await?;
+    let old = id.map(|id| protection.existing(id)).transpose()?;
+    let act = asking.fields.act.clone().unwrap_or_default();
+    let (wanted, now) = (&mut asking.fields, asking.app.now());
+    let planned = match (act.as_str(), old) {
+        ("edit", _) => return shown(asking, &protection, old, Ok(None)),
+        ("build", _) => {
+            let outcome = build(wanted).map(|()| None).map_err(|failure| (failure, None));
+            return shown(asking, &protection, old, outcome);
+        }
+        ("first" | "up" | "down" | "last" | "delete" | "switch", None) => {
+            Err(Failure::bad_request("bad_fields", "A new override is not there yet."))
+        }
+        ("first" | "up" | "down" | "last", Some(rule)) => moved(&protection, rule, wanted, &act),
+        ("delete", Some(rule)) => {
+            with_fields(&protection, rule, wanted);
+            Ok(overrides::deletion(&protection, rule))
+        }
+        ("switch", Some(rule)) => {
+            let only = Wanted {
+                enabled: Some(!rule.is_enabled()),
+                ..Wanted::default()
             };
-            return shown(app, member, &protection, old, wanted, None, failure);
+            with_fields(&protection, rule, wanted);
+            overrides::change(&protection, old, &only, now)
         }
-        Some(act @ ("first" | "up" | "down" | "last" | "delete")) => other_change(&protection, old, &wanted, act),
-        _ => change_of(&protection, old, &wanted).map(|(change, review)| (change, Some(review))),
+        _ => overrides::change(&protection, old, wanted, now),
     };
-    let (change, review) = match made {
-        Ok((_, Some(review))) if wanted.act.as_deref() != Some("send") => {
-            return shown(app, member, &protection, old, wanted, Some(review), None);
-        }
-        Ok(made) => made,
-        Err(failure) => return shown(app, member, &protection, old, wanted, None, Some(failure)),
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(failure) => return shown(asking, &protection, old, Err((failure, None))),
     };
-    let subject = old
-        .and_then(|old| old.description.clone())
-        .or(wanted.name.clone())
-        .unwrap_or_default();
-    match send(app, client, member, &protection, &wanted, change, &subject).await {
+    if act.is_empty() || act == "review" {
+        return shown(asking, &protection, old, Ok(Some(plan)));
+    }
+    let review = (act == "send").then(|| plan.clone());
+    match overrides::send(&asking, &protection, plan, &asking.fields.said).await {
         Ok(_) => Ok(go_to("/ddos-rules")),
-        Err(failure) => shown(app, member, &protection, old, wanted, review, Some(failure)),
+        Err(failure) => shown(asking, &protection, old, Err((failure, review))),
     }
 }
 
-async fn send(
-    app: &App,
-    client: &ClientAddr,
-    member: &Member,
-    protection: &Protection,
-    wanted: &Wanted,
-    change: RulesetChange,
-    subject: &str,
-) -> Result<String, Failure> {
-    let why = reason::of(wanted.reason.as_deref())?;
-    protection.is(&wanted.seen)?;
-    if wanted.act.as_deref() == Some("send")
-        && weakens_all(wanted)
-        && wanted.confirm.as_deref().map(str::trim) != Some("everywhere")
+/// Writes the condition that the builder's fields make, and chooses the managed rule that the service mostly is about.
+fn build(wanted: &mut Wanted) -> Result<(), Failure> {
+    wanted.expression = Some(built(&wanted.builder)?);
+    let service = chosen(&wanted.builder.service);
+    if let Some(service) = service.as_deref().and_then(template)
+        && !service.target.is_empty()
     {
-        let text = "Type everywhere: this weakens protection for every destination. Nothing was sent.";
-        return Err(Failure::bad_request("confirmation_required", text));
+        wanted.rule = Some(service.target.to_owned());
     }
-    protection::change(app, member, client, why, (protection, change), subject).await
+    Ok(())
 }
 
-/// Moving and deleting.
-fn other_change(
+/// A move from its own form. What it makes unreachable is told first; the same button again does it all the same.
+fn moved(protection: &Protection, rule: &Rule, wanted: &mut Wanted, act: &str) -> Result<Plan, Failure> {
+    let place = Place {
+        direction: Some(act.to_owned()),
+        ..Place::default()
+    };
+    let warned = wanted.warned.take();
+    with_fields(protection, rule, wanted);
+    let plan = overrides::movement(protection, rule, &place)?;
+    let knows = plan.notes.is_empty() || warned.as_deref() == Some(act);
+    if knows {
+        return Ok(plan);
+    }
+    wanted.warned = Some(act.to_owned());
+    let notes: Vec<String> = plan.notes.iter().map(|note| words::sentence(note)).collect();
+    let text = format!(
+        "{}. Press the same button again to move it all the same.",
+        notes.join(". ")
+    );
+    Err(Failure::bad_request("look_first", text))
+}
+
+/// The short forms send a reason only: the long one beside them keeps showing what is there.
+fn with_fields(protection: &Protection, rule: &Rule, wanted: &mut Wanted) {
+    *wanted = Wanted {
+        said: std::mem::take(&mut wanted.said),
+        act: wanted.act.take(),
+        ..fields_of(rule, String::new(), protection.end(&rule.id))
+    };
+}
+
+type Outcome = Result<Option<Plan>, (Failure, Option<Plan>)>;
+
+/// The form with what was typed; what will change, or what is wrong with it.
+fn shown(
+    asking: Asking<Wanted>,
     protection: &Protection,
     old: Option<&Rule>,
-    wanted: &Wanted,
-    act: &str,
-) -> Result<(RulesetChange, Option<Review>), Failure> {
-    let old = old.ok_or_else(|| Failure::bad_request("bad_fields", "A new override is at no place yet."))?;
-    let rules = protection.point.rules();
-    let at = rules.iter().position(|rule| rule.id == old.id).unwrap_or_default();
-    let nowhere = || Failure::bad_request("nothing_differs", "It stands there already. Nothing was sent.");
-    let position = match act {
-        "delete" => {
-            let name = old
-                .description
-                .as_deref()
-                .filter(|name| !name.is_empty())
-                .unwrap_or(&old.id);
-            if wanted.confirm.as_deref().map(str::trim) != Some(name) {
-                let text = format!(
-                    "Type {} to delete it. Nothing was sent.",
-                    words::outside_up_to(name, 60)
-                );
-                return Err(Failure::bad_request("confirmation_required", text));
-            }
-            return Ok((RulesetChange::Delete { id: old.id.clone() }, None));
-        }
-        "first" if at > 0 => Position::First,
-        "up" if at > 0 => Position::Before(rules[at - 1].id.clone()),
-        "down" if at + 1 < rules.len() => Position::After(rules[at + 1].id.clone()),
-        "last" if at + 1 < rules.len() => Position::Last,
-        _ => return Err(nowhere()),
-    };
-    let id = old.id.clone();
-    Ok((RulesetChange::Move { id, position }, None))
+    outcome: Outcome,
+) -> Result<Response, Failure> {
+    written(&asking.app, &asking.member, protection, old, asking.fields, outcome)
 }
 
-fn shown(
+fn written(
     app: &App,
     member: &Member,
     protection: &Protection,
     old: Option<&Rule>,
     fields: Wanted,
-    review: Option<Review>,
-    failure: Option<Failure>,
+    outcome: Outcome,
 ) -> Result<Response, Failure> {
+    let (failure, review) = match outcome {
+        Ok(review) => (None, review),
+        Err((failure, review)) => (Some(failure), review),
+    };
     let rules = protection.point.rules();
-    let place = old
-        .and_then(|old| rules.iter().position(|rule| rule.id == old.id))
-        .map_or(0, |place| place + 1);
+    let place = old.and_then(|old| rules.iter().position(|rule| rule.id == old.id));
     let status = failure.as_ref().map_or(StatusCode::OK, Failure::status);
     let text = fields.expression.clone().unwrap_or_default();
     let pointed = failure.as_ref().filter(|_| !text.trim().is_empty());
     let pointed = pointed
         .and_then(|_| Expression::parse(&text).err())
         .map(|refusal| refusal.pointed(&text));
-    let targets = protection
-        .managed
-        .rules
-        .iter()
-        .filter(|rule| !rule.categories.iter().any(|it| it == "read-only"));
+    let targets = protection.managed.rules.iter().filter(|rule| !is_read_only(rule));
     let mut response = rendered(&Form {
         shell: Shell::bare(app, member, "Override", "ddos-rules"),
-        name: old.map(|old| {
-            old.description
-                .clone()
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| old.id.clone())
-        }),
+        name: old.map(|old| name_of(old).to_owned()),
         targets: targets
             .map(|rule| {
                 let words = rule.description.as_deref().unwrap_or_default();
-                (
-                    rule.id.clone(),
-                    words::outside_up_to(&format!("{} {words}", short_name(rule)), 100),
-                )
+                let label = words::outside_up_to(&format!("{} {words}", short_name(rule)), 100);
+                (rule.id.clone(), label)
             })
             .collect(),
         is_plain: old.is_none_or(is_plain),
+        is_on: old.is_none_or(Rule::is_enabled),
         sets: old
             .and_then(|old| old.overrides().ok())
             .and_then(|overrides| serde_json::to_string(&overrides).ok())
             .map(|text| words::outside(&text))
             .unwrap_or_default(),
+        warned: fields.warned.clone().unwrap_or_default(),
         fields: resolved(protection, fields),
-        place,
+        place: place.map_or(0, |place| place + 1),
         count: rules.len(),
         review,
         problem: failure.map(|failure| failure.text().to_owned()),
@@ -560,6 +259,49 @@ impl Form {
         groups
     }
 
+    /// Lists of the builder: label, field, what it says, an example.
+    fn lists(&self) -> [(&'static str, &'static str, &str, &'static str); 6] {
+        let builder = &self.fields.builder;
+        [
+            (
+                "Destinations: addresses or networks, IPv4 or IPv6, with spaces between",
+                "destinations",
+                self.text(&builder.destinations),
+                "192.0.2.7 2001:db8:7::/48",
+            ),
+            (
+                "TCP ports, besides those of the service",
+                "tcp_ports",
+                self.text(&builder.tcp_ports),
+                "80 443 8000-8100",
+            ),
+            (
+                "UDP ports, besides those of the service",
+                "udp_ports",
+                self.text(&builder.udp_ports),
+                "53 1024-2000",
+            ),
+            (
+                "Protocols, where ports say nothing",
+                "protocols",
+                self.text(&builder.protocols),
+                "gre 50",
+            ),
+            (
+                "Sources: not recommended, because attacks come from many",
+                "sources",
+                self.text(&builder.sources),
+                "198.51.100.0/24",
+            ),
+            (
+                "Source ports: not recommended either",
+                "source_ports",
+                self.text(&builder.source_ports),
+                "53 123",
+            ),
+        ]
+    }
+
     fn actions(&self) -> [&'static str; 2] {
         ACTIONS
     }
@@ -568,21 +310,32 @@ impl Form {
         SENSITIVITIES
     }
 
-    fn weakens(&self) -> bool {
-        weakens_all(&self.fields)
+    fn typed(&self) -> &'static str {
+        TYPED
+    }
+
+    fn enabled(&self) -> &'static str {
+        if self.fields.enabled == Some(false) {
+            "false"
+        } else {
+            "true"
+        }
     }
 
     /// Every field as it is sent on.
-    fn hidden(&self) -> [(&'static str, &str); 7] {
+    fn hidden(&self) -> Vec<(&'static str, &str)> {
         let fields = &self.fields;
-        [
+        let named = [
             ("name", self.text(&fields.name)),
             ("expression", self.text(&fields.expression)),
             ("rule", self.text(&fields.rule)),
             ("action", self.text(&fields.action)),
             ("sensitivity", self.text(&fields.sensitivity)),
-            ("enabled", self.text(&fields.enabled)),
-            ("seen", &fields.seen),
-        ]
+            ("enabled", self.enabled()),
+            ("expires", self.text(&fields.expires)),
+            ("seen", fields.said.seen.as_str()),
+        ];
+        let builder = fields.builder.named().map(|(name, text)| (name, self.text(text)));
+        named.into_iter().chain(builder).collect()
     }
 }

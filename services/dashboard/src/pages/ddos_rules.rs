@@ -1,24 +1,30 @@
-//! `/ddos-rules[/ACTION]`: the managed rules with what is in force in one scope, filters and search, and the overrides in
-//! their order; `/ddos-rules/rule/ID`: setting or resetting exactly one rule in exactly one scope.
+//! `/ddos-rules[/ACTION]`: the managed rules and their categories with what is in force in one scope, filters and search, and
+//! the overrides in their order; `/ddos-rules/order`: another order.
+//!
+//! An override is moved by its handle, with the pointer or the arrow keys; where that leads is looked at before it is sent.
+//! Without script the form of the override moves it.
+
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use cf_api::rest::rulesets::{EntryPoint, Overrides, Rule, Ruleset};
-use db::users::Role;
-use rules::effective::{Effective, Muted, Scope, scopes};
-use rules::overrides::{About, Edit, SENSITIVITIES, Where, set};
+use db::rule_changes::{Change, Expiry, Family};
+use jiff::Timestamp;
+use rules::effective::{Effective, Scope, scopes};
+use rules::overrides::{READ_ONLY, is_read_only};
 use serde::Deserialize;
 
 use super::{Shell, go_to, main, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
-use crate::api::reason;
 use crate::app::App;
-use crate::client::ClientAddr;
-use crate::protection::{self, EVERYWHERE, Protection, edit_of, short_name, source_words};
-use crate::submission::Submission;
+use crate::asking::{Asking, Said};
+use crate::overrides::setting::{Level, Subject};
+use crate::overrides::{self, Place, Plan, TYPED, name_of};
+use crate::protection::{self, EVERYWHERE, Protection, muted_words, short_name, source_words};
 use crate::upstream::Reading;
 use crate::words;
 
@@ -47,6 +53,21 @@ struct Page {
     action: String,
     q: String,
     version: String,
+    /// What the chosen scope sets for all rules and for categories, with how many rules each has.
+    levels: Vec<(Level, usize)>,
+    ends: Vec<Expiry>,
+    /// Changes of which nobody knows what came of them.
+    unsettled: Vec<Change>,
+    moving: Option<Moving>,
+}
+
+/// An override that is about to be moved.
+struct Moving {
+    name: String,
+    wanted: Order,
+    /// `None` where it cannot be.
+    plan: Option<Plan>,
+    problem: Option<String>,
 }
 
 /// A managed rule in the chosen scope.
@@ -57,7 +78,6 @@ struct Row {
     categories: String,
     /// `None` where nothing can be concluded.
     effective: Option<Effective>,
-    allowed: Vec<String>,
     is_fixed: bool,
 }
 
@@ -67,7 +87,7 @@ pub(crate) async fn page(
     member: Member,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
-    listed(&app, &member, String::new(), asked).await
+    listed(&app, &member, String::new(), asked, None).await
 }
 
 /// `GET /ddos-rules/ACTION`
@@ -81,11 +101,64 @@ pub(crate) async fn of_action(
     if action.is_empty() || action.len() > 40 || !action.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
         return Err(Failure::not_found("There is no such action."));
     }
-    listed(&app, &member, action, asked).await
+    listed(&app, &member, action, asked, None).await
 }
 
-async fn listed(app: &App, member: &Member, action: String, asked: Asked) -> Result<Response, Failure> {
+/// Where an override is to go.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Order {
+    #[serde(default)]
+    moved: String,
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    said: Said,
+    act: Option<String>,
+}
+
+/// `GET /ddos-rules/order`: the list, for whoever reloads the page that a move answered with, and for that page itself, which
+/// keeps its status line current.
+pub(crate) async fn order_of_now(State(app): State<App>, member: Member) -> Result<Response, Failure> {
+    listed(&app, &member, String::new(), Asked::default(), None).await
+}
+
+/// `POST /ddos-rules/order`
+pub(crate) async fn order(asking: Asking<Order>) -> Result<Response, Failure> {
+    let (protection, wanted) = (Protection::known(&asking.app).await?, &asking.fields);
+    let rule = protection.existing(&wanted.moved)?;
+    let (plan, failure) = match overrides::movement(&protection, rule, &wanted.place) {
+        Err(failure) => (None, Some(failure)),
+        Ok(plan) if wanted.act.as_deref() != Some("send") => (Some(plan), None),
+        Ok(plan) => match overrides::send(&asking, &protection, plan.clone(), &wanted.said).await {
+            Ok(_) => return Ok(go_to("/ddos-rules")),
+            Err(failure) => (Some(plan), Some(failure)),
+        },
+    };
+    let status = failure.as_ref().map_or(StatusCode::OK, Failure::status);
+    let moving = Moving {
+        name: words::outside_up_to(name_of(rule), 80),
+        plan,
+        problem: failure.map(|failure| failure.text().to_owned()),
+        wanted: asking.fields,
+    };
+    let none = (String::new(), Asked::default());
+    let mut response = listed(&asking.app, &asking.member, none.0, none.1, Some(moving)).await?;
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+async fn listed(
+    app: &App,
+    member: &Member,
+    action: String,
+    asked: Asked,
+    moving: Option<Moving>,
+) -> Result<Response, Failure> {
     let overview = main::situation(app).await?;
+    let (ends, unsettled) = (
+        protection::ends(app).await?,
+        protection::unsettled(app, Family::DdosL4).await?,
+    );
     let (managed, point) = tokio::join!(app.upstream().managed(app), app.upstream().overrides(app));
     let overrides = point.value.as_deref().map(EntryPoint::rules).unwrap_or_default();
     let all = managed
@@ -115,7 +188,7 @@ async fn listed(app: &App, member: &Member, action: String, asked: Asked) -> Res
         .as_deref()
         .map(|managed| managed.rules.as_slice())
         .unwrap_or_default();
-    let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut rows = Vec::new();
     let wanted = asked.q.trim().to_lowercase();
     for rule in rules {
@@ -131,6 +204,10 @@ async fn listed(app: &App, member: &Member, action: String, asked: Asked) -> Res
         }
     }
     let shell = Shell::over(app, member, &overview, "DDoS rules", "ddos-rules");
+    let levels = match (chosen.filter(|_| known), managed.value.as_deref()) {
+        (Some(scope), Some(managed)) => levels(managed, overrides, scope),
+        _ => Vec::new(),
+    };
     let chosen = chosen
         .and_then(|scope| scope.id.clone())
         .unwrap_or_else(|| EVERYWHERE.to_owned());
@@ -150,7 +227,31 @@ async fn listed(app: &App, member: &Member, action: String, asked: Asked) -> Res
         version: point.value.as_deref().map(protection::version).unwrap_or_default(),
         managed,
         point,
+        levels,
+        ends,
+        unsettled,
+        moving,
     }))
+}
+
+/// What a scope sets for all rules and for each category.
+fn levels(managed: &Ruleset, overrides: &[Rule], scope: &Scope) -> Vec<(Level, usize)> {
+    let rule = overrides.iter().find(|rule| Some(&rule.id) == scope.id.as_ref());
+    let Ok(overrides) = rule.map_or_else(|| Ok(Overrides::default()), Rule::overrides) else {
+        return Vec::new();
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in managed.rules.iter().flat_map(|rule| &rule.categories) {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.remove(READ_ONLY);
+    let categories = counts.into_iter().map(|(name, count)| {
+        let level = Subject::Category(name.to_owned()).level(&overrides);
+        (level, count)
+    });
+    std::iter::once((Subject::Ruleset.level(&overrides), managed.rules.len()))
+        .chain(categories)
+        .collect()
 }
 
 fn row(rule: &Rule, effective: Option<Effective>) -> Row {
@@ -159,15 +260,9 @@ fn row(rule: &Rule, effective: Option<Effective>) -> Row {
         name: words::outside_up_to(short_name(rule), 40),
         description: words::outside_up_to(rule.description.as_deref().unwrap_or_default(), 160),
         categories: words::outside_up_to(&rule.categories.join(", "), 120),
-        is_fixed: is_fixed(rule),
-        allowed: rule.allowed_override_actions.clone(),
+        is_fixed: is_read_only(rule),
         effective,
     }
-}
-
-/// Whether Cloudflare lets nobody change it.
-fn is_fixed(rule: &Rule) -> bool {
-    rule.categories.iter().any(|category| category == "read-only")
 }
 
 impl Row {
@@ -212,16 +307,27 @@ impl Page {
     }
 
     fn muted(&self, scope: &Scope) -> Option<String> {
-        scope.muted.as_ref().map(|muted| match muted {
-            Muted::Disabled => "switched off".to_owned(),
-            Muted::NotOurs => "about another ruleset".to_owned(),
-            Muted::Unreadable { detail } => format!("cannot be understood: {}", self.short(detail)),
-            Muted::Shadowed { by } => {
-                let name = self.scopes.iter().find(|scope| scope.id.as_deref() == Some(by));
-                let name = name.map_or_else(|| by.clone(), |scope| self.short(&scope.name));
-                format!("never reached: {name} stands before it and takes all of it")
-            }
-        })
+        muted_words(scope, &self.scopes)
+    }
+
+    /// What a level sets.
+    fn set(&self, word: &Option<String>) -> String {
+        word.as_deref()
+            .map_or_else(|| "not set".to_owned(), |word| self.short(word))
+    }
+
+    /// Until when an override stands, and whether that is over.
+    fn end(&self, scope: &Scope) -> Option<(Timestamp, bool)> {
+        let at = protection::end_of(&self.ends, scope.id.as_deref()?)?;
+        Some((at, at <= self.shell.now))
+    }
+
+    fn typed(&self) -> &'static str {
+        TYPED
+    }
+
+    fn text<'a>(&self, text: &'a Option<String>) -> &'a str {
+        text.as_deref().unwrap_or_default()
     }
 
     /// What an override sets, in words.
@@ -256,238 +362,5 @@ impl Page {
         } else {
             all.join("; ")
         })
-    }
-}
-
-/// What is to be set.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Wanted {
-    #[serde(default)]
-    pub(crate) scope: String,
-    pub(crate) action: Option<String>,
-    #[serde(alias = "sensitivity_level")]
-    pub(crate) sensitivity: Option<String>,
-    #[serde(default)]
-    pub(crate) seen: String,
-    pub(crate) confirm: Option<String>,
-    pub(crate) reason: Option<String>,
-    pub(crate) act: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "ddos_rule.html")]
-struct Form {
-    shell: Shell,
-    rule: Row,
-    scopes: Vec<(String, String)>,
-    fields: Wanted,
-    before: Option<Effective>,
-    after: Option<Effective>,
-    /// Protection gets weaker everywhere.
-    weakens: bool,
-    problem: Option<String>,
-}
-
-/// `GET /ddos-rules/rule/ID`
-pub(crate) async fn form(
-    State(app): State<App>,
-    member: Member,
-    Path(id): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Failure> {
-    member.needs(Role::Operator)?;
-    let protection = Protection::current(&app).await?;
-    let fields = Wanted {
-        scope: if asked.scope.is_empty() {
-            EVERYWHERE.to_owned()
-        } else {
-            asked.scope
-        },
-        seen: protection.version(),
-        ..Wanted::default()
-    };
-    shown(&app, &member, (&protection, &id), fields, false, None)
-}
-
-/// `POST /ddos-rules/rule/ID`
-pub(crate) async fn submit(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    member.needs(Role::Operator)?;
-    let protection = Protection::known(&app).await?;
-    let wanted = submission.fields;
-    match wanted.act.as_deref() {
-        Some("edit") => shown(&app, &member, (&protection, &id), wanted, false, None),
-        Some("send") => match save(&app, &member, &client, (&protection, &id), &wanted).await {
-            Ok(_) => Ok(go_to("/ddos-rules")),
-            Err(failure) => shown(&app, &member, (&protection, &id), wanted, true, Some(failure)),
-        },
-        _ => match change_of(&protection, &id, &wanted) {
-            Ok(_) => shown(&app, &member, (&protection, &id), wanted, true, None),
-            Err(failure) => shown(&app, &member, (&protection, &id), wanted, false, Some(failure)),
-        },
-    }
-}
-
-/// The change of one rule in one scope.
-fn change_of(
-    protection: &Protection,
-    id: &str,
-    wanted: &Wanted,
-) -> Result<cf_api::rest::rulesets_changes::RulesetChange, Failure> {
-    protection.rule(id)?;
-    protection.scope(&wanted.scope)?;
-    let place = if wanted.scope == EVERYWHERE {
-        Where::Everywhere
-    } else {
-        Where::In(&wanted.scope)
-    };
-    let (action, sensitivity) = (
-        edit_of(wanted.action.as_deref()),
-        edit_of(wanted.sensitivity.as_deref()),
-    );
-    let made = set(
-        &protection.point,
-        &protection.managed,
-        place,
-        About::Rule(id),
-        &action,
-        &sensitivity,
-    );
-    let made = made.map_err(|wrong| protection::problems(&wrong))?;
-    made.ok_or_else(|| Failure::bad_request("nothing_differs", "Nothing differs from what is there."))
-}
-
-/// Whether it makes protection weaker for everything.
-fn weakens(wanted: &Wanted) -> bool {
-    let sets = |word: Option<&str>, weak: &str| edit_of(word) == Edit::Set(weak.to_owned());
-    wanted.scope == EVERYWHERE && (sets(wanted.action.as_deref(), "log") || sets(wanted.sensitivity.as_deref(), "eoff"))
-}
-
-/// Sets or resets one rule in one scope.
-///
-/// # Errors
-/// 400 for what cannot be meant, 409 when somebody changed the overrides meanwhile or Cloudflare declines, 503 when they
-/// cannot be read or the outcome is not known.
-pub(crate) async fn save(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
-    (protection, id): (&Protection, &str),
-    wanted: &Wanted,
-) -> Result<String, Failure> {
-    member.needs(Role::Operator)?;
-    let why = reason::of(wanted.reason.as_deref())?;
-    protection.is(&wanted.seen)?;
-    let change = change_of(protection, id, wanted)?;
-    let name = short_name(protection.rule(id)?).to_owned();
-    if weakens(wanted) && wanted.confirm.as_deref().map(str::trim) != Some(name.as_str()) {
-        let text = format!("Type {name}: this weakens protection for every destination. Nothing was sent.");
-        return Err(Failure::bad_request("confirmation_required", text));
-    }
-    protection::change(app, member, client, why, (protection, change), &name).await
-}
-
-fn shown(
-    app: &App,
-    member: &Member,
-    (protection, id): (&Protection, &str),
-    wanted: Wanted,
-    review: bool,
-    failure: Option<Failure>,
-) -> Result<Response, Failure> {
-    let rule = protection.rule(id)?;
-    let scope = protection.scope(&wanted.scope)?;
-    let before = protection.effective(rule, scope);
-    let after = review
-        .then(|| change_of(protection, id, &wanted).ok())
-        .flatten()
-        .and_then(|change| {
-            let list = rules::overrides::after(protection.point.rules(), &change);
-            let of_scope = list.into_iter().find(|(found, essence)| match scope {
-                Some(scope) => found.as_deref() == Some(scope.id.as_str()),
-                None => essence.expression == "true",
-            });
-            let overrides: Overrides = serde_json::from_value(of_scope?.1.overrides).ok()?;
-            Some(rules::effective::settle_one(rule, &overrides))
-        });
-    let named = |rule: &Rule| {
-        let name = rule
-            .description
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .unwrap_or(&rule.id);
-        (
-            rule.id.clone(),
-            format!("only where {}", words::outside_up_to(name, 60)),
-        )
-    };
-    let everywhere = (
-        EVERYWHERE.to_owned(),
-        "everywhere, where no other override comes first".to_owned(),
-    );
-    let others = protection
-        .point
-        .rules()
-        .iter()
-        .filter(|rule| !rules::effective::is_everything(rule))
-        .map(named);
-    let status = failure.as_ref().map_or(StatusCode::OK, Failure::status);
-    let mut response = rendered(&Form {
-        shell: Shell::bare(app, member, "Set a DDoS rule", "ddos-rules"),
-        rule: row(rule, None),
-        scopes: std::iter::once(everywhere).chain(others).collect(),
-        weakens: weakens(&wanted),
-        fields: wanted,
-        before,
-        after,
-        problem: failure.map(|failure| failure.text().to_owned()),
-    });
-    *response.status_mut() = status;
-    Ok(response)
-}
-
-impl Form {
-    fn same(&self, option: &str, chosen: &str) -> bool {
-        option == chosen
-    }
-
-    fn word<'a>(&self, word: &'a Option<String>) -> &'a str {
-        word.as_deref().unwrap_or("keep")
-    }
-
-    /// What Cloudflare lets this rule be set to; the predecessor's `ddos_dynamic` cannot be set, only come back to.
-    fn actions(&self) -> Vec<&str> {
-        self.rule
-            .allowed
-            .iter()
-            .map(String::as_str)
-            .filter(|word| *word != "ddos_dynamic")
-            .collect()
-    }
-
-    fn sensitivities(&self) -> [&'static str; 4] {
-        SENSITIVITIES
-    }
-
-    fn words(&self, effective: &Option<Effective>) -> Vec<(&'static str, String)> {
-        let Some(effective) = effective else {
-            return vec![("in force", "not known".to_owned())];
-        };
-        let say =
-            |setting: &rules::effective::Setting| format!("{} ({})", setting.value, source_words(&setting.source));
-        vec![
-            ("action", say(&effective.action)),
-            ("sensitivity", say(&effective.sensitivity)),
-        ]
-    }
-
-    fn scope_words(&self) -> String {
-        let found = self.scopes.iter().find(|(id, _)| *id == self.fields.scope);
-        found.map(|(_, words)| words.clone()).unwrap_or_default()
     }
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use domain::prefix::Prefix;
 
 use super::curves::Curves;
+use super::flow::FlowCard;
 use super::measured::Card;
 use super::shares::Rankings;
 use super::{Shell, rendered};
@@ -17,11 +18,15 @@ use crate::app::App;
 use crate::html;
 use crate::overview::Worst;
 use crate::overview::current;
+use crate::overview::log::LogRow;
 use crate::overview::prefix::PrefixView;
 use crate::overview::sources::Quota;
 use crate::overview::state::State as PrefixState;
 use crate::situation::Situation;
 use crate::traffic::Asked;
+
+/// Rows of the log that are shown at first: what fits on a screen. The others are one step away.
+const LOG_ROWS: usize = 20;
 
 #[derive(Template)]
 #[template(path = "main.html")]
@@ -33,10 +38,14 @@ struct Page {
     /// The time that counts as now in it.
     top_of: String,
     measured: Card,
+    flow: FlowCard,
+    /// Rows of the log that are written into the page.
+    log_rows: usize,
 }
 
 /// `GET /`
 pub(crate) async fn page(State(app): State<App>, member: Member, asked: Asked) -> Result<Response, Failure> {
+    let log_rows = if asked.whole_log() { usize::MAX } else { LOG_ROWS };
     let overview = situation(&app).await?;
     let shell = Shell::over(&app, &member, &overview, "", "situation");
     let curves = Curves::of_situation(&app, &overview, asked).await;
@@ -48,11 +57,14 @@ pub(crate) async fn page(State(app): State<App>, member: Member, asked: Asked) -
         top: Rankings::of_now(&app).await,
         top_of: Rankings::of_last(),
         measured,
+        flow: FlowCard::of(&app, false).await,
+        log_rows,
     }))
 }
 
-/// The situation of this moment.
+/// The situation of this moment. Whoever is shown it is likely to follow: from before it is read on, changes are noticed.
 pub(crate) async fn situation(app: &App) -> Result<Arc<Situation>, Failure> {
+    app.live().expect(app).await;
     Ok(app.situations().current(app).await?)
 }
 
@@ -66,6 +78,20 @@ impl Page {
             Worst::Unknown => "No attack is announced, but not everything is known.",
             _ => "No attack is known.",
         }
+    }
+
+    /// The rows of the log that are shown.
+    fn log(&self) -> &[LogRow] {
+        let all = &self.overview.log;
+        all.get(..self.log_rows).unwrap_or(all)
+    }
+
+    /// The time that the curves show, for links that keep it.
+    fn span_query(&self) -> String {
+        self.curves
+            .window
+            .span
+            .map_or_else(String::new, |span| format!("span={span}&"))
     }
 
     /// Length of a quota's bar.

@@ -9,6 +9,7 @@ use db::ReadTx;
 use jiff::Timestamp;
 
 use super::filters::Filters;
+use super::flow::FlowCard;
 use super::{Shell, main, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
@@ -28,6 +29,7 @@ struct Page {
     filters: Filters,
     /// Nothing is known yet of what is older: so far was looked.
     searched_to: Option<Timestamp>,
+    flow: FlowCard,
 }
 
 /// A row in words. Amounts are estimates from samples; rates are what alerts say.
@@ -101,6 +103,7 @@ pub(crate) async fn page(State(app): State<App>, member: Member, uri: Uri) -> Re
         filters: Filters::of::<Analytics>("/traffic", &uri, found.next),
         rows: found.rows.into_iter().map(Row::from).collect(),
         searched_to: found.searched_to,
+        flow: FlowCard::of(&app, true).await,
     }))
 }
 

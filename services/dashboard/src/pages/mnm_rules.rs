@@ -8,32 +8,25 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use cf_api::rest::mnm::MnmRule;
 use cf_api::rest::mnm_changes::{MnmFields, MnmKind};
-use db::series::{self, Point};
+use db::rule_changes::{Change, Family};
 use db::users::Role;
-use db::{DbError, ReadTx};
 use domain::prefix::Prefix;
-use domain::time::minus;
+use jiff::Timestamp;
 use rules::mnm::{Gap, MINUTES, rate_text};
-use std::time::Duration;
 
 use super::{Shell, go_to, main, rendered};
 use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::api::mnm_rules::{self, open_gaps, own_prefixes, problems, remove, save};
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::connectors::edit::Difference;
+use crate::monitoring::traffic::{self, DroppedOfRule, Unit};
 use crate::monitoring::{self, BIT_UNITS, KINDS, PACKET_UNITS, Wanted, differences};
 use crate::overview::rules::Coverage;
-use crate::submission::Submission;
+use crate::protection;
 use crate::upstream::Reading;
 use crate::words;
-
-/// How far back peaks are looked for.
-const PEAK_WITHIN: Duration = Duration::from_secs(7 * 86_400);
-
-/// Points of a series of peaks.
-const POINTS: u32 = 400;
 
 #[derive(Template)]
 #[template(path = "mnm_rules.html")]
@@ -43,15 +36,23 @@ struct Page {
     rows: Vec<Row>,
     gaps: Vec<Gap>,
     coverage: Coverage,
+    /// Changes of which nobody knows what came of them.
+    unsettled: Vec<Change>,
 }
 
 /// A rule as the table shows it.
 struct Row {
     rule: MnmRule,
-    thresholds: Vec<String>,
-    /// Peaks of dropped traffic beside the thresholds.
-    peaks: Vec<String>,
+    /// Its thresholds with what was dropped beside them.
+    beside: Vec<Beside>,
     is_editable: bool,
+}
+
+/// A threshold and what was dropped of the rule's prefixes, in its unit.
+struct Beside {
+    threshold: String,
+    now: String,
+    peak: String,
 }
 
 /// `GET /mnm-rules`
@@ -61,7 +62,12 @@ pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Respo
     let mut rules: Vec<MnmRule> = read.value.as_deref().cloned().unwrap_or_default();
     // By network and not by text.
     rules.sort_by_key(|rule| (rule.prefixes.first().copied(), rule.name.clone()));
-    let rows = with_peaks(&app, rules).await?;
+    let now = app.now();
+    let rows = traffic::measured(&app, rules).await?;
+    let rows = rows
+        .into_iter()
+        .map(|(rule, measured)| row(rule, &measured, now))
+        .collect();
     let shell = Shell::over(&app, &member, &overview, "Monitoring rules", "mnm-rules");
     Ok(rendered(&Page {
         shell,
@@ -72,65 +78,43 @@ pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Respo
         read,
         rows,
         coverage: overview.coverage.clone(),
+        unsettled: protection::unsettled(&app, Family::Mnm).await?,
     }))
 }
 
-async fn with_peaks(app: &App, rules: Vec<MnmRule>) -> Result<Vec<Row>, Failure> {
-    let now = app.now();
-    let read = move |tx: &ReadTx<'_>| {
-        let rows = rules.into_iter().map(|rule| {
-            let peak = peak(tx, &rule.prefixes, now)?;
-            Ok(row(rule, peak))
-        });
-        rows.collect::<Result<Vec<_>, DbError>>()
-    };
-    Ok(app.db().read("peaks of rules", read).await?)
-}
-
-/// Bits and packets per second of the heaviest minutes of all prefixes together; `None` when no minute was read.
-fn peak(tx: &ReadTx<'_>, prefixes: &[Prefix], now: jiff::Timestamp) -> Result<Option<(f64, f64)>, DbError> {
-    let mut sums: Vec<(u64, u64, u64)> = Vec::new();
-    for prefix in prefixes {
-        let points: Vec<Point> = series::series(tx, *prefix, minus(now, PEAK_WITHIN), now, POINTS)?;
-        sums.resize(points.len().max(sums.len()), (0, 0, 0));
-        for (sum, point) in sums.iter_mut().zip(points) {
-            sum.0 += point.minutes_read;
-            sum.1 = sum.1.saturating_add(point.most_bits);
-            sum.2 = sum.2.saturating_add(point.most_packets);
-        }
-    }
-    if sums.iter().all(|(read, ..)| *read == 0) {
-        return Ok(None);
-    }
-    let most = |of: fn(&(u64, u64, u64)) -> u64| sums.iter().map(of).max().unwrap_or(0) as f64 / 60.0;
-    Ok(Some((most(|sum| sum.1), most(|sum| sum.2))))
-}
-
-fn row(rule: MnmRule, peak: Option<(f64, f64)>) -> Row {
-    let of = |value: Option<f64>, unit: &str, peak: Option<f64>| {
-        let value = value?;
-        let shown = if value.fract() == 0.0 && (1.0..1e15).contains(&value) {
-            rate_text(value as u64, unit)
-        } else {
-            format!("{value} {unit}")
-        };
-        let found = match peak {
-            Some(peak) if value > 0.0 => format!("{:.0} % of {shown}", 100.0 * peak / value),
-            _ => "not known".to_owned(),
-        };
-        Some((shown, found))
-    };
-    let both = [
-        of(rule.bandwidth_threshold_bps, "bps", peak.map(|peak| peak.0)),
-        of(rule.packet_threshold_pps, "pps", peak.map(|peak| peak.1)),
-    ];
-    let (thresholds, peaks) = both.into_iter().flatten().unzip();
+fn row(rule: MnmRule, measured: &DroppedOfRule, now: Timestamp) -> Row {
+    let thresholds = thresholds(&rule);
     Row {
         is_editable: rule.id.is_some() && MnmFields::of(&rule).is_ok(),
         rule,
-        thresholds,
-        peaks,
+        beside: thresholds
+            .into_iter()
+            .map(|(words, unit, value)| Beside {
+                threshold: words,
+                now: measured.now_words(unit, value, now),
+                peak: measured.peak_words(unit, value),
+            })
+            .collect(),
     }
+}
+
+/// The thresholds of a rule: in words, in which unit, per second.
+fn thresholds(rule: &MnmRule) -> Vec<(String, Unit, f64)> {
+    let both = [
+        (rule.bandwidth_threshold_bps, "bps", Unit::Bits),
+        (rule.packet_threshold_pps, "pps", Unit::Packets),
+    ];
+    let set = both.into_iter().filter_map(|(value, name, unit)| {
+        let value = value?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // whole and in range
+        let words = if value.fract() == 0.0 && (1.0..1e15).contains(&value) {
+            rate_text(value as u64, name)
+        } else {
+            format!("{value} {name}")
+        };
+        Some((words, unit, value))
+    });
+    set.collect()
 }
 
 impl Page {
@@ -182,6 +166,8 @@ struct Form {
     name: Option<String>,
     fields: Fields,
     prefixes: Vec<(String, bool)>,
+    /// The thresholds that it has now, with what was dropped beside them.
+    beside: Vec<Beside>,
     review: Option<Vec<Difference>>,
     problem: Option<String>,
 }
@@ -290,56 +276,39 @@ pub(crate) async fn form(State(app): State<App>, member: Member, Path(id): Path<
 }
 
 /// `POST /mnm-rules/new`
-pub(crate) async fn make(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    step(&app, &client, &member, None, submission.fields).await
+pub(crate) async fn make(asking: Asking<Wanted>) -> Result<Response, Failure> {
+    step(asking, None).await
 }
 
 /// `POST /mnm-rules/ID`
-pub(crate) async fn submit(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    Path(id): Path<String>,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    let rule = mnm_rules::find_known(&app, &id).await?;
-    step(&app, &client, &member, Some(&rule), submission.fields).await
+pub(crate) async fn submit(Path(id): Path<String>, asking: Asking<Wanted>) -> Result<Response, Failure> {
+    let rule = mnm_rules::find_known(&asking.app, &id).await?;
+    step(asking, Some(&rule)).await
 }
 
-async fn step(
-    app: &App,
-    client: &ClientAddr,
-    member: &Member,
-    rule: Option<&MnmRule>,
-    wanted: Wanted,
-) -> Result<Response, Failure> {
-    member.needs(Role::Operator)?;
+async fn step(asking: Asking<Wanted>, rule: Option<&MnmRule>) -> Result<Response, Failure> {
+    let (app, member, wanted) = (&asking.app, &asking.member, &asking.fields);
     let before = rule.and_then(|rule| MnmFields::of(rule).ok());
     let id = rule.and_then(|rule| rule.id.as_deref());
     let reviewed = wanted.fields(before.as_ref());
     let review = || reviewed.as_ref().ok().map(|after| differences(before.as_ref(), after));
     let outcome = match (wanted.act.as_deref(), &reviewed) {
-        (Some("edit"), _) => return shown(app, member, rule, &wanted, None, None).await,
-        (Some("delete"), _) => remove(app, member, client, id.unwrap_or_default(), &wanted).await,
-        (_, Err(wrong)) => return shown(app, member, rule, &wanted, None, Some(problems(wrong))).await,
-        (Some("send"), Ok(_)) => save(app, member, client, id, &wanted).await,
+        (Some("edit"), _) => return shown(app, member, rule, wanted, None, None).await,
+        (Some("delete"), _) => remove(&asking, id.unwrap_or_default()).await,
+        (_, Err(wrong)) => return shown(app, member, rule, wanted, None, Some(problems(wrong))).await,
+        (Some("send"), Ok(_)) => save(&asking, id).await,
         (_, Ok(_)) if review().is_some_and(|review| review.is_empty()) => {
             let failure = Failure::bad_request("nothing_differs", "Nothing differs from what is there.");
-            return shown(app, member, rule, &wanted, None, Some(failure)).await;
+            return shown(app, member, rule, wanted, None, Some(failure)).await;
         }
-        (_, Ok(_)) => return shown(app, member, rule, &wanted, review(), None).await,
+        (_, Ok(_)) => return shown(app, member, rule, wanted, review(), None).await,
     };
     match outcome {
         Ok(_) => Ok(go_to("/mnm-rules")),
         Err(failure) if wanted.act.as_deref() == Some("delete") => {
-            shown(app, member, rule, &wanted, None, Some(failure)).await
+            shown(app, member, rule, wanted, None, Some(failure)).await
         }
-        Err(failure) => shown(app, member, rule, &wanted, review(), Some(failure)).await,
+        Err(failure) => shown(app, member, rule, wanted, review(), Some(failure)).await,
     }
 }
 
@@ -375,6 +344,10 @@ async fn shown(
         }
     };
     let seen = rule.map(monitoring::seen).unwrap_or_default();
+    let measured = traffic::measured(app, rule.cloned().into_iter().collect()).await?;
+    let beside = measured
+        .into_iter()
+        .map(|(rule, measured)| row(rule, &measured, app.now()).beside);
     let status = failure.as_ref().map_or(StatusCode::OK, Failure::status);
     let title = if rule.is_some() {
         "Change a monitoring rule"
@@ -389,6 +362,7 @@ async fn shown(
             .iter()
             .map(|prefix| (prefix.to_string(), is_ticked(prefix)))
             .collect(),
+        beside: beside.flatten().collect(),
         review,
         problem: failure.map(|failure| failure.text().to_owned()),
     });

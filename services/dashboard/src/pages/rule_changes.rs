@@ -13,9 +13,9 @@ use crate::accounts::Member;
 use crate::answer::Failure;
 use crate::api::reason;
 use crate::app::App;
-use crate::client::ClientAddr;
+use crate::asking::Asking;
 use crate::desk::{at_desk, desk, failure};
-use crate::submission::Submission;
+use crate::overview::state::Tone;
 use crate::words;
 
 /// Rows of the list.
@@ -46,17 +46,10 @@ pub(crate) async fn page(State(app): State<App>, member: Member) -> Result<Respo
 }
 
 /// `POST /rule-changes`
-pub(crate) async fn undo(
-    State(app): State<App>,
-    client: ClientAddr,
-    member: Member,
-    submission: Submission<Wanted>,
-) -> Result<Response, Failure> {
-    member.needs(Role::Operator)?;
-    let wanted = submission.fields;
-    match take_back(&app, &member, &client, &wanted).await {
+pub(crate) async fn undo(asking: Asking<Wanted>) -> Result<Response, Failure> {
+    match take_back(&asking).await {
         Ok(()) => Ok(go_to("/rule-changes")),
-        Err(failure) => shown(&app, &member, Some(failure), Some(wanted)).await,
+        Err(failure) => shown(&asking.app, &asking.member, Some(failure), Some(asking.fields)).await,
     }
 }
 
@@ -64,8 +57,9 @@ pub(crate) async fn undo(
 ///
 /// # Errors
 /// 400 for a number that is none, 409 when something was changed since, 503 when it cannot be read or is not known.
-pub(crate) async fn take_back(app: &App, member: &Member, client: &ClientAddr, wanted: &Wanted) -> Result<(), Failure> {
-    member.needs(Role::Operator)?;
+pub(crate) async fn take_back(asking: &Asking<Wanted>) -> Result<(), Failure> {
+    let wanted = &asking.fields;
+    asking.member.needs(Role::Operator)?;
     let why = reason::of(wanted.reason.as_deref())?;
     let number = wanted.change.trim().parse();
     let number: i64 =
@@ -73,7 +67,7 @@ pub(crate) async fn take_back(app: &App, member: &Member, client: &ClientAddr, w
     let work = move |desk: rules::desk::Desk, by: rules::desk::By| async move {
         desk.undo(&by, Some(number)).await.map(|(_, done)| done)
     };
-    at_desk(app, member, client, why, work).await.map(drop)
+    at_desk(asking, why, work).await.map(drop)
 }
 
 async fn shown(
@@ -102,6 +96,32 @@ impl Page {
 
     fn optional(&self, text: &Option<String>) -> String {
         text.as_deref().map_or_else(|| "–".to_owned(), |text| self.short(text))
+    }
+
+    /// What came of it: how it looks, and the words.
+    fn outcome(&self, change: &Change) -> (Tone, String) {
+        let told = change
+            .result
+            .as_deref()
+            .map(|text| self.short(text))
+            .unwrap_or_default();
+        match change.state {
+            Stage::Open if change.is_unsettled(self.shell.now) => {
+                let text = "not known: nobody recorded what came of it. Look whether it is there.";
+                (Tone::Unknown, text.to_owned())
+            }
+            Stage::Open => (Tone::Plain, "under way".to_owned()),
+            Stage::Unknown => (
+                Tone::Unknown,
+                format!("not known: {}", told.trim_start_matches("unknown: ")),
+            ),
+            Stage::Refused => (
+                Tone::Plain,
+                format!("not done: {}", told.trim_start_matches("failed: ")),
+            ),
+            Stage::Done if told == "ok" || told.is_empty() => (Tone::Good, "done".to_owned()),
+            Stage::Done => (Tone::Good, format!("done: {told}")),
+        }
     }
 
     fn can_undo(&self, change: &Change) -> bool {

@@ -16,6 +16,8 @@ pub(super) struct Rankings {
     rows: u64,
     /// From when on, when there are too many rows to sum them all.
     since: Option<Timestamp>,
+    /// The newest row.
+    pub(super) newest: Option<Timestamp>,
     /// Why there is nothing to show.
     pub(super) trouble: Option<String>,
 }
@@ -26,6 +28,7 @@ impl Rankings {
             rankings: bars(ranked),
             rows: ranked.parts.rows,
             since: ranked.parts.since.filter(|_| !ranked.parts.is_whole),
+            newest: ranked.parts.newest,
             trouble: None,
         }
     }
@@ -38,6 +41,7 @@ impl Rankings {
                 rankings: Vec::new(),
                 rows: 0,
                 since: None,
+                newest: None,
                 trouble: Some(words::outside(&error.to_string())),
             },
         }

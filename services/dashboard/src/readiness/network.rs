@@ -11,6 +11,7 @@ use domain::time::since;
 use super::{Answer, Check, Facts, RULES_BELIEVED_FOR};
 use crate::connectors::{Health, Probes};
 use crate::overview::prefix::{PrefixView, believed_for};
+use crate::picture::Unreadable;
 use crate::words;
 
 /// Cloudflare documents no wait between changes, but was seen to refuse soon after one; withdrawing takes so long to spread.
@@ -25,19 +26,17 @@ pub(super) fn checks(view: &PrefixView, facts: &Facts<'_>) -> Vec<Check> {
     ]
 }
 
+/// What the database does not tell.
+fn unreadable(what: &'static str, why: &Unreadable) -> Check {
+    Check::new(what, Answer::Unknown, why.0.clone(), "See cloudflare-mt db check.")
+}
+
 /// Whether the API may switch it.
 fn control(view: &PrefixView, facts: &Facts<'_>) -> Check {
     const WHAT: &str = "switch";
     let entries = match facts.inventory {
         Ok(entries) => entries,
-        Err(unreadable) => {
-            return Check::new(
-                WHAT,
-                Answer::Unknown,
-                unreadable.0.clone(),
-                "See cloudflare-mt db check.",
-            );
-        }
+        Err(why) => return unreadable(WHAT, why),
     };
     let never = "See that cloudflare-autowithdraw runs and that the prefix is of this account.";
     let Some(entry) = entries.iter().find(|entry| entry.prefix.prefix == view.prefix) else {
@@ -99,14 +98,7 @@ fn rule(view: &PrefixView, facts: &Facts<'_>) -> Check {
     const WHAT: &str = "monitoring rule";
     let rules = match facts.rules {
         Ok(rules) => rules,
-        Err(unreadable) => {
-            return Check::new(
-                WHAT,
-                Answer::Unknown,
-                unreadable.0.clone(),
-                "See cloudflare-mt db check.",
-            );
-        }
+        Err(why) => return unreadable(WHAT, why),
     };
     let Some(read_at) = rules.iter().map(|(_, read_at)| *read_at).min() else {
         return Check::new(

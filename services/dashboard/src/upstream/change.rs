@@ -14,13 +14,10 @@ use db::audit;
 use sha2::{Digest as _, Sha256};
 
 use super::said;
-use crate::accounts::{Member, audit_row};
+use crate::accounts::audit_row;
 use crate::answer::Failure;
 use crate::app::App;
-use crate::client::ClientAddr;
-
-/// Below the deadline of a request, so that the person is told in words.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(9);
+use crate::asking::Asking;
 
 /// Longest text of a state in the audit.
 const LONGEST_STATE: usize = 20_000;
@@ -132,16 +129,15 @@ pub(crate) fn fingerprint(state: &str) -> String {
 ///
 /// # Errors
 /// Those of [`Trouble`]; 503 when the act cannot be recorded (then nothing is sent) or takes too long (then it goes on).
-pub(crate) async fn carry_out<W>(
-    app: &App,
-    member: &Member,
-    client: &ClientAddr,
+pub(crate) async fn carry_out<F, W>(
+    asking: &Asking<F>,
     act: Act,
     work: impl FnOnce(Before) -> W,
 ) -> Result<Done, Failure>
 where
     W: Future<Output = Result<Done, Trouble>> + Send + 'static,
 {
+    let (app, member, client) = (&asking.app, &asking.member, &asking.client);
     let mut row = audit_row(
         app.now(),
         (member.name(), member.role().as_str()),
@@ -186,7 +182,7 @@ where
         app.changed();
         outcome
     });
-    match tokio::time::timeout(ANSWERED_WITHIN, running).await {
+    match tokio::time::timeout(asking.left(), running).await {
         Ok(Ok(outcome)) => outcome.map_err(Failure::from),
         Ok(Err(error)) => Err(Failure::internal(&error)),
         Err(_) => {

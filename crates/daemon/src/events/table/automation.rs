@@ -56,6 +56,20 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Look at `reason` and at your routers; mend the route or the check.",
     ),
     EventDef::warn(
+        "emergency.file.odd",
+        "A file of an act that somebody did with --emergency (`file`) cannot be taken into the record (`because`). Said once; the cycles go on.",
+        "Read the file: it says who did what and why. Mend its folder's rights, or move it away; `cloudflare-mt import spool` tries again.",
+    ),
+    EventDef::warn(
+        "emergency.not_taken",
+        "Acts that people did with --emergency wait for the record, which could not be written (`code`, `error`). The next cycle tries again.",
+        "Check the database: free space, permissions, locks.",
+    ),
+    EventDef::info(
+        "emergency.taken",
+        "What somebody did with --emergency while the database could not be written is in the record now, with who and why.",
+    ),
+    EventDef::warn(
         "feed.notice.not_stored",
         "A notice about a failing source could not be stored; it is said again in the next cycle.",
         "Check the database: free space, permissions, locks.",

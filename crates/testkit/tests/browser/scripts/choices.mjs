@@ -1,13 +1,16 @@
 // What a reader chooses for their browser, the report on paper, and what the first load of the main page takes.
 
 import { readFileSync } from 'node:fs';
-import { assert, base, examine, kept, open, picture, scenario, text, until, visit } from './stage.mjs';
+import { assert, base, examine, kept, layOut, open, picture, scenario, text, until, visit } from './stage.mjs';
 
 const token = process.env.TOKEN;
 const ZONE = 'Asia/Kolkata';
 
 /** Everything that the first load transfers, in bytes: the promise of the README. */
 const MOST_BYTES = 200_000;
+
+/** Elements of the main page with ten prefixes in all states: a phone lays out each of them before it shows anything. */
+const MOST_ELEMENTS = 1_500;
 
 await scenario(async (browser) => {
   await firstLoad(browser);
@@ -32,6 +35,31 @@ async function firstLoad(browser) {
   assert(bytes > 10_000 && bytes < MOST_BYTES, `${bytes} bytes in ${asked.size} requests`);
   const [paint] = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime));
   console.log(`first load: ${asked.size} requests, ${(bytes / 1000).toFixed(1)} kB, first contentful paint after ${paint?.toFixed(0)} ms`);
+  const elements = await page.evaluate(() => document.querySelectorAll('*').length);
+  console.log(`first load: ${elements} elements`);
+  assert(elements > 300 && elements < MOST_ELEMENTS, `${elements} elements`);
+  await page.context().close();
+  await once(browser);
+}
+
+/** A page that just came shows the present: it does not fetch itself again before something changes. */
+async function once(browser) {
+  const page = await open(browser, 'desktop-dark', { token });
+  const seen = [];
+  page.on('request', (request) => { if (new URL(request.url()).pathname === '/') seen.push(request.resourceType()); });
+  const told = new Promise((heard) => { page.exposeFunction('told', heard); });
+  await page.addInitScript(() => {
+    const Real = window.EventSource;
+    window.EventSource = class extends Real {
+      constructor(where) { super(where); this.addEventListener('overview', ({ data }) => window.told(JSON.parse(data).version), { once: true }); }
+    };
+  });
+  await visit(page, '/');
+  const shown = await page.getAttribute('body', 'data-version');
+  const version = await told;
+  // The other services give signs of life now and then; only then there is something new.
+  if (String(version) === shown) assert.equal(seen.filter((kind) => kind === 'document').length, 1, `${seen}`);
+  console.log(`first news: version ${version}, shown ${shown}; fetched as ${seen.join(', ')}`);
   await page.context().close();
 }
 
@@ -40,15 +68,18 @@ async function zone(browser) {
   const page = await open(browser, 'desktop-light', { token, more: { timezoneId: ZONE } });
   await visit(page, '/');
   await until(page, 'the page is live', () => document.querySelector('#live.is-live'));
+  await layOut(page);
   const instant = '#log tbody time[data-look]';
   const at = new Date(await page.getAttribute(instant, 'datetime'));
   const inZone = (timeZone) => new Intl.DateTimeFormat('en-GB', { timeZone, hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(at);
-  assert((await text(page, instant)).endsWith(inZone('UTC')), 'UTC, and it says so');
+  const inUtc = await text(page, instant);
+  assert(inUtc.endsWith(inZone('UTC')), `UTC, and it says so: ${inUtc} for ${inZone('UTC')}`);
   assert.equal(await text(page, '#log th [data-zone]'), 'UTC');
 
   await choose(page, (form) => form.locator('select[name=zone]').selectOption('local'));
   await until(page, 'the zone is named', () => document.querySelector('#log th [data-zone]').textContent.includes('GMT+5:30'));
   assert((await text(page, instant)).endsWith(inZone(ZONE)), 'the rows');
+  await layOut(page);
   const leftovers = () => page.evaluate(() => [...document.querySelectorAll('main, .status')].filter((part) => /\d\d:\d\d(:\d\d)? UTC/.test(part.innerText)).map((part) => part.innerText.match(/.{0,40}\d\d:\d\d(:\d\d)? UTC/)[0]));
   assert.deepEqual(await leftovers(), [], 'sentences too');
   await examine(page, 'main page in local time');

@@ -10,6 +10,7 @@ const PAGES = [
   ['incident', `/incidents/${process.env.INCIDENT}`],
   ['password', '/password'],
   ['settings', '/settings'],
+  ['second-factor', '/settings/second-factor'],
   ['audit', '/audit'],
   ['design', '/design'],
   ['not-found', '/nothing', [404]],

@@ -3,7 +3,7 @@
 // confirmation. Nothing of that reloads the page.
 
 import { ask, assert, examine, open, picture, says, scenario, text, until, visit } from './stage.mjs';
-import { PREFIX, badgeSays, card, firstLogin, isMarked, mark, openForm } from './steps.mjs';
+import { PASSWORD, PREFIX, badgeSays, card, firstLogin, isMarked, mark, openForm, signIn } from './steps.mjs';
 
 await scenario(async (browser) => {
   const page = await open(browser, 'desktop-dark', { refusals: [400, 409], before: listen });
@@ -12,6 +12,7 @@ await scenario(async (browser) => {
   await picture(page, 'night-1-quiet');
   await wantsToBeCalled(page);
   await mark(page);
+  const phone = await onThePhone(browser);
   const quietIcon = await page.getAttribute('#favicon', 'href');
 
   await ask('attack');
@@ -29,11 +30,17 @@ await scenario(async (browser) => {
   assert(await isMarked(page), 'without a reload');
   await examine(page, 'night under attack');
   await picture(page, 'night-2-attack', { fullPage: true });
+  await badgeSays(phone, 'under attack');
+  await says(phone, '.now', PREFIX);
+  assert(await isMarked(phone), 'the phone too, without a reload');
+  await examine(phone, 'night under attack, phone');
+  await picture(phone, 'night-2-attack-phone', { fullPage: true });
 
   await acknowledge(page);
   await visit(page, '/');
   await mark(page);
-  await hold(page);
+  await hold(phone, page);
+  assert(await isMarked(phone), 'the phone without a reload');
   await withdraw(page);
   assert(await isMarked(page), 'without a reload');
 });
@@ -90,13 +97,26 @@ async function acknowledge(page) {
   await picture(page, 'night-3-incident', { fullPage: true });
 }
 
-async function hold(page) {
+/** Somebody else who is on call looks at it on a phone. */
+async function onThePhone(browser) {
+  const phone = await open(browser, 'phone-light');
+  await visit(phone, '/');
+  await signIn(phone, 'admin', PASSWORD);
+  await until(phone, 'the phone is live', () => document.querySelector('#live.is-live'));
+  await badgeSays(phone, 'direct');
+  await mark(phone);
+  return phone;
+}
+
+/** On the phone; whoever sits at the desk sees it. */
+async function hold(page, desk) {
   const form = await openForm(page, 'Hold');
   await form.locator('select[name=for]').selectOption('4h');
   await form.locator('input[name=reason]').fill('waiting for the carrier, ticket 4711');
   await form.locator('button.primary').click();
   await says(page, card(), 'held by admin until');
   await says(page, '.toasts', 'held');
+  await says(desk, card(), 'held by admin until');
   await picture(page, 'night-4-held');
   await page.locator(`${card()} form.release button`).click();
   await until(page, 'the hold is released', (where) => !document.querySelector(where).textContent.includes('held by'), card());

@@ -28,6 +28,7 @@ await scenario(async (browser) => {
   await change(page, browser);
   await remove(page);
   await connector(page);
+  await link(page, browser);
 });
 
 async function make(page) {
@@ -136,4 +137,42 @@ async function connector(page) {
   await go(page, 'send');
   await page.waitForURL('**/connectors');
   assert.match(await text(page, 'tr:has-text("edge-one")'), /192\.0\.2\.77/);
+}
+
+async function link(page, browser) {
+  const second = await open(browser, 'desktop-light', { token: process.env.SECOND, refusals: [409] });
+  for (const one of [page, second]) {
+    await visit(one, '/connectors');
+    await one.locator('section[aria-labelledby=links-title] a.button').first().click();
+    await one.waitForSelector('input[name=description]');
+  }
+  await examine(page, 'interconnect form');
+  await page.fill('input[name=mtu]', '99');
+  await go(page, 'review');
+  await says(page, '[role=alert]', 'A number of bytes');
+  assert.equal(await page.inputValue('input[name=mtu]'), '99', 'input is kept');
+  await page.fill('input[name=mtu]', '1400');
+  await page.fill('input[name=description]', 'second hall');
+  await go(page, 'review');
+  await says(page, '.difference', 'second hall');
+  await examine(page, 'interconnect difference');
+  await page.fill('input[name=reason]', 'moved, ticket 4711');
+  for (const kind of ['timeout', '403', '429', '500', 'garbage']) {
+    await ask(`fault ${kind}`);
+    await go(page, 'send');
+    await page.waitForSelector('[role=alert]');
+    assert.equal(await page.inputValue('input[name=reason]'), 'moved, ticket 4711', `${kind}: the reason is kept`);
+    await says(page, '.difference', 'second hall');
+    await ask('clear');
+    if (kind === '429') await new Promise((passed) => { setTimeout(passed, 1500); });
+  }
+  await go(page, 'send');
+  await page.waitForURL('**/connectors');
+  await says(page, 'section[aria-labelledby=links-title]', 'second hall');
+  await second.fill('input[name=description]', 'third hall');
+  await go(second, 'review');
+  await second.fill('input[name=reason]', 'mine');
+  await go(second, 'send');
+  await says(second, '[role=alert]', 'Somebody changed it since you opened it');
+  await second.context().close();
 }

@@ -112,8 +112,16 @@ export async function examineExaminer(page) {
   for (const id of ['label', 'color-contrast']) assert(found.includes(id), `${id} is found where it is wrong: ${found}`);
 }
 
+/** Has everything laid out, also what is far out of sight: whoever measures or reads a whole page needs that. */
+export const layOut = (page) => page.evaluate(() => {
+  for (const part of document.querySelectorAll('main *')) {
+    if (getComputedStyle(part).contentVisibility === 'auto') part.style.contentVisibility = 'visible';
+  }
+});
+
 /** Checks a page as it is now: accessible, and not wider than its window. */
 export async function examine(page, name) {
+  await layOut(page);
   const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
   for (const { id, impact, nodes } of violations) {
     const places = nodes.slice(0, 4).map((node) => `${node.target.join(' ')}: ${node.failureSummary.split('\n').slice(1, 2).join(' ').trim()}`);

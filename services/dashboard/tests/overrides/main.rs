@@ -1,72 +1,29 @@
 //! Managed DDoS rules and overrides against a simulated Cloudflare: exactly the rule meant in exactly the scope meant, order
-//! among all, two people at once, what weakens everything, and every way in which Cloudflare can fail a call.
+//! among all, two people at once, what weakens everything, ends, categories. How Cloudflare can fail a call is in `failures`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../support/mod.rs"]
 mod support;
 
-use cf_sim::{FaultSpec, Sim, Target};
+mod programs;
+mod standing;
+
+use cf_sim::{FaultSpec, Target};
 use db::users::Role;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::Browser;
-use support::cloudflare::{audited, changes, faults, send, stage, value_of};
+use support::cloudflare::{audited, call, changes, entry_point, make, named, overrides, send, stage, value_of};
 
 /// Generic high-volume UDP; its id is the same in every account.
 const UDP: &str = "599dab0942ff4898ac1b7797e954e98b";
-
-/// The entry point as Cloudflare has it; null when there is none.
-async fn entry_point(sim: &Sim) -> Value {
-    let url = format!(
-        "{}/accounts/{}/rulesets/phases/ddos_l4/entrypoint",
-        sim.api_base_url(),
-        sim.config().account_id
-    );
-    let answer = reqwest::Client::builder()
-        .build()
-        .unwrap()
-        .get(url)
-        .bearer_auth(&sim.config().api_token)
-        .send()
-        .await
-        .unwrap();
-    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    body["result"].clone()
-}
-
-/// Makes an override as a person does.
-async fn make(browser: &Browser, name: &str, expression: &str) {
-    let path = "/ddos-rules/override/new";
-    let seen = value_of(&browser.html(path).await, "seen").to_owned();
-    let fields = [
-        ("seen", seen.as_str()),
-        ("name", name),
-        ("expression", expression),
-        ("sensitivity", "low"),
-        ("act", "send"),
-        ("reason", "a false positive"),
-    ];
-    let (status, page) = send(browser, path, &fields).await;
-    assert_eq!(status, StatusCode::FOUND, "{name}: {page}");
-}
-
-async fn listed(browser: &Browser) -> Vec<Value> {
-    let told = browser.json("/api/ddos-overrides").await;
-    told["overrides"].as_array().unwrap_or_else(|| panic!("{told}")).clone()
-}
-
-fn named<'a>(all: &'a [Value], name: &str) -> &'a Value {
-    all.iter()
-        .find(|one| one["description"] == name)
-        .unwrap_or_else(|| panic!("no {name}: {all:?}"))
-}
 
 #[tokio::test]
 async fn exactly_the_rule_meant_is_set_in_exactly_the_scope_meant() {
     let (sim, site) = stage().await;
     let otto = site.member("otto", Role::Operator).await;
     make(&otto, "one host", "ip.dst eq 192.0.2.7").await;
-    let host = named(&listed(&otto).await, "one host").clone();
+    let host = named(&overrides(&otto).await, "one host").clone();
 
     // What was searched for is what the link leads to.
     let page = otto.html("/ddos-rules?q=UDP-0001").await;
@@ -92,7 +49,7 @@ async fn exactly_the_rule_meant_is_set_in_exactly_the_scope_meant() {
     assert!(page.contains("ticket 4711"), "input is kept");
     let (status, page) = send(&otto, &path, &[&sent[..], &[("confirm", "UDP-0001")]].concat()).await;
     assert_eq!(status, StatusCode::FOUND, "{page}");
-    let all = listed(&otto).await;
+    let all = overrides(&otto).await;
     assert_eq!(
         named(&all, "one host")["overrides"],
         host["overrides"],
@@ -116,7 +73,7 @@ async fn exactly_the_rule_meant_is_set_in_exactly_the_scope_meant() {
     ];
     let (status, page) = send(&otto, &path, &fields).await;
     assert_eq!(status, StatusCode::FOUND, "{page}");
-    let all = listed(&otto).await;
+    let all = overrides(&otto).await;
     let global = all.iter().find(|one| one["expression"] == "true").unwrap();
     assert_eq!(
         global["overrides"]["rules"],
@@ -154,7 +111,10 @@ async fn only_what_cloudflare_permits_is_offered_and_taken() {
     let otto = site.member("otto", Role::Operator).await;
     let path = format!("/ddos-rules/rule/{UDP}");
     let page = otto.html(&path).await;
-    assert!(!page.contains(">ddos_dynamic<"), "it cannot be set");
+    let offered = page
+        .split("<option")
+        .filter(|option| option.contains("ddos_dynamic</option>"));
+    assert_eq!(offered.count(), 0, "it cannot be set");
     let seen = value_of(&page, "seen").to_owned();
     for (action, sensitivity) in [
         ("ddos_dynamic", "keep"),
@@ -265,16 +225,19 @@ async fn an_override_is_read_by_the_parser_and_fits_its_rule() {
 async fn overrides_are_moved_among_all_and_the_second_of_two_is_told() {
     let (sim, site) = stage().await;
     let otto = site.member("otto", Role::Operator).await;
-    for name in ["first", "second", "third"] {
-        make(&otto, name, &format!("ip.dst eq 192.0.2.{}", name.len())).await;
+    for (number, name) in ["first", "second", "third"].into_iter().enumerate() {
+        make(&otto, name, &format!("ip.dst eq 192.0.2.{number}")).await;
     }
     let order = |all: &[Value]| {
         all.iter()
             .map(|one| one["description"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let before = order(&listed(&otto).await);
-    let third = named(&listed(&otto).await, "third")["id"].as_str().unwrap().to_owned();
+    let before = order(&overrides(&otto).await);
+    let third = named(&overrides(&otto).await, "third")["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("/ddos-rules/override/{third}");
     let seen = value_of(&otto.html(&path).await, "seen").to_owned();
     let fields = [
@@ -284,7 +247,7 @@ async fn overrides_are_moved_among_all_and_the_second_of_two_is_told() {
     ];
     let (status, page) = send(&otto, &path, &fields).await;
     assert_eq!(status, StatusCode::FOUND, "{page}");
-    assert_eq!(order(&listed(&otto).await)[0], "third", "{before:?}");
+    assert_eq!(order(&overrides(&otto).await)[0], "third", "{before:?}");
     // The same page again: it is not what it was.
     let down = [("seen", seen.as_str()), ("act", "down"), ("reason", "no, later")];
     let (status, page) = send(&otto, &path, &down).await;
@@ -293,26 +256,16 @@ async fn overrides_are_moved_among_all_and_the_second_of_two_is_told() {
         page.contains("Somebody changed the overrides") && page.contains("no, later"),
         "{page}"
     );
-    assert_eq!(order(&listed(&otto).await)[0], "third");
+    assert_eq!(order(&overrides(&otto).await)[0], "third");
     // Somebody else at Cloudflare, after our last reading.
     let seen = value_of(&otto.html(&path).await, "seen").to_owned();
     let point = entry_point(&sim).await;
-    let url = format!(
-        "{}/accounts/{}/rulesets/{}/rules/{}",
-        sim.api_base_url(),
-        sim.config().account_id,
+    let rule = format!(
+        "/rulesets/{}/rules/{}",
         point["id"].as_str().unwrap(),
         point["rules"][1]["id"].as_str().unwrap()
     );
-    let elsewhere = reqwest::Client::builder()
-        .build()
-        .unwrap()
-        .delete(url)
-        .bearer_auth(&sim.config().api_token)
-        .send()
-        .await
-        .unwrap();
-    assert!(elsewhere.status().is_success());
+    assert!(call(&sim, Method::DELETE, &rule).await.status().is_success());
     let last = [("seen", seen.as_str()), ("act", "last"), ("reason", "last of all")];
     let (status, page) = send(&otto, &path, &last).await;
     assert_eq!(status, StatusCode::CONFLICT, "{page}");
@@ -321,48 +274,6 @@ async fn overrides_are_moved_among_all_and_the_second_of_two_is_told() {
         json!(third),
         "nothing was moved"
     );
-}
-
-#[tokio::test]
-async fn no_failure_of_cloudflare_loses_an_override_or_the_input() {
-    for (name, kind) in faults() {
-        for method in ["GET", "PATCH"] {
-            let (sim, site) = stage().await;
-            let otto = site.member("otto", Role::Operator).await;
-            make(&otto, "one host", "ip.dst eq 192.0.2.7").await;
-            let host = named(&listed(&otto).await, "one host").clone();
-            let path = format!("/ddos-rules/override/{}", host["id"].as_str().unwrap());
-            let seen = value_of(&otto.html(&path).await, "seen").to_owned();
-            let (before, written) = (entry_point(&sim).await["rules"].clone(), changes(&sim));
-            let what = format!("{name} of {method}");
-            sim.set_fault(FaultSpec::new(Target::Rest, kind.clone()).method(method));
-            let fields = [
-                ("seen", seen.as_str()),
-                ("name", "another name"),
-                ("expression", "ip.dst eq 192.0.2.8"),
-                ("sensitivity", "low"),
-                ("act", "send"),
-                ("reason", "ticket 4711"),
-            ];
-            let (status, page) = send(&otto, &path, &fields).await;
-            assert!(status.is_client_error() || status.is_server_error(), "{what}: {status}");
-            assert!(
-                page.contains("ticket 4711") && page.contains("another name"),
-                "{what}: input is kept: {page}"
-            );
-            sim.clear_faults();
-            let after = entry_point(&sim).await["rules"].clone();
-            assert_eq!(after, before, "{what}: nothing is half written");
-            if method == "GET" {
-                let calls = sim.requests_since(0);
-                let sent = calls
-                    .iter()
-                    .filter(|call| call.surface == "rest" && call.method != "GET");
-                let real = sent.filter(|call| !call.query.contains("dry_run")).count();
-                assert!(real <= written, "{what}: never a write after a failed read");
-            }
-        }
-    }
 }
 
 #[tokio::test]
@@ -387,5 +298,102 @@ async fn without_the_overrides_nothing_is_said_to_be_in_force() {
         status,
         StatusCode::SERVICE_UNAVAILABLE,
         "no form where nothing was read"
+    );
+}
+
+#[tokio::test]
+async fn categories_and_all_rules_are_set_with_what_that_changes() {
+    let (sim, site) = stage().await;
+    let otto = site.member("otto", Role::Operator).await;
+    make(&otto, "one host", "ip.dst eq 192.0.2.7").await;
+    let host = named(&overrides(&otto).await, "one host").clone();
+    let page = otto.html("/ddos-rules").await;
+    assert!(
+        page.contains("/ddos-rules/category/udp?scope=everywhere") && page.contains("/ddos-rules/ruleset"),
+        "{page}"
+    );
+    // A category: which rules change is shown, weakening everything is typed out.
+    let path = "/ddos-rules/category/udp";
+    let seen = value_of(&otto.html(path).await, "seen").to_owned();
+    let set = [
+        ("scope", "everywhere"),
+        ("seen", seen.as_str()),
+        ("action", "log"),
+        ("sensitivity", "medium"),
+    ];
+    let (status, page) = send(&otto, path, &[&set[..], &[("act", "review")]].concat()).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(
+        page.contains("UDP-0001") && page.contains("log (set for udp), medium (set for udp)"),
+        "{page}"
+    );
+    let sent = [&set[..], &[("act", "send"), ("reason", "ticket 4711")]].concat();
+    let (status, page) = send(&otto, path, &sent).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{page}");
+    assert!(page.contains("Type udp") && page.contains("ticket 4711"), "{page}");
+    let (status, page) = send(&otto, path, &[&sent[..], &[("confirm", "udp")]].concat()).await;
+    assert_eq!(status, StatusCode::FOUND, "{page}");
+    // The numbers over the list are those of the list: what is in force, and not what Cloudflare set.
+    let page = otto.html("/ddos-rules").await;
+    let (_, rest) = page.split_once("href=\"/ddos-rules/log?").expect("a filter");
+    let shown = rest.split_once(">log ").unwrap().1.split('<').next().unwrap();
+    let logged: usize = shown.trim().parse().unwrap();
+    assert!(logged > 17, "the category's rules are among them: {logged}");
+    let list = otto.html("/ddos-rules/log").await;
+    assert!(list.contains(&format!("{logged} of 124")), "{logged}: {list}");
+    // All rules, in the scope of the host only: no word has to be typed.
+    let scope = host["id"].as_str().unwrap();
+    let path = "/ddos-rules/ruleset";
+    let seen = value_of(&otto.html(&format!("{path}?scope={scope}")).await, "seen").to_owned();
+    let fields = [
+        ("scope", scope),
+        ("seen", &seen),
+        ("action", "block"),
+        ("act", "send"),
+        ("reason", "only this host"),
+    ];
+    let (status, page) = send(&otto, path, &fields).await;
+    assert_eq!(status, StatusCode::FOUND, "{page}");
+    let all = overrides(&otto).await;
+    let global = all.iter().find(|one| one["expression"] == "true").unwrap();
+    assert_eq!(
+        global["overrides"],
+        json!({"categories": [{"category": "udp", "action": "log", "sensitivity_level": "medium"}]})
+    );
+    assert_eq!(
+        named(&all, "one host")["overrides"],
+        json!({"action": "block", "sensitivity_level": "low"})
+    );
+    // The rule's page says what is in force where, and which level says so.
+    let page = otto.html(&format!("/ddos-rules/rule/{UDP}")).await;
+    for words in [
+        "category udp",
+        "log (set for udp), medium (set for udp)",
+        "block (set for the ruleset), low (set for the ruleset)",
+        "Cloudflare&#39;s defaults",
+    ] {
+        assert!(
+            page.contains(words) || page.contains(&words.replace("&#39;", "'")),
+            "{words}: {page}"
+        );
+    }
+    // Reset by the API; what nobody can change and what is not there is refused.
+    let version = otto.json("/api/ddos-rules").await["version"].clone();
+    let reset = json!({"scope": "everywhere", "action": "reset", "sensitivity_level": "reset", "seen": version, "reason": "over"});
+    for (name, expected) in [
+        ("read-only", StatusCode::BAD_REQUEST),
+        ("no-such", StatusCode::NOT_FOUND),
+        ("udp", StatusCode::OK),
+    ] {
+        let (status, told) = otto.post(&format!("/api/ddos-categories/{name}/update"), &reset).await;
+        assert_eq!(status, expected, "{name}: {told}");
+    }
+    assert!(!entry_point(&sim).await.to_string().contains("categories"));
+    let whole = json!({"scope": "everywhere", "sensitivity_level": "eoff", "seen": "none", "reason": "over"});
+    let (status, told) = otto.post("/api/ddos-ruleset/update", &whole).await;
+    assert_eq!(
+        (status, &told["code"]),
+        (StatusCode::CONFLICT, &json!("changed_meanwhile")),
+        "{told}"
     );
 }
