@@ -285,10 +285,7 @@ fn changes() -> Vec<(Method, &'static str, Value, StatusCode)> {
 }
 
 /// Of the predecessor's rules and connector pages, what is answered elsewhere: `/api/ddos-rules`, `/api/connectors/tunnels`.
-const RULES_AND_CONNECTORS: &[&str] = &[
-    "/api/ddos-sensitivity",
-    "/api/connectors/tunnel-health",
-];
+const RULES_AND_CONNECTORS: &[&str] = &["/api/ddos-sensitivity", "/api/connectors/tunnel-health"];
 
 #[tokio::test]
 async fn every_answer_has_the_predecessors_keys() {

@@ -101,6 +101,7 @@ export const kept = (name) => {
 
 /** Keeps what a page looks like now. */
 export async function picture(page, name, options = {}) {
+  if (options.fullPage) await layOut(page);
   await page.screenshot({ path: kept(`${name}.png`), ...options });
 }
 
@@ -114,9 +115,9 @@ export async function examineExaminer(page) {
 
 /** Has everything laid out, also what is far out of sight: whoever measures or reads a whole page needs that. */
 export const layOut = (page) => page.evaluate(() => {
-  for (const part of document.querySelectorAll('main *')) {
-    if (getComputedStyle(part).contentVisibility === 'auto') part.style.contentVisibility = 'visible';
-  }
+  const [sheet] = document.styleSheets;
+  const rule = 'main * { content-visibility: visible !important; }';
+  if (sheet && ![...sheet.cssRules].some((known) => known.cssText === rule)) sheet.insertRule(rule, sheet.cssRules.length);
 });
 
 /** Checks a page as it is now: accessible, and not wider than its window. */
