@@ -19,6 +19,12 @@ use rusqlite::Connection;
 /// then moved once instead of four times. 16 MiB, as much as the log file keeps.
 const FULL_PAGES: i64 = 4_000;
 
+/// So few pages the writer moves itself: about a millisecond.
+const LITTLE_PAGES: i64 = 300;
+
+/// Rounds of the thread after which the writer moves whatever is left, so that the log starts anew in any case.
+const MOST_ROUNDS: u32 = 4;
+
 /// Moves the log of one file; belongs to its writer thread.
 pub(super) struct LogKeeper {
     path: PathBuf,
@@ -33,6 +39,8 @@ struct Mover {
     moved: Receiver<()>,
     thread: JoinHandle<()>,
     at_work: bool,
+    /// How often it was asked since the log was moved to its end.
+    rounds: u32,
 }
 
 /// How many pages the log has, and how many of them are in the file already.
@@ -82,7 +90,13 @@ impl LogKeeper {
             Err(TryRecvError::Empty) => {}
             Ok(()) => {
                 mover.at_work = false;
-                move_log(conn);
+                // Much was written meanwhile: another round beside the writer leaves less to it.
+                if log.pages - log.moved > LITTLE_PAGES && mover.rounds < MOST_ROUNDS {
+                    mover.begin();
+                } else {
+                    mover.rounds = 0;
+                    move_log(conn);
+                }
             }
             // It panicked or had no connection: the next round starts another one.
             Err(TryRecvError::Disconnected) => self.mover = None,
@@ -120,11 +134,13 @@ impl Mover {
             moved,
             thread,
             at_work: false,
+            rounds: 0,
         })
     }
 
     fn begin(&mut self) {
         self.at_work = self.ask.try_send(()).is_ok();
+        self.rounds += 1;
     }
 }
 
