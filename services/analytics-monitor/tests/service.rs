@@ -536,7 +536,15 @@ async fn every_condition_is_seen_in_health_metrics_and_messages() {
     ));
     let health = health_says(&running, &place, "nothing read since").await;
     assert_eq!(health["status"], "degraded", "{health}");
-    assert!(metric(&running, "cloudflare_mt_mitigation_polls_total{outcome=\"auth\"}").await >= 1.0);
+    // Another witness may have met it first.
+    let refused = "cloudflare_mt_mitigation_polls_total{outcome=\"auth\"}";
+    for _ in 0..400 {
+        if running.get("/metrics").await.1.contains(refused) {
+            break;
+        }
+        place.sim.wait_until(Duration::from_millis(50), || false).await;
+    }
+    assert!(metric(&running, refused).await >= 1.0);
     place.sim.clear_faults();
     health_says(&running, &place, "read up to").await;
     running.stop(StopReason::Terminate).await;

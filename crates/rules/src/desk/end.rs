@@ -16,7 +16,7 @@ impl Desk {
     /// Changes the overrides and then says until when the one that was added or edited stands (`Some(None)`: without end).
     ///
     /// # Errors
-    /// As [`Desk::change_ddos`]; [`Outcome::Done`] when only the end could not be stored.
+    /// As [`Desk::change_ddos`]; [`super::Outcome::Done`] when only the end could not be stored.
     pub async fn change_with_end(
         &self,
         by: &By,

@@ -19,14 +19,14 @@ pub(super) const EVENTS: &[EventDef] = &[
         "Nothing, unless something of your own relies on it.",
     ),
     EventDef::info("db.file.created", "A new database file was created."),
+    EventDef::debug(
+        "db.log.not_moved",
+        "The write-ahead log could not be moved into the file this time; it grows until the next time.",
+    ),
     EventDef::warn(
         "db.orphan_log.kept",
         "Beside a missing database lay the log of one; it was kept under another name and not replayed into the new file.",
         "If the database was removed by mistake, stop the services and restore a backup; the kept log belongs to the lost file.",
-    ),
-    EventDef::debug(
-        "db.log.not_moved",
-        "The write-ahead log could not be moved into the file this time; it grows until the next time.",
     ),
     EventDef::warn(
         "db.owner.unchanged",
