@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use analytics_monitor::attacks::Attacks;
 use analytics_monitor::minutes::Minutes;
+use analytics_monitor::numbers::Numbers;
 use analytics_monitor::poll::{Parts, PollReport, Poller};
-use analytics_monitor::reading::Polled as _;
+use analytics_monitor::reading::{Polled as _, Progress};
+use analytics_monitor::witnesses::Witnesses;
 use cf_api::graphql::mitigations::Witness;
 use cf_api::webhook::{decode, to_alert};
 use cf_sim::{FaultKind, FaultSpec, NodeLimits, RowSpec, SimConfig, Target};
+use daemon::Frame;
 use db::series::Point;
 use domain::ids::IncidentId;
 use domain::notice::Facts;
@@ -148,6 +151,32 @@ async fn a_witness_that_fails_holds_up_no_other_and_is_told_by_name() {
     site.sim.clear_faults();
     assert!(firewall.poll_once().await.is_ok());
     assert!(site.kinds().await.contains(&"feed_restored"));
+}
+
+/// Where the budget of calls is short, the last in line goes without: it must not be the same one for ever.
+#[tokio::test]
+async fn each_witness_is_asked_first_in_its_turn() {
+    let site = Site::new().await;
+    let progress: Progress = Arc::new(|| {});
+    let mut witnesses = Witnesses::new(&site.parts(), &progress);
+    let frame = Frame::builder("cloudflare-analytics-monitor").build();
+    let numbers = Numbers::register(frame.metrics());
+    let mut first = Vec::new();
+    for _ in 0..witnesses.once().await.len() {
+        site.sim
+            .set_fault(FaultSpec::new(Target::Graphql, FaultKind::Garbage).times(1));
+        let round = witnesses.round(&frame, &numbers).await;
+        first.extend(
+            round
+                .lines
+                .into_iter()
+                .filter(|(_, line)| line.starts_with("nothing read"))
+                .map(|(title, _)| title),
+        );
+    }
+    first.sort();
+    first.dedup();
+    assert_eq!(first.len(), 5, "{first:?}");
 }
 
 #[tokio::test]
