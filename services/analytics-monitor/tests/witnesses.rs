@@ -158,13 +158,20 @@ async fn a_witness_that_fails_holds_up_no_other_and_is_told_by_name() {
 async fn each_witness_is_asked_first_in_its_turn() {
     let site = Site::new().await;
     let progress: Progress = Arc::new(|| {});
-    let mut witnesses = Witnesses::new(&site.parts(), &progress);
+    let mut parts = site.parts();
+    parts.policy.witnesses = vec![Witness::AdvancedTcp, Witness::AdvancedDns, Witness::Firewall];
+    (parts.policy.series, parts.policy.attacks) = (true, true);
+    let mut witnesses = Witnesses::new(&parts, &progress);
     let frame = Frame::builder("cloudflare-analytics-monitor").build();
     let numbers = Numbers::register(frame.metrics());
     let mut first = Vec::new();
     for _ in 0..witnesses.once().await.len() {
-        site.sim
-            .set_fault(FaultSpec::new(Target::Graphql, FaultKind::Garbage).times(1));
+        site.clock.advance(5 * MINUTE);
+        let refused = FaultKind::Status {
+            status: 401,
+            body: Some(r#"{"data":null,"errors":[{"message":"Unauthorized"}]}"#.into()),
+        };
+        site.sim.set_fault(FaultSpec::new(Target::Graphql, refused).times(1));
         let round = witnesses.round(&frame, &numbers).await;
         first.extend(
             round
