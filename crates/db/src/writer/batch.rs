@@ -274,8 +274,8 @@ impl Thread {
         match opened {
             Ok(conn) => {
                 self.conn = conn;
-                // Its connection met the same trouble.
-                self.log.stop();
+                // Its connection met the same trouble, and may hang in it.
+                self.log.abandon();
             }
             Err(error) => tracing::warn!(event = "db.reopen.failed", error = %error),
         }

@@ -103,7 +103,12 @@ impl LogKeeper {
         }
     }
 
-    /// Waits until nothing is being moved any more.
+    /// Has nothing more to do with the thread, without waiting for it: it ends by itself when what it is at ends.
+    pub(super) fn abandon(&mut self) {
+        self.mover = None;
+    }
+
+    /// Waits until nothing is being moved any more. Whoever closes has a limit of its own.
     pub(super) fn stop(&mut self) {
         if let Some(Mover { ask, moved, thread, .. }) = self.mover.take() {
             drop((ask, moved));
