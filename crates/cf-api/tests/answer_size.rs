@@ -1,5 +1,4 @@
 //! Answers of any length: read up to a cap, never into the memory without end.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

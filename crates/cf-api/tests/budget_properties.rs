@@ -1,5 +1,4 @@
 //! The request budget under arbitrary sequences of calls.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Duration;
 

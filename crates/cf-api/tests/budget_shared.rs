@@ -1,5 +1,4 @@
 //! Several processes under one budget, and a store that fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,14 +1,11 @@
 //! Racing IPv6 and IPv4 up to the TLS handshake, in process on the loopback addresses.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod tls_server;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::tls_server::{Fixed, both_families, certificate, loopbacks, serve, silent};
 use cf_api::transport::{Family, LookupFuture};
 use cf_api::{Transport, TransportConfig};
-use tls_server::{Fixed, both_families, certificate, loopbacks, serve, silent};
 
 const NO_DELAY: Duration = Duration::ZERO;
 

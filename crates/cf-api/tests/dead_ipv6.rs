@@ -4,22 +4,13 @@
 //! has, so the SYN vanishes); `silent.test` has one that accepts TCP and never speaks TLS. Both
 //! have a good IPv4 address. The client runs in the other namespace as a process of its own, with
 //! the real name lookup. Needs root and `ip netns`; without them the test says so and passes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    missing_docs
-)]
-
-mod tls_server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::tls_server::{certificate, serve, silent};
 use cf_api::{Transport, TransportConfig};
-use tls_server::{certificate, serve, silent};
 use tokio::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 8443;
@@ -131,7 +122,7 @@ async fn a_dead_ipv6_costs_a_fraction_of_a_second() {
     };
     let folder = tempfile::tempdir().unwrap();
     let server = namespaces
-        .role(&namespaces.server, "role_server", folder.path())
+        .role(&namespaces.server, "dead_ipv6::role_server", folder.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -143,7 +134,7 @@ async fn a_dead_ipv6_costs_a_fraction_of_a_second() {
     }
 
     let output = namespaces
-        .role(&namespaces.client, "role_client", folder.path())
+        .role(&namespaces.client, "dead_ipv6::role_client", folder.path())
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,10 +1,8 @@
 //! Every query against the simulator, and every way an answer can be no evidence.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod simulated;
 
 use std::time::Duration;
 
+use crate::simulated::*;
 use cf_api::graphql::mitigations::{MitigationRequest, Witness};
 use cf_api::graphql::traffic::{Resolution, TrafficRequest};
 use cf_api::{CfError, CloudflareClient, ErrorClass};
@@ -14,7 +12,6 @@ use domain::time::{floor_to, minus, plus, rfc3339_seconds};
 use domain::units::{Bits, Packets};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use simulated::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,10 +1,8 @@
 //! Every REST call against the simulator, and every fault on the way.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod simulated;
 
 use std::time::{Duration, Instant};
 
+use crate::simulated::*;
 use cf_api::ErrorClass;
 use cf_api::budget::{Bucket, CallKind};
 use cf_api::rest::history::HistoryRequest;
@@ -13,7 +11,6 @@ use cf_sim::{BindingSpec, FaultKind, FaultSpec, PrefixChange, Target};
 use domain::ids::{BgpPrefixId, PrefixId};
 use jiff::Timestamp;
 use serde_json::json;
-use simulated::*;
 
 fn permit() -> AdvertisePermit {
     AdvertisePermit::issued_by_prefix_ops()

@@ -1,18 +1,15 @@
 //! No error, Debug text or log line shows a credential, whatever goes wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod simulated;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use crate::simulated::*;
 use cf_api::budget::RateBudget;
 use cf_api::rest::prefixes::AdvertisePermit;
 use cf_api::{CfError, CloudflareClient, Credentials, Transport, TransportConfig};
 use cf_sim::{FaultKind, GlobalKey, Sim, SimConfig, Target};
 use domain::ids::{BgpPrefixId, PrefixId};
 use serde_json::json;
-use simulated::*;
 
 const CANARY: &str = "canary-Tok3n-0123456789abcdef-0123456789";
 

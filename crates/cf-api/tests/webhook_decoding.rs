@@ -1,5 +1,4 @@
 //! Notification bodies: every documented and observed shape, and anything else.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use cf_api::webhook::{Decoded, EventWord, Notification, decode, from_history, to_alert};
 use domain::alert::{AdvertiseStatus, Alert, AlertKind, Phase};

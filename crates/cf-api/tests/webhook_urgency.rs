@@ -1,5 +1,4 @@
 //! From a body to how urgent it is: the table of types, and what raises or lowers them.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use cf_api::webhook::{decode, to_alert};
 use domain::notice::Priority::{self, Critical, High, Info, Medium};

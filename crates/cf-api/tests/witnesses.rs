@@ -1,17 +1,14 @@
 //! The queries of the analytics monitor against the simulator: what each system dropped, minute by minute, and attacks.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod simulated;
 
 use std::time::Duration;
 
+use crate::simulated::*;
 use cf_api::graphql::attacks::AttacksRequest;
 use cf_api::graphql::minutes::MinutesRequest;
 use cf_api::graphql::mitigations::{MitigationRequest, Witness};
 use cf_sim::RowSpec;
 use domain::time::{floor_to, minus, plus, since};
 use jiff::Timestamp;
-use simulated::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,4 @@
 //! Tables that the analytics monitor fills: the rows and their identity, series by minute, begin and end of attacks, names.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Duration;
 

@@ -1,7 +1,4 @@
 //! Backups, integrity checks and a full disk.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{get, put};
+use crate::common::{get, put};
 use db::{BackupError, Db, OpenOptions};
 
 fn open(path: &Path) -> Db {

@@ -1,5 +1,4 @@
 //! Deliveries: when an identical body is the same delivery; and what an incident is made of.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use db::deliveries::{NewDelivery, Stored};
 use db::events::NewEvent;

@@ -1,20 +1,11 @@
 //! Opening: what is checked, what is created, and what an operator reads when it does not work.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    missing_docs
-)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Child, PREDECESSOR, get, put};
+use crate::common::{Child, PREDECESSOR, get, put};
 use db::{Db, OpenError, OpenOptions, SCHEMA_VERSION};
 use rusqlite::Connection;
 
@@ -290,7 +281,9 @@ fn what_a_crash_left_of_a_half_built_file_is_no_obstacle() {
 #[test]
 #[ignore = "the other process of other tests"]
 fn child_opens() {
-    let Some(path) = common::role("open") else { return };
+    let Some(path) = crate::common::role("open") else {
+        return;
+    };
     let options = if std::env::var_os("DB_TEST_READ_ONLY").is_some() {
         OpenOptions::read_only()
     } else {
@@ -304,7 +297,7 @@ fn child_opens() {
 
 /// What a user without any rights hears. As root, permissions mean nothing, so the child runs as nobody.
 fn as_nobody(dir: &Path, path: &Path, read_only: bool) -> String {
-    let mut child = Child::new("child_opens", "open", path);
+    let mut child = Child::new("open::child_opens", "open", path);
     if read_only {
         child.env("DB_TEST_READ_ONLY", "1");
     }

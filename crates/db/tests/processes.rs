@@ -1,13 +1,10 @@
 //! Several processes on one file: starting at once, dying, and not standing in each other's way.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod common;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Child, PREDECESSOR, get, put, say, wait_for_go};
+use crate::common::{Child, PREDECESSOR, get, put, say, wait_for_go};
 use db::{Db, OpenOptions, preferences};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -15,7 +12,7 @@ use rusqlite::Connection;
 #[test]
 #[ignore = "the other process of other tests"]
 fn child_opens_and_writes() {
-    let Some(path) = common::role("open-and-write") else {
+    let Some(path) = crate::common::role("open-and-write") else {
         return;
     };
     wait_for_go();
@@ -39,12 +36,12 @@ fn child_opens_and_writes() {
 /// Starts four processes that open the file at the same moment; returns what went wrong.
 fn four_at_once(path: &Path) -> Vec<String> {
     let mut children: Vec<_> = (0..4)
-        .map(|_| Child::new("child_opens_and_writes", "open-and-write", path).start())
+        .map(|_| Child::new("processes::child_opens_and_writes", "open-and-write", path).start())
         .collect();
     for child in &mut children {
         child.go();
     }
-    let said: Vec<String> = children.into_iter().flat_map(common::Running::said).collect();
+    let said: Vec<String> = children.into_iter().flat_map(crate::common::Running::said).collect();
     assert_eq!(said.len(), 4);
     said.into_iter().filter(|s| s != "stored").collect()
 }
@@ -118,7 +115,7 @@ fn threads_opening_the_same_new_file_all_succeed() {
 #[test]
 #[ignore = "the other process of other tests"]
 fn child_acknowledges() {
-    let Some(path) = common::role("acknowledge") else {
+    let Some(path) = crate::common::role("acknowledge") else {
         return;
     };
     let db = Db::open(path, OpenOptions::default()).unwrap();
@@ -141,7 +138,7 @@ fn what_was_acknowledged_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..5 {
         let path = dir.path().join(format!("{round}.db"));
-        let mut child = Child::new("child_acknowledges", "acknowledge", &path).start();
+        let mut child = Child::new("processes::child_acknowledges", "acknowledge", &path).start();
         let mut acknowledged: Vec<String> = (0..100)
             .map(|_| child.next().expect("the child died by itself"))
             .collect();
@@ -164,7 +161,7 @@ const COMMITS: &str = "test.hog.commits";
 #[test]
 #[ignore = "the other process of other tests"]
 fn child_hogs() {
-    let Some(path) = common::role("hog") else { return };
+    let Some(path) = crate::common::role("hog") else { return };
     let db = Db::open(path, OpenOptions::default()).unwrap();
     let said = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -190,7 +187,7 @@ fn a_busy_process_does_not_starve_the_writer_of_another() {
     const WRITES: u64 = 25;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let mut hog = Child::new("child_hogs", "hog", &path).start();
+    let mut hog = Child::new("processes::child_hogs", "hog", &path).start();
     assert_eq!(hog.next().as_deref(), Some("busy"));
     let db = Db::open(&path, OpenOptions::default()).unwrap();
     let commits = || -> u64 {

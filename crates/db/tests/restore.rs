@@ -1,12 +1,9 @@
 //! A copy in the place of the database: never under somebody, never half, nothing is lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Child, PREDECESSOR, get, put};
+use crate::common::{Child, PREDECESSOR, get, put};
 use db::{Db, OpenOptions, RestoreError, leases, restore};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -25,11 +22,13 @@ fn close(db: Db) {
 #[test]
 #[ignore = "a role of other tests"]
 fn holder() {
-    let Some(path) = common::role("holder") else { return };
+    let Some(path) = crate::common::role("holder") else {
+        return;
+    };
     let db = open(&path);
     put(&db, 1, "held").unwrap();
-    common::say("open");
-    common::wait_for_go();
+    crate::common::say("open");
+    crate::common::wait_for_go();
 }
 
 #[test]
@@ -70,7 +69,7 @@ fn never_under_somebody() {
     let db = open(&path);
     db.backup_blocking(&copy).unwrap();
     close(db);
-    let mut holder = Child::new("holder", "holder", &path).start();
+    let mut holder = Child::new("restore::holder", "holder", &path).start();
     assert_eq!(holder.next().as_deref(), Some("open"));
     let before = fs::read(&path).unwrap();
     let refused = restore(&copy, &path, NOW).unwrap_err();

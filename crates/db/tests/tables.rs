@@ -1,5 +1,4 @@
 //! The table modules: what each promises beyond storing and reading back.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

@@ -1,11 +1,8 @@
 //! Cloudflare's alerts as people get them, in both forms, with missing fields and hostile texts.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
+use crate::support::shown::Shown;
+use crate::support::{alert_facts, at, bare, details, full_l4, prefix};
 use domain::alert::{AdvertiseResult, AdvertiseStatus, Alert, AlertKind, Phase};
-use support::shown::Shown;
-use support::{alert_facts, at, bare, details, full_l4, prefix};
 
 fn attack_kinds() -> Vec<AlertKind> {
     vec![

@@ -1,8 +1,6 @@
 //! Whatever stands in a notice, what is sent is balanced, bounded and links nowhere else.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
+use crate::support::{at, bare, checker, frame, now, prefix, row};
 use domain::alert::{AdvertiseResult, AdvertiseStatus, Alert, AlertKind, Phase};
 use domain::intent::{Act, Origin};
 use domain::notice::{Facts, Priority};
@@ -11,7 +9,6 @@ use notify::document::Room;
 use notify::words::Words;
 use notify::{Frame, Renderer};
 use proptest::prelude::*;
-use support::{at, bare, checker, frame, now, prefix, row};
 
 /// Text made of what breaks things, of markup, and of anything.
 fn text() -> impl Strategy<Value = String> {

@@ -1,12 +1,11 @@
 //! Copies to a web address and by mail: what arrives, what is tried again, and that one channel that is down delays
 //! nothing else. Both servers are small listeners of this file.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::bench::{Bench, medium, raised};
+use crate::support::couriers::{begun, copies, run, wait, wait_copy};
 use db::outbox;
 use domain::ids::NotificationId;
 use domain::notice::{Facts, Mute, Priority};
@@ -15,8 +14,6 @@ use notify::channels::mail::MailOutlet;
 use notify::channels::webhook::{WebhookOutlet, signature};
 use notify::channels::{Outlet, Route};
 use secrecy::SecretString;
-use support::bench::{Bench, medium, raised};
-use support::couriers::{begun, copies, run, wait, wait_copy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 

@@ -1,16 +1,13 @@
 //! One message and everything that can happen to it on its way, against the simulated Telegram.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::bench::{Bench, PATIENCE, medium, raised};
+use crate::support::checker;
 use cf_sim::{FaultKind, FaultSpec, Target};
 use db::OpenOptions;
 use domain::notice::{Facts, Priority};
 use domain::time::since;
-use support::bench::{Bench, PATIENCE, medium, raised};
-use support::checker;
 
 #[tokio::test]
 async fn the_most_urgent_goes_first_and_everything_is_recorded() {
@@ -306,7 +303,7 @@ async fn a_topic_that_is_gone_is_left_out_until_the_next_start() {
 
 #[tokio::test]
 async fn a_topic_that_exists_is_used() {
-    let mut config = support::bench::calm_sim();
+    let mut config = crate::support::bench::calm_sim();
     config.message_threads = vec![7];
     let mut bench = Bench::with(config).await;
     bench.thread = Some(7);

@@ -1,5 +1,4 @@
 //! What people can name in settings and in the chat is in the documentation.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use domain::notice::KINDS;
 

@@ -1,8 +1,7 @@
 //! Messages that are written anew as more notices of their incident come: how they look, and that they stay one piece.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
+use crate::support::shown::Shown;
+use crate::support::{alert_facts, at, checker, frame, full_l4, now, row};
 use db::outbox::{Notification, Told};
 use domain::alert::Phase;
 use domain::ids::{EventId, IncidentId, NotificationId};
@@ -11,8 +10,6 @@ use notify::Renderer;
 use notify::context::Context;
 use notify::document::Room;
 use proptest::prelude::*;
-use support::shown::Shown;
-use support::{alert_facts, at, checker, frame, full_l4, now, row};
 
 fn notice(id: i64, facts: Facts) -> Notification {
     Notification {

@@ -1,20 +1,17 @@
 //! Mail over TLS with a login, against a small server of this file: what is said before TLS and what never is, whose
 //! certificate is taken, and what becomes of mails that a server refuses.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::bench::{Bench, medium, raised};
+use crate::support::couriers::{begun, copies, run, wait, wait_copy};
 use db::outbox::Copy;
 use domain::ids::NotificationId;
 use domain::notice::Priority;
 use notify::channels::mail::{MailOutlet, Place};
 use notify::channels::{Outlet, Route};
 use secrecy::SecretString;
-use support::bench::{Bench, medium, raised};
-use support::couriers::{begun, copies, run, wait, wait_copy};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

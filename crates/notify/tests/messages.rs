@@ -1,9 +1,8 @@
 //! Messages about our own acts and the automation, what is looked up for them, and digests, as people get them. The
 //! snapshots are the review.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
+use crate::support::shown::Shown;
+use crate::support::{alert_facts, at, bgp, full_l4, prefix, row, seconds};
 use db::decisions::Now;
 use db::incidents::Incident;
 use db::inventory::Entry;
@@ -17,8 +16,6 @@ use domain::intent::{Act, Origin};
 use domain::notice::Facts;
 use domain::units::{Bits, BitsPerSecond, Packets, PacketsPerSecond};
 use notify::context::{Context, PrefixNow};
-use support::shown::Shown;
-use support::{alert_facts, at, bgp, full_l4, prefix, row, seconds};
 
 fn entry(advertised: Option<bool>, read_at: &str) -> Entry {
     Entry {

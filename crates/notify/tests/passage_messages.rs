@@ -1,18 +1,15 @@
 //! Messages about the passage of messages and data: recovered alerts, a chat that could not be reached, messages that were
 //! given up, gaps.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::shown::Shown;
+use crate::support::{at, prefix, row};
 use db::incidents::Incident;
 use domain::alert::{AlertKind, Phase};
 use domain::ids::{EventId, IncidentId};
 use domain::notice::{ALERT_HISTORY, Facts, Priority, RecoveredAlert, RecoveredIncident};
 use notify::context::Context;
-use support::shown::Shown;
-use support::{at, prefix, row};
 
 fn incident(id: i64, ended: Option<&str>) -> Incident {
     Incident {
@@ -140,7 +137,7 @@ fn the_barest_form_holds_nothing_from_outside() {
     let renderer = notify::Renderer::new(&notify::Frame {
         brand: "*brand*".into(),
         organisation: "<b>".into(),
-        ..support::frame()
+        ..crate::support::frame()
     });
     let mut strange = row(caught_up());
     strange.kind = "kind_of_tomorrow<b>*".into();

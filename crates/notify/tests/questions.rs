@@ -1,17 +1,14 @@
 //! Questions put to the bot: who is answered, what, once, by one of several services; and what a question may change.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::bench::{Bench, PATIENCE, medium, raised};
 use db::{OpenOptions, heartbeats, outbox};
 use domain::notice::Priority;
 use jiff::Timestamp;
 use notify::ask::{AskConfig, Listener};
 use serde_json::{Value, json};
-use support::bench::{Bench, PATIENCE, medium, raised};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -56,7 +53,7 @@ async fn answer_to(bench: &Bench, text: &str) -> String {
         .await;
     assert!(came, "no answer to {text}");
     let message = bench.sim.messages()[before].clone();
-    support::checker::check(&message.raw, &message.text).unwrap();
+    crate::support::checker::check(&message.raw, &message.text).unwrap();
     message.text
 }
 
@@ -73,12 +70,17 @@ async fn operators_are_answered_in_the_chat_and_nobody_else_is() {
         state: "degraded".into(),
         status: "waits <for> data".into(),
     };
-    let alert = support::full_l4(domain::alert::Phase::Start);
+    let alert = crate::support::full_l4(domain::alert::Phase::Start);
     bench
         .db
         .write("test", move |tx| {
             heartbeats::beat(tx, &beat)?;
-            db::incidents::join(tx, &alert, &[support::prefix("203.0.113.0/24")], Timestamp::now())
+            db::incidents::join(
+                tx,
+                &alert,
+                &[crate::support::prefix("203.0.113.0/24")],
+                Timestamp::now(),
+            )
         })
         .await
         .unwrap();

@@ -1,13 +1,10 @@
 //! Every error that the Bot API documents, as a table: what is tried after it, and that no message is lost to it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::bench::{Bench, PATIENCE, raised};
 use cf_sim::FaultKind;
 use domain::notice::{Facts, Priority};
-use support::bench::{Bench, PATIENCE, raised};
 
 /// Text from outside that must not be in the barest form.
 const OUTSIDE: &str = "udp_flood*[x](y)<b>&";
@@ -227,8 +224,8 @@ async fn a_message_that_nothing_helps_keeps_no_other_back_and_ends_when_it_is_to
 #[tokio::test]
 async fn an_edit_that_is_refused_in_every_form_becomes_a_message() {
     let bench = Bench::new().await;
-    let alert = support::full_l4(domain::alert::Phase::Start);
-    let prefix = support::prefix("203.0.113.0/24");
+    let alert = crate::support::full_l4(domain::alert::Phase::Start);
+    let prefix = crate::support::prefix("203.0.113.0/24");
     let incident = bench
         .db
         .write("test.join", move |tx| {

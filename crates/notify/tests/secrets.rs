@@ -1,15 +1,12 @@
 //! The bot's token is in no log line, no stored word and no error, whatever goes wrong. A file of its own, because it
 //! listens to everything that the process logs.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::bench::{Bench, PATIENCE, calm_sim, medium};
 use cf_sim::FaultKind;
-use support::bench::{Bench, PATIENCE, calm_sim, medium};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -1,14 +1,11 @@
 //! Messages about services, feeds, dropped traffic, tests and what people raise, as people get them.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
+use crate::support::shown::Shown;
+use crate::support::{at, checker, now, row};
 use db::heartbeats::Heartbeat;
 use domain::notice::{Facts, Priority};
 use notify::Renderer;
 use notify::context::Context;
-use support::shown::Shown;
-use support::{at, checker, now, row};
 
 #[test]
 fn services_and_feeds() {

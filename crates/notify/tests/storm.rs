@@ -4,13 +4,11 @@
 //! Time is shortened by a factor: every wait of the sender, the pace's window and gap, and the storm itself. The sender
 //! is the real one, with the real database and four drains as four processes have. `in_real_time` is the same at factor
 //! one against the simulator's own flood control; it takes minutes and is run on demand.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::print_stderr)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::bench::{Bench, calm_sim, raised};
 use cf_sim::{FaultKind, FaultSpec, SentMessage, SimConfig, Target};
 use db::OpenOptions;
 use db::outbox::{self, Attempt, Notification, Pace};
@@ -20,7 +18,6 @@ use domain::notice::{Facts, Notice, Priority};
 use domain::time::since;
 use jiff::Timestamp;
 use notify::drain::Limits;
-use support::bench::{Bench, calm_sim, raised};
 
 const EVENTS: u32 = 1_000;
 const INCIDENTS: u32 = 10;
@@ -85,7 +82,7 @@ impl Storm {
     }
 
     async fn event(&self, number: u32, which: u32, critical: bool) -> NotificationId {
-        let mut alert = support::full_l4(if number.is_multiple_of(3) {
+        let mut alert = crate::support::full_l4(if number.is_multiple_of(3) {
             Phase::Start
         } else {
             Phase::Update
@@ -94,8 +91,8 @@ impl Storm {
         alert.correlation_id = None;
         alert.policy_id = None;
         alert.rule_id = None;
-        alert.targets = vec![support::prefix(&format!("203.0.113.{which}/32"))];
-        let prefix = support::prefix(&format!("10.{which}.0.0/24"));
+        alert.targets = vec![crate::support::prefix(&format!("203.0.113.{which}/32"))];
+        let prefix = crate::support::prefix(&format!("10.{which}.0.0/24"));
         self.bench
             .db
             .write("test.event", move |tx| {
@@ -218,7 +215,7 @@ fn every_event_is_counted(storm: &Storm, rows: &[Notification]) {
             assert!(message.text.contains(&number), "{number}: {}", message.text);
         }
         if message.parse_mode.is_some() {
-            support::checker::check(&message.raw, &message.text).unwrap();
+            crate::support::checker::check(&message.raw, &message.text).unwrap();
         }
     }
     let total: u64 = by_message.values().map(|rows| rows.len() as u64).sum();

@@ -1,11 +1,9 @@
 //! Several drains on one database, crashes, storms, age, and a database that is busy.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::bench::{Bench, PATIENCE, medium, raised};
 use cf_sim::{FaultKind, FaultSpec, Target};
 use db::outbox::{self, Pace};
 use db::{OpenOptions, heartbeats};
@@ -13,7 +11,6 @@ use domain::ids::IncidentId;
 use domain::notice::{Facts, Notice, Priority};
 use domain::time::{minus, since};
 use jiff::Timestamp;
-use support::bench::{Bench, PATIENCE, medium, raised};
 
 /// How often each number is in the chat.
 fn counts(bench: &Bench, numbers: &[String]) -> BTreeMap<String, usize> {
@@ -260,8 +257,8 @@ async fn a_backlog_of_everything_collapses_too_and_a_refused_digest_is_sent_plai
 #[tokio::test]
 async fn messages_of_an_incident_answer_its_first_one() {
     let bench = Bench::new().await;
-    let alert = support::full_l4(domain::alert::Phase::Start);
-    let prefix = support::prefix("203.0.113.0/24");
+    let alert = crate::support::full_l4(domain::alert::Phase::Start);
+    let prefix = crate::support::prefix("203.0.113.0/24");
     let incident: IncidentId = bench
         .db
         .write("test.join", move |tx| {
@@ -342,10 +339,10 @@ async fn a_tunnel_that_is_well_again_says_for_how_long_it_was_not() {
     let now = Timestamp::now();
     let enter = |tunnel: &str, status: &str, minutes_ago: u64| {
         let received = minus(now, Duration::from_secs(minutes_ago * 60));
-        let mut alert = support::bare(domain::alert::AlertKind::TunnelHealth, domain::alert::Phase::Start);
+        let mut alert = crate::support::bare(domain::alert::AlertKind::TunnelHealth, domain::alert::Phase::Start);
         alert.received_at = received;
-        alert.details = support::details(&[("tunnel_id", tunnel), ("tunnel_name", "t"), ("new_status", status)]);
-        let (notice, _) = bench.notice(support::alert_facts(alert, &[]));
+        alert.details = crate::support::details(&[("tunnel_id", tunnel), ("tunnel_name", "t"), ("new_status", status)]);
+        let (notice, _) = bench.notice(crate::support::alert_facts(alert, &[]));
         bench.enter_at(notice, received)
     };
     for (tunnel, status, minutes_ago) in [
@@ -369,7 +366,7 @@ async fn a_tunnel_that_is_well_again_says_for_how_long_it_was_not() {
     assert_eq!(restored.restored, Some(minus(now, Duration::from_secs(90 * 60))));
     assert_eq!(context(never).await.unwrap().restored, None);
     let row = bench.row(again).await;
-    let text = notify::Renderer::new(&support::frame())
+    let text = notify::Renderer::new(&crate::support::frame())
         .message(&[row], &restored, now)
         .plain();
     assert!(text.contains("Restored after 1 h 29 min: not well since"), "{text}");

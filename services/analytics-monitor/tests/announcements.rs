@@ -1,11 +1,9 @@
 //! Who is told what about new rows.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use analytics_monitor::reading::Polled as _;
 use std::time::Duration;
 
+use crate::support::*;
 use cf_api::webhook::{decode, to_alert};
 use db::analytics::NewRow;
 use domain::bgp::{BgpPrefix, BgpState};
@@ -13,7 +11,6 @@ use domain::ids::{BgpPrefixId, IncidentId, PrefixId};
 use domain::notice::Facts;
 use domain::time::plus;
 use serde_json::json;
-use support::*;
 
 const ATTACK: &str = "2af39739-cc4e-3b59-10c9-18468bb89828";
 

@@ -1,12 +1,10 @@
 //! Catching up: what Cloudflare dispatched and the receiver did not get is in the record once, with
 //! its own times, and told once; a failed answer moves nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::*;
 use analytics_monitor::catch_up::{CatchUp, Caught, cursor};
 use analytics_monitor::rules;
 use assembly::intake::recovery::Dispatched;
@@ -20,7 +18,6 @@ use domain::notice::Priority;
 use domain::prefix::PrefixMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use support::*;
 
 const SETTLE: Duration = MINUTE;
 

@@ -1,16 +1,13 @@
 //! A failed answer moves nothing and is visible; a feed that stays silent is told once, and so is
 //! its return.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use analytics_monitor::reading::Polled as _;
 use std::time::Duration;
 
+use crate::support::*;
 use cf_sim::{FaultKind, NodeLimits, Permissions, SimConfig};
 use domain::notice::Facts;
 use jiff::Timestamp;
-use support::*;
 
 fn messages() -> Vec<String> {
     vec!["unable to execute query, please try again later".into()]

@@ -1,17 +1,14 @@
 //! Host names of attacking addresses: found for rows that polls stored, remembered in the database, asked for once.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::*;
 use analytics_monitor::hostnames::round;
 use daemon::SharedClock;
 use geoip::names::{Boxed, Found, Resolver};
-use support::*;
 
 /// Knows one name, and counts who asks.
 #[derive(Default)]

@@ -1,20 +1,17 @@
 //! Half a day with everything that goes wrong: rows that come late, grow, repeat and exceed a page, a monitor that stands
 //! still for two hours, a key that is revoked. At the end the record holds each event once, with its full amounts, each
 //! was announced once, and every condition was visible while it lasted.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use analytics_monitor::reading::Polled as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::*;
 use analytics_monitor::poll::PollReport;
 use cf_sim::{FaultKind, FaultSpec, NodeLimits, SimConfig, Target};
 use domain::notice::Facts;
 use domain::time::{minus, plus};
 use jiff::Timestamp;
-use support::*;
 
 const PAGE: u64 = 40;
 

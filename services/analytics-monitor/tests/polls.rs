@@ -1,7 +1,4 @@
 //! What a poll reads and stores: once, completely, from where the last one stopped.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use analytics_monitor::reading::Polled as _;
 use std::collections::BTreeMap;
@@ -9,12 +6,12 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::*;
 use cf_sim::{NodeLimits, SimConfig};
 use domain::notice::Facts;
 use domain::time::minus;
 use geoip::GeoIp;
 use maxminddb_writer::paths::IpAddrWithMask;
-use support::*;
 
 fn small_pages(rows: u64) -> SimConfig {
     SimConfig {

@@ -1,5 +1,4 @@
 //! The whole service in process, and the real program's one-shot commands.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

@@ -1,11 +1,9 @@
 //! The sources beside the DDoS rules: what other systems dropped, minute by minute, begin and end of attacks.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::*;
 use analytics_monitor::attacks::Attacks;
 use analytics_monitor::minutes::Minutes;
 use analytics_monitor::numbers::Numbers;
@@ -22,7 +20,6 @@ use domain::notice::Facts;
 use domain::time::{floor_to, minus, plus};
 use jiff::Timestamp;
 use serde_json::json;
-use support::*;
 
 const FIREWALL: &str = "magicFirewallNetworkAnalyticsAdaptiveGroups";
 const ADVANCED_TCP: &str = "advancedTcpProtectionNetworkAnalyticsAdaptiveGroups";

@@ -1,10 +1,7 @@
 //! Advertise and withdraw by people: what is asked first, what is filed, what is refused. That they are carried out is
 //! shown with real programs in the end-to-end tests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Plan, Site, seed};
 use db::users::{self, Role};
 use db::{WriteTx, audit, intents};
 use domain::ids::IntentId;
@@ -12,7 +9,6 @@ use domain::intent::{Act, IntentState, Origin};
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Plan, Site, seed};
 
 /// Without a credential nothing leaves the process: what is filed stays as filed.
 async fn site() -> Site {

@@ -1,9 +1,6 @@
 //! Shapes and effects of the JSON API.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Plan, Site, seed, told};
 use db::intents::{self, NewIntent};
 use db::users::Role;
 use db::{audit, holds, incidents};
@@ -11,7 +8,6 @@ use domain::ids::{BgpPrefixId, IncidentId, PrefixId};
 use domain::intent::{Act, IntentState, Origin};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Plan, Site, seed, told};
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()

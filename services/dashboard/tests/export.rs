@@ -1,13 +1,9 @@
 //! Whole lists as files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Browser, Plan, Site, seed};
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Browser, Plan, Site, seed};
 
 const LISTS: [&str; 7] = [
     "attacks",

@@ -1,17 +1,13 @@
 //! Every change that people make at Cloudflare, against every way in which Cloudflare can fail it: nothing is half written,
 //! nothing is inferred, input is kept, the record says so; and then the same form goes through.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::cloudflare::{changes, entry_point, everything, faults, make, send, stage, value_of};
+use crate::support::{Browser, Site};
 use cf_sim::{FaultSpec, Sim, Target};
 use db::users::Role;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
-use support::cloudflare::{changes, entry_point, everything, faults, make, send, stage, value_of};
-use support::{Browser, Site};
 
 /// A tunnel of the simulated account.
 const TUNNEL: &str = "c0000000000000000000000000000001";

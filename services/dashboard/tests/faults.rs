@@ -1,6 +1,5 @@
 //! Every fault that the predecessor's dashboard had in what it showed and changed is a test somewhere, wherever its cause now
 //! lives; [`FAULTS`] says which and where, and a test here checks that those tests exist.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 
@@ -42,17 +41,17 @@ const FAULTS: [Fault; 41] = [
     (
         "C5",
         "after a search another rule was edited than the one clicked",
-        &["services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
+        &["services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
     ),
     (
         "C6",
         "in a filtered list most rules could not be edited",
-        &["services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
+        &["services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
     ),
     (
         "C7",
         "a global setting was written into one host's override",
-        &["services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
+        &["services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
     ),
     (
         "C8",
@@ -65,28 +64,28 @@ const FAULTS: [Fault; 41] = [
     (
         "C9",
         "changing one of two settings lost the other, and nothing led back to the default",
-        &["services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
+        &["services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant"],
     ),
     (
         "C10",
         "a write after a failed read deleted every override; edits of others were lost",
         &[
             "services/dashboard/tests/failures.rs::no_failure_of_cloudflare_half_writes_infers_or_loses_input",
-            "services/dashboard/tests/overrides/main.rs::overrides_are_moved_among_all_and_the_second_of_two_is_told",
+            "services/dashboard/tests/overrides/mod.rs::overrides_are_moved_among_all_and_the_second_of_two_is_told",
         ],
     ),
     (
         "C11",
         "the target rule of an override was never sent, and did not follow the service",
-        &["services/dashboard/tests/overrides/main.rs::an_override_is_read_by_the_parser_and_fits_its_rule"],
+        &["services/dashboard/tests/overrides/mod.rs::an_override_is_read_by_the_parser_and_fits_its_rule"],
     ),
     (
         "C12",
         "the order left out the global rule, and new overrides came after it",
         &[
             "services/dashboard/tests/overrides/standing.rs::another_order_is_looked_at_with_what_it_makes_unreachable",
-            "services/dashboard/tests/overrides/main.rs::overrides_are_moved_among_all_and_the_second_of_two_is_told",
-            "services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant",
+            "services/dashboard/tests/overrides/mod.rs::overrides_are_moved_among_all_and_the_second_of_two_is_told",
+            "services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant",
         ],
     ),
     (
@@ -173,7 +172,7 @@ const FAULTS: [Fault; 41] = [
         "IPv4 only, and 999.1.1.1 was an address",
         &[
             "services/dashboard/src/connectors/edit/tests.rs::what_cannot_be_meant_is_named_by_field",
-            "services/dashboard/tests/overrides/main.rs::an_override_is_read_by_the_parser_and_fits_its_rule",
+            "services/dashboard/tests/overrides/mod.rs::an_override_is_read_by_the_parser_and_fits_its_rule",
             "services/dashboard/src/overrides/builder.rs::a_table_of_conditions_that_read_back",
         ],
     ),
@@ -188,7 +187,7 @@ const FAULTS: [Fault; 41] = [
         "C27",
         "numbers did not fit the lists under them: tiles counted defaults, lists showed what is in force",
         &[
-            "services/dashboard/tests/overrides/main.rs::categories_and_all_rules_are_set_with_what_that_changes",
+            "services/dashboard/tests/overrides/mod.rs::categories_and_all_rules_are_set_with_what_that_changes",
             "services/dashboard/tests/predecessor.rs::both_sources_are_read_in_pages_without_gap_or_repetition",
         ],
     ),
@@ -214,8 +213,8 @@ const FAULTS: [Fault; 41] = [
         "C30",
         "the validator took nonsense, and weakening everything needed no word",
         &[
-            "services/dashboard/tests/overrides/main.rs::an_override_is_read_by_the_parser_and_fits_its_rule",
-            "services/dashboard/tests/overrides/main.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant",
+            "services/dashboard/tests/overrides/mod.rs::an_override_is_read_by_the_parser_and_fits_its_rule",
+            "services/dashboard/tests/overrides/mod.rs::exactly_the_rule_meant_is_set_in_exactly_the_scope_meant",
         ],
     ),
     (
@@ -264,7 +263,7 @@ const FAULTS: [Fault; 41] = [
     (
         "C39",
         "an action was offered that cannot be set",
-        &["services/dashboard/tests/overrides/main.rs::only_what_cloudflare_permits_is_offered_and_taken"],
+        &["services/dashboard/tests/overrides/mod.rs::only_what_cloudflare_permits_is_offered_and_taken"],
     ),
     (
         "C40",

@@ -1,15 +1,11 @@
 //! Network flow of the last day: what is known from where, and what is not known.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::cloudflare::stage;
+use crate::support::{Browser, Plan, Site};
 use cf_sim::{FaultKind, FaultSpec, RowSpec, Target};
 use db::users::Role;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use support::cloudflare::stage;
-use support::{Browser, Plan, Site};
 
 const HOUR_S: u64 = 3_600;
 

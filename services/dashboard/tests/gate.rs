@@ -1,13 +1,9 @@
 //! What stands in front of everything: origin and secret of changes, roles, networks, headers, limits, errors.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Plan, Site, seed, told};
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Plan, Site, seed, told};
 
 fn hold() -> Value {
     json!({"prefix": seed::CALM, "reason": "carrier maintenance", "for": "4h"})

@@ -1,16 +1,12 @@
 //! The live stream: a commit of another process is told at once, and nothing outlives its reason.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Browser, Site, seed};
 use db::users::{self, Role};
 use db::{holds, sessions};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
-use support::{Browser, Site, seed};
 
 /// Longest a test waits for an event; the product's own promise is checked separately.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -1,17 +1,13 @@
 //! Signing in and out, the first account, passwords, the life of a session.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::support::{PASSWORD, Plan, Site, told};
 use db::users::{self, Role};
 use db::{audit, sessions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{PASSWORD, Plan, Site, told};
 
 /// The predecessor's password; its policy was laxer.
 const OLD: &str = "old-secret";

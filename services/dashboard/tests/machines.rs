@@ -1,15 +1,11 @@
 //! Tokens of programs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Browser, Site, seed, told};
 use db::users::Role;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Browser, Site, seed, told};
 
 /// A token of this role, through the page of an admin.
 async fn token(admin: &Browser, name: &str, role: &str) -> String {

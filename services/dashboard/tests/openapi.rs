@@ -1,15 +1,11 @@
 //! The served description against real answers: every route that can be read answers as it says, every failure too, every
 //! parameter it names is taken.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Browser, Site};
 use db::users::Role;
 use jsonschema::Validator;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Browser, Site};
 
 /// What checks an answer of this status.
 fn validator(document: &Value, operation: &Value, status: StatusCode) -> Option<Validator> {
@@ -68,7 +64,7 @@ async fn every_answer_is_as_described() {
     browser
         .post(
             "/api/holds",
-            &json!({"prefix": support::seed::ATTACKED, "reason": "a row for the audit", "for": "4h"}),
+            &json!({"prefix": crate::support::seed::ATTACKED, "reason": "a row for the audit", "for": "4h"}),
         )
         .await;
     let document = document(&browser).await;
@@ -132,14 +128,14 @@ async fn every_refusal_is_as_described() {
             let asked = example(path, operation);
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let request = stranger.request(method.clone(), &asked).json(&json!({}));
-            let (status, body) = support::told(request.send().await.unwrap()).await;
+            let (status, body) = crate::support::told(request.send().await.unwrap()).await;
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{asked}: {body}");
             check(&document, operation, &asked, status, &body);
             if method == Method::GET {
                 continue;
             }
             let without_secret = viewer.request(method, &asked).json(&json!({}));
-            let (status, body) = support::told(without_secret.send().await.unwrap()).await;
+            let (status, body) = crate::support::told(without_secret.send().await.unwrap()).await;
             assert_eq!(
                 (status, &body["code"]),
                 (StatusCode::FORBIDDEN, &json!("csrf_refused")),

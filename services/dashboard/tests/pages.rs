@@ -1,15 +1,11 @@
 //! What the pages show: every state in its words, what is old as unknown, and foreign text as text.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Plan, Site, seed};
 use db::users::{self, Role};
 use db::{DbError, WriteTx, heartbeats, inventory};
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::Value;
-use support::{Plan, Site, seed};
 
 /// The card of one prefix.
 fn card<'a>(page: &'a str, prefix: &str) -> &'a str {

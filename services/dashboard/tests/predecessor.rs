@@ -1,14 +1,10 @@
 //! Every route of the predecessor with its keys, against ours: a superset. What its rules and connector pages used is
 //! listed apart; a route of those that is served moves up into the table.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::Site;
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::Site;
 
 /// Path, where the object with the keys is, and the keys.
 const ANSWERS: &[(&str, &str, &[&str])] = &[
@@ -314,7 +310,7 @@ async fn every_change_answers_with_a_status_that_says_what_came_of_it() {
             .request(method, path)
             .header("x-csrf-token", &browser.csrf)
             .json(&body);
-        let (found, told) = support::told(request.send().await.unwrap()).await;
+        let (found, told) = crate::support::told(request.send().await.unwrap()).await;
         assert_eq!(found, status, "{path}: {told}");
         assert_eq!(told["success"], found.is_success(), "{path}: {told}");
         if !found.is_success() {

@@ -1,16 +1,12 @@
 //! Monitoring rules, tunnels and readiness against a simulated Cloudflare: what people do, what is refused, two people at
 //! once, what cannot be read. How Cloudflare can fail a change is in `failures`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::Browser;
+use crate::support::cloudflare::{at_cloudflare, audited, changes, faults, send, stage, value_of};
 use cf_sim::{FaultKind, FaultSpec, Sim, Target};
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::Browser;
-use support::cloudflare::{at_cloudflare, audited, changes, faults, send, stage, value_of};
 
 const TUNNEL: &str = "c0000000000000000000000000000001";
 
@@ -382,7 +378,7 @@ async fn readiness_names_what_is_missing_with_a_remedy() {
     let (sim, site) = stage().await;
     let otto = site.member("otto", Role::Operator).await;
     let page = otto.html("/readiness").await;
-    assert!(page.contains("Would diversion work now?") && page.contains(support::seed::ATTACKED));
+    assert!(page.contains("Would diversion work now?") && page.contains(crate::support::seed::ATTACKED));
     let answered = otto.json("/api/readiness").await;
     let account = answered["readiness"]["account"].as_array().unwrap();
     let of = |what: &str| account.iter().find(|check| check["what"] == what).unwrap();
@@ -453,7 +449,7 @@ async fn what_is_dropped_stands_beside_the_threshold_in_its_unit() {
         }
     };
     // The seeded attack: 610,000 packets of 6,720 bits each second at its height, 4.1 Gbps.
-    make("attacked", support::seed::ATTACKED, "2").await;
+    make("attacked", crate::support::seed::ATTACKED, "2").await;
     make("nobody-read", "2001:db8:77::/48", "2").await;
     let page = otto.html("/mnm-rules").await;
     let row = |name: &str| {

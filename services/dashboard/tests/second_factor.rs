@@ -1,13 +1,9 @@
 //! Second factors: setting one up, being asked for it, losing it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Browser, PASSWORD, Plan, Site};
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Browser, PASSWORD, Plan, Site};
 use totp_rs::{Algorithm, Secret, TOTP};
 
 const PAGE: &str = "/settings/second-factor";
@@ -140,7 +136,7 @@ async fn a_program_gives_it_with_the_password() {
                 .await
                 .unwrap();
             let has_cookie = answer.headers().contains_key("set-cookie");
-            let (status, told) = support::told(answer).await;
+            let (status, told) = crate::support::told(answer).await;
             (status, told["code"].as_str().unwrap_or_default().to_owned(), has_cookie)
         }
     };

@@ -1,14 +1,10 @@
 //! The settings and audit pages: forms that work without script, for the roles that may.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod support;
-
+use crate::support::{Browser, Plan, Site, seed};
 use db::users::{self, Role};
 use db::{audit, outbox};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{Browser, Plan, Site, seed};
 
 async fn send(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String) {
     let mut all = vec![("csrf", browser.csrf.as_str())];

@@ -1,12 +1,9 @@
 //! The receiver in process: what it answers, and what is in the database afterwards.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Receiver, SECRET};
 use serde_json::{Value, json};
-use support::{Receiver, SECRET};
 
 fn attack(event: &str, ts: i64) -> Value {
     json!({"name": "L4", "text": "attack", "ts": ts, "account_id": "c0ffee00c0ffee00c0ffee00c0ffee00",

@@ -1,14 +1,11 @@
 //! Every fault that the predecessor's receiver had is a test somewhere; [`FAULTS`] says which and where, and a test here
 //! checks that those tests exist. Below the table are the ones that had no better home.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{Receiver, types};
 use serde_json::{Value, json};
-use support::{Receiver, types};
 
 const START: &str = "ALERT_STATE_EVENT_START";
 const END: &str = "ALERT_STATE_EVENT_END";

@@ -1,15 +1,12 @@
 //! Thousands of generated bodies, valid, odd and hostile, over all alert types: every
 //! authenticated one is stored exactly once, none causes a 5xx, none reaches a panic.
 //! `WEBHOOK_BODIES` sets how many (2,000 unless told); the seed is printed.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::support::{Receiver, SECRET, types};
 use serde_json::{Map, Value, json};
-use support::{Receiver, SECRET, types};
 
 /// A small generator (splitmix64), so that a printed seed repeats a run exactly.
 struct Dice(u64);

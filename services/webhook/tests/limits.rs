@@ -1,15 +1,12 @@
 //! Overload and abuse: what a sender may cost, and what is said when nothing can be stored.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::support::{Receiver, SECRET};
 use db::{Db, OpenOptions};
 use serde_json::{Value, json};
-use support::{Receiver, SECRET};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

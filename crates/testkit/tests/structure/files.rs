@@ -127,3 +127,27 @@ fn every_source_says_what_it_is_for() {
     }
     assert!(silent.is_empty(), "no header comment: {silent:#?}");
 }
+
+/// Where all tests of a package are one program, a file that its `main.rs` does not name would never be compiled.
+#[test]
+fn no_test_is_left_out() {
+    let root = repository();
+    let mains: Vec<_> = files(root, &["main.rs"])
+        .into_iter()
+        .filter(|path| path.components().any(|part| part.as_os_str() == "tests"))
+        .collect();
+    assert!(mains.len() > 10, "{mains:?}");
+    let mut left_out = Vec::new();
+    for main in mains {
+        let named = std::fs::read_to_string(&main).unwrap();
+        for entry in std::fs::read_dir(main.parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            let source = path.extension().is_some_and(|ending| ending == "rs") || path.join("mod.rs").exists();
+            let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+            if source && module != "main" && !named.contains(&format!("mod {module};")) {
+                left_out.push(shown(&path));
+            }
+        }
+    }
+    assert!(left_out.is_empty(), "tests/main.rs does not name {left_out:#?}");
+}

@@ -4,7 +4,6 @@ use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support;
 use crate::support::cloudflare::{audited, changes, named, overrides, stage};
 
 #[tokio::test]
@@ -41,7 +40,7 @@ async fn programs_make_edit_move_switch_and_delete_overrides() {
                 .request(Method::PUT, &path)
                 .header("x-csrf-token", &otto.csrf)
                 .json(&body);
-            support::told(request.send().await.unwrap()).await
+            crate::support::told(request.send().await.unwrap()).await
         }
     };
     let (status, told) = change(json!({"enabled": false, "seen": version, "reason": "off"})).await;
@@ -99,7 +98,7 @@ async fn programs_make_edit_move_switch_and_delete_overrides() {
     for (confirm, expected) in [("resolve", StatusCode::BAD_REQUEST), ("resolver", StatusCode::OK)] {
         let body = json!({"confirm": confirm, "seen": told["version"], "reason": "gone"});
         let request = otto.request(Method::DELETE, &format!("/api/ddos-overrides/{id}"));
-        let (status, answer) = support::told(
+        let (status, answer) = crate::support::told(
             request
                 .header("x-csrf-token", &otto.csrf)
                 .json(&body)

@@ -1,19 +1,14 @@
 //! Managed DDoS rules and overrides against a simulated Cloudflare: exactly the rule meant in exactly the scope meant, order
 //! among all, two people at once, what weakens everything, ends, categories. How Cloudflare can fail a call is in `failures`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod programs;
 mod standing;
 
+use crate::support::cloudflare::{audited, call, changes, entry_point, make, named, overrides, send, stage, value_of};
 use cf_sim::{FaultSpec, Target};
 use db::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::cloudflare::{audited, call, changes, entry_point, make, named, overrides, send, stage, value_of};
 
 /// Generic high-volume UDP; its id is the same in every account.
 const UDP: &str = "599dab0942ff4898ac1b7797e954e98b";
