@@ -90,6 +90,12 @@ where
     let working = runtime()?;
     let watching = runtime()?;
     let interrupts = Interrupts::default();
+    // Before the work begins: an interrupt in its first moment must not end what it has just begun.
+    let (mut interrupt, mut terminate) = {
+        let _inside = watching.enter();
+        let listen = |kind| signal(kind).context("cannot install signal handlers");
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
+    };
     let mut work = working.spawn(work(interrupts.clone()));
     let (finished, until_finished) = tokio::sync::oneshot::channel::<()>();
     std::thread::Builder::new()
@@ -101,8 +107,6 @@ where
         })
         .context("cannot start the working thread")?;
     let outcome = watching.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot install signal handlers")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot install signal handlers")?;
         let code = tokio::select! {
             done = &mut work => return done.context("the command panicked")?,
             code = stop_signal(&mut interrupt, &mut terminate) => code,
