@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::column::{at, read_word};
+use super::column::{Cells, at, read_word};
 use super::tallies::{self, Tally};
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
@@ -347,34 +347,35 @@ pub struct ListRow {
 pub(crate) const LIST_COLUMNS: &str =
     "id, event_datetime, attack_id, attack_vector, rule_name, source_ip, source_country,
   source_asn, source_asn_name, destination_ip, destination_port, protocol, colo_code, colo_country, packets, bits,
-  outcome, sample_interval, samples, mitigation_system, source_bogon, notified_at, prefix";
+  outcome, sample_interval, samples, mitigation_system, source_bogon, prefix, notified_at";
 
+/// A row that begins with [`LIST_COLUMNS`], whose order is the order of these fields.
 pub(crate) fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
-    let stored: Option<String> = row.get("notified_at")?;
+    let mut cells = Cells::of(row);
     Ok(ListRow {
-        id: row.get("id")?,
-        event_datetime: row.get("event_datetime")?,
-        attack_id: row.get("attack_id")?,
-        attack_vector: row.get("attack_vector")?,
-        rule_name: row.get("rule_name")?,
-        source_ip: row.get("source_ip")?,
-        source_country: row.get("source_country")?,
-        source_asn: row.get("source_asn")?,
-        source_asn_name: row.get("source_asn_name")?,
-        destination_ip: row.get("destination_ip")?,
-        destination_port: row.get("destination_port")?,
-        protocol: row.get("protocol")?,
-        colo_code: row.get("colo_code")?,
-        colo_country: row.get("colo_country")?,
-        packets: row.get("packets")?,
-        bits: row.get("bits")?,
-        outcome: row.get("outcome")?,
-        sample_interval: row.get("sample_interval")?,
-        samples: row.get("samples")?,
-        mitigation_system: row.get("mitigation_system")?,
-        source_bogon: row.get("source_bogon")?,
-        prefix: row.get("prefix")?,
-        stored_at: stored.as_deref().and_then(domain::time::from_text),
+        id: cells.value()?,
+        event_datetime: cells.value()?,
+        attack_id: cells.value()?,
+        attack_vector: cells.value()?,
+        rule_name: cells.value()?,
+        source_ip: cells.value()?,
+        source_country: cells.value()?,
+        source_asn: cells.value()?,
+        source_asn_name: cells.value()?,
+        destination_ip: cells.value()?,
+        destination_port: cells.value()?,
+        protocol: cells.value()?,
+        colo_code: cells.value()?,
+        colo_country: cells.value()?,
+        packets: cells.value()?,
+        bits: cells.value()?,
+        outcome: cells.value()?,
+        sample_interval: cells.value()?,
+        samples: cells.value()?,
+        mitigation_system: cells.value()?,
+        source_bogon: cells.value()?,
+        prefix: cells.value()?,
+        stored_at: cells.instant()?,
     })
 }
 
@@ -384,7 +385,9 @@ pub(crate) fn read(row: &Row<'_>) -> Result<ListRow, DbError> {
 /// Those of the database.
 pub fn newest(tx: &ReadTx<'_>, before: Option<i64>, limit: u32) -> Result<Vec<ListRow>, DbError> {
     tx.conn()
-        .prepare_cached("SELECT * FROM network_analytics_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?
+        .prepare_cached(&format!(
+            "SELECT {LIST_COLUMNS} FROM network_analytics_events WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+        ))?
         .query_and_then(params![before.unwrap_or(i64::MAX), limit], read)?
         .collect()
 }

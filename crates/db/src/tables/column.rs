@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use rusqlite::Row;
+use rusqlite::types::{FromSql, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -76,4 +77,43 @@ fn key(row: &Row<'_>) -> String {
         .map(|id| id.to_string())
         .or_else(|_| row.get::<_, String>(0))
         .unwrap_or_else(|_| "?".to_owned())
+}
+
+/// Values of a row from left to right. A look-up by name compares with the names of all columns, which for a page of 500 rows took
+/// longer than everything else.
+pub(crate) struct Cells<'a, 'row> {
+    row: &'a Row<'row>,
+    next: usize,
+}
+
+impl<'a, 'row> Cells<'a, 'row> {
+    pub(crate) fn of(row: &'a Row<'row>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn at(&mut self) -> usize {
+        let at = self.next;
+        self.next += 1;
+        at
+    }
+
+    pub(crate) fn value<T: FromSql>(&mut self) -> Result<T, DbError> {
+        let at = self.at();
+        Ok(self.row.get(at)?)
+    }
+
+    /// Whatever the predecessor stored there, as text.
+    pub(crate) fn text(&mut self) -> Result<Option<String>, DbError> {
+        let at = self.at();
+        Ok(match self.row.get_ref(at)? {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(number.to_string()),
+            ValueRef::Real(number) => Some(number.to_string()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        })
+    }
+
+    pub(crate) fn instant(&mut self) -> Result<Option<Timestamp>, DbError> {
+        Ok(self.text()?.as_deref().and_then(domain::time::from_text))
+    }
 }

@@ -137,7 +137,11 @@ pub fn one(tx: &ReadTx<'_>, id: i64) -> Result<Option<Full>, DbError> {
         })
     };
     tx.conn()
-        .prepare_cached("SELECT * FROM network_analytics_events WHERE id = ?1")?
+        .prepare_cached(&format!(
+            "SELECT {}, rule_id, source_port, source_city, tcp_flags, colo_city, mitigation_reason, incident_id,
+               updated_at, raw_data FROM network_analytics_events WHERE id = ?1",
+            analytics::LIST_COLUMNS
+        ))?
         .query_and_then([id], read)?
         .next()
         .transpose()
