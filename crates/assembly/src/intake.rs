@@ -8,6 +8,7 @@
 //! | [`sameness`] | whether two accounts of a notification are of the same one (pure) |
 //! | [`recovery`] | an entry of Cloudflare's history to a delivery that came, or to a recovered one |
 //! | [`imported`] | files of the predecessor to deliveries of their own time |
+//! | [`unread`] | deliveries that were stored as they came, read afterwards |
 //! | [`resolve`] | alerts that named no prefix of ours, looked at again when more is known |
 //!
 //! Decoding happens before, off the writer; inside are only statements. A duplicate is counted on
@@ -19,6 +20,7 @@ mod record;
 pub mod recovery;
 pub mod resolve;
 pub mod sameness;
+pub mod unread;
 
 use cf_api::webhook::{Decoded, NotJson, decode, to_alert};
 use db::deliveries::{NewDelivery, Stored};
@@ -117,7 +119,7 @@ pub struct Kept {
 impl Intake {
     /// Reads an arrival. Never fails: what cannot be read is an unreadable alert.
     pub fn read(arrival: Arrival, way: Way) -> Self {
-        let body_hash = hex::encode(Sha256::digest(&arrival.body));
+        let body_hash = hash_of(&arrival.body);
         let size = arrival.oversized.unwrap_or(arrival.body.len() as u64);
         let decoded = decode(&arrival.body);
         let (content, mut delivery, rule_name) = match (arrival.oversized, decoded) {
@@ -231,4 +233,9 @@ impl Intake {
         }
         Ok(kept)
     }
+}
+
+/// SHA-256 of a body, hex.
+fn hash_of(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
 }

@@ -43,6 +43,7 @@ struct Picture {
     expired: u64,
     deliveries: u64,
     last_delivery_at: Option<Timestamp>,
+    oldest_unread_at: Option<Timestamp>,
     beats: Vec<(String, String, Timestamp)>,
     prefixes: Vec<Standing>,
     calls: [u64; 2],
@@ -83,6 +84,7 @@ fn look(tx: &ReadTx<'_>, now: Timestamp) -> Result<Picture, DbError> {
         expired: depth.expired,
         deliveries: db::deliveries::count(tx)?,
         last_delivery_at: db::deliveries::last_received(tx)?,
+        oldest_unread_at: db::inbox::oldest_at(tx)?,
         beats: db::heartbeats::all(tx)?
             .into_iter()
             .map(|beat| (beat.service, beat.state, beat.beat_at))
@@ -320,6 +322,12 @@ fn shared(to: &mut DescriptorEncoder<'_>, picture: &Picture, age: &dyn Fn(Timest
         "delivery_last_timestamp_seconds",
         "When the last notification came in",
         last,
+    )?;
+    gauge(
+        to,
+        "delivery_unread_age_seconds",
+        "Age of the oldest notification that is stored and not read yet, 0 when all are",
+        Some(picture.oldest_unread_at.map_or(0.0, age)),
     )?;
     gauge(to, "holds", "Holds and pauses in force", Some(picture.holds as f64))?;
     gauge(

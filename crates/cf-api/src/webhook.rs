@@ -13,5 +13,5 @@ mod field;
 mod quantity;
 
 pub use alert::to_alert;
-pub use decode::{Decoded, EventWord, NotJson, Notification, TEST_MARKER, decode, from_history};
+pub use decode::{Decoded, EventWord, Glance, NotJson, Notification, TEST_MARKER, decode, from_history, glance};
 pub use quantity::{Quantity, Unit};

@@ -102,11 +102,14 @@ pub fn detail(standing: &Standing, daemon: &Service, now: Timestamp, screen: Scr
 
 fn attack(standing: &Standing) -> String {
     let alerts: Vec<String> = standing.open_alerts.iter().map(|event| format!("#{event}")).collect();
-    let alerts = if alerts.is_empty() {
+    let mut alerts = if alerts.is_empty() {
         String::new()
     } else {
         format!("; open alerts {}", alerts.join(", "))
     };
+    if standing.unread_notifications {
+        alerts.push_str("; notifications of Cloudflare are received and not read yet");
+    }
     let latest = standing.answer.as_ref().and_then(|answer| answer.latest);
     let dropped = latest.map_or_else(String::new, |latest| {
         format!(

@@ -299,6 +299,8 @@ pub struct Standing {
     pub hold: Option<HoldView>,
     /// Event numbers of open attack alerts about it.
     pub open_alerts: Vec<i64>,
+    /// Whether notifications are received and not read yet: one of them may be an alert about it.
+    pub unread_notifications: bool,
 }
 
 /// Judges one prefix.
@@ -333,9 +335,10 @@ pub fn judge(known: &Known, sight: &Sight<'_>) -> Standing {
         open_alerts: sight
             .alerts
             .iter()
-            .filter(|alert| alert.concerns(known.prefix))
+            .filter(|alert| alert.concerns(known.prefix) && !alert.is_unread())
             .map(|alert| alert.event)
             .collect(),
+        unread_notifications: sight.alerts.iter().any(OpenAlert::is_unread),
         cloudflare,
     }
 }

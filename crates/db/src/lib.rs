@@ -32,7 +32,7 @@ pub use restore::{RestoreError, RestoreReport, restore};
 pub use store::Db;
 pub use tables::{
     adopted, alert_history, analytics, attack_spans, audit, budget, decisions, deliveries, events, heartbeats, history,
-    holds, hostnames, incidents, intents, inventory, leases, ledger, lists, outbox, preferences, retention,
+    holds, hostnames, inbox, incidents, intents, inventory, leases, ledger, lists, outbox, preferences, retention,
     rule_changes, second_factor, series, sessions, shares, tokens, trace, users,
 };
 pub use tx::{ReadTx, WriteTx};

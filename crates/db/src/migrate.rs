@@ -15,7 +15,7 @@ use crate::error::{Cause, DbError};
 pub(crate) use adopt::is_predecessor_table;
 
 /// The schema version that this program works with: the number of [`steps`].
-pub(crate) const LATEST: i64 = 13;
+pub(crate) const LATEST: i64 = 14;
 
 fn steps() -> Vec<M<'static>> {
     vec![
@@ -33,6 +33,7 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("../migrations/0011_ongoing_incidents.sql")),
         M::up(include_str!("../migrations/0012_rule_changes.sql")),
         M::up(include_str!("../migrations/0013_merged_incidents.sql")),
+        M::up(include_str!("../migrations/0014_inbox.sql")),
     ]
 }
 

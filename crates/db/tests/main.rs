@@ -6,6 +6,7 @@ mod analytics_tables;
 mod common;
 mod copies;
 mod deliveries;
+mod inbox;
 mod open;
 mod processes;
 mod restore;

@@ -347,10 +347,10 @@ impl Alert {
     }
 }
 
-/// An attack alert that has started and not ended.
+/// An attack alert that has started and not ended, or what may be one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAlert {
-    /// Event number of the START in the log.
+    /// Event number of the START in the log; 0 for what was received and not read yet.
     pub event: i64,
     /// Kind name.
     pub kind: String,
@@ -363,6 +363,22 @@ pub struct OpenAlert {
 }
 
 impl OpenAlert {
+    /// Stands for notifications that are stored and not read yet. Nobody knows what they are about, so they block all.
+    pub fn unread(since: Timestamp) -> Self {
+        Self {
+            event: 0,
+            kind: "unread".to_owned(),
+            since,
+            prefixes: Vec::new(),
+            unresolved: true,
+        }
+    }
+
+    /// Whether it stands for notifications that are not read yet.
+    pub fn is_unread(&self) -> bool {
+        self.event == 0
+    }
+
     /// Whether it blocks acting on `prefix`.
     pub fn concerns(&self, prefix: Prefix) -> bool {
         self.unresolved || self.prefixes.iter().any(|named| named.overlaps(prefix))

@@ -257,7 +257,7 @@ pub enum Block {
     },
     /// An open attack alert.
     OpenAlert {
-        /// Event number.
+        /// Event number; 0 for notifications that are not read yet.
         event: i64,
         /// Until when it can block.
         until: Timestamp,
@@ -311,7 +311,10 @@ impl Block {
                 unresolved,
             } => {
                 let end = for_people(*until);
-                if *unresolved {
+                if *event == 0 {
+                    "notifications of Cloudflare are received and not read yet; they block all until they are"
+                        .to_owned()
+                } else if *unresolved {
                     format!(
                         "attack alert #{event} is open and names no prefix of ours, so it blocks all until it ends, at the latest {end}"
                     )

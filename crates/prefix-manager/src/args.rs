@@ -51,7 +51,7 @@ Examples:
   cloudflare-prefix-manager status 203.0.113.0/24 --json
 JSON: cloudflare-mt/prefix-status/1 {at, complete, problems[], daemon{}, holds[], changed_elsewhere[{prefix, at, event, \
 text, take_back}], prefixes[{prefix, state, state_text, under_attack, cloudflare{advertised, changed_at, source, read_at, age_s, error}, answer{verdict, believed, doubt, \
-blocks[], next{}}, next, hold, open_alerts[]}]}; null is unknown")]
+blocks[], next{}}, next, hold, open_alerts[], unread_notifications}]}; null is unknown")]
     Status {
         /// Only this prefix, in detail
         #[arg(value_name = "CIDR", value_parser = prefix)]

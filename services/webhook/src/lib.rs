@@ -3,6 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`gate`] | who may post: source networks, secret, proxies |
+//! | [`inbox`] | a crowd of deliveries: stored as they are, read afterwards |
 //! | [`networks`] | our prefixes, kept at hand for longest match |
 //! | [`routes`] | the HTTP surface and its answers |
 //! | [`service`] | parts from settings, loops, READY |
@@ -11,6 +12,7 @@
 //! DNS nor Cloudflare nor the file system; an authenticated body is never lost because it is odd.
 
 pub mod gate;
+pub mod inbox;
 pub mod networks;
 pub mod routes;
 pub mod service;

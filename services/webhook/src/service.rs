@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use crate::gate::Gate;
+use crate::inbox::{self, Inbox};
 use crate::networks::Networks;
 use crate::routes::{BODY_ROOM, Counts, Receiver, router};
 
@@ -55,11 +56,13 @@ pub async fn run(
         networks: networks.clone(),
         max_body: settings.webhook.max_body,
         room: Arc::new(Semaphore::new(BODY_ROOM.max(settings.webhook.max_body))),
+        inbox: Inbox::default(),
         counts: Counts::default(),
     });
     assembly::life::announce_start(&frame, &db, Vec::new()).await?;
     networks.keep_fresh(&frame, &db);
     watch_writer(&frame, &receiver);
+    inbox::start(&frame, &receiver);
     if let Some(reload) = reload {
         follow_configuration(&frame, &receiver, reload);
     }
@@ -104,6 +107,7 @@ fn watch_writer(frame: &Frame, receiver: &Arc<Receiver>) {
         [
             ("database_writable", serde_json::Value::from(stats.failing_streak == 0)),
             ("queue_depth", serde_json::Value::from(stats.queue)),
+            ("waiting", serde_json::Value::from(facts.inbox.waiting())),
             ("stored", count(&counts.stored)),
             ("duplicates", count(&counts.duplicates)),
             ("unreadable", count(&counts.unreadable)),

@@ -200,11 +200,15 @@ async fn every_generated_body_is_stored_exactly_once_and_none_fails() {
     let receiver = Receiver::start().await;
     let bodies = Arc::new(tokio::sync::Mutex::new(bodies.into_iter().collect::<Vec<_>>()));
     let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..16 {
+    // So many that some are stored first and read afterwards.
+    for _ in 0..40 {
         let (bodies, client, url) = (Arc::clone(&bodies), receiver.client.clone(), receiver.url.clone());
         workers.spawn(async move {
+            let mut waited = 0_usize;
             loop {
-                let Some(body) = bodies.lock().await.pop() else { return };
+                let Some(body) = bodies.lock().await.pop() else {
+                    return waited;
+                };
                 let request = client
                     .post(format!("{url}/webhook/cloudflare"))
                     .header("cf-webhook-auth", SECRET);
@@ -215,12 +219,18 @@ async fn every_generated_body_is_stored_exactly_once_and_none_fails() {
                     "{status}: {}",
                     String::from_utf8_lossy(&body)
                 );
+                let said: Value = answer.json().await.unwrap();
+                waited += usize::from(said["waiting"] == true);
             }
         });
     }
+    let mut waited = 0;
     while let Some(ended) = workers.join_next().await {
-        ended.unwrap();
+        waited += ended.unwrap();
     }
+    println!("{waited} of them were read after their answer");
+    assert!(waited > 0, "some were read after their answer");
+    receiver.until_read().await;
     let page = |before| receiver.read(move |tx| db::outbox::newest(tx, None, before));
     assert_eq!(
         receiver.read(db::deliveries::total).await,

@@ -134,18 +134,7 @@ fn other(receiver: &Receiver) -> Db {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_stored_is_refused_and_asked_for_again_and_health_says_so() {
     let receiver = Receiver::start().await;
-    let hog = other(&receiver);
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (holds, held) = tokio::sync::oneshot::channel();
-    let holding = tokio::spawn(async move {
-        hog.write("test.hold", move |_| {
-            let _ = holds.send(());
-            let _ = released.recv_timeout(PATIENCE);
-            Ok(())
-        })
-        .await
-    });
-    held.await.unwrap();
+    let release = receiver.hold_writes().await;
     let url = format!("{}/webhook/cloudflare", receiver.url);
     let post = |ts: i64| {
         let body = json!({"alert_type": "dos_attack_l4", "ts": ts, "data": {"target_ip": "203.0.113.10"}}).to_string();
@@ -172,7 +161,6 @@ async fn what_cannot_be_stored_is_refused_and_asked_for_again_and_health_says_so
         .unwrap();
     assert_eq!(health.json::<Value>().await.unwrap()["database_writable"], false);
     release.send(()).unwrap();
-    let _ = holding.await.unwrap();
     assert_eq!(post(2).await.unwrap().status().as_u16(), 200);
     assert_eq!(
         post(1).await.unwrap().status().as_u16(),
@@ -284,6 +272,7 @@ async fn a_full_queue_of_the_writer_is_said_at_once_with_when_to_come_again() {
         networks: webhook::networks::Networks::new(Vec::new()),
         max_body: 1_000,
         room: Arc::new(tokio::sync::Semaphore::new(webhook::routes::BODY_ROOM)),
+        inbox: webhook::inbox::Inbox::default(),
         counts: webhook::routes::Counts::default(),
     });
     let routes = webhook::routes::router(Arc::clone(&receiver));

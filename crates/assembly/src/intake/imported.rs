@@ -8,10 +8,9 @@ use domain::ids::DeliveryId;
 use domain::prefix::PrefixMap;
 use domain::time::{minus, plus};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::sameness::{Identity, SAME_ATTACK_WITHIN};
-use super::{Arrival, Intake, Kept, Way};
+use super::{Arrival, Intake, Kept, Way, hash_of};
 
 /// Where an imported delivery says it comes from, in place of an address.
 const SOURCE: &str = "file of the predecessor";
@@ -41,7 +40,7 @@ impl OldFile {
     /// `at` is when it came: its own instant, else what the file tells. `name` is kept with it.
     pub fn read(name: &str, body: Vec<u8>, at: Timestamp) -> Self {
         Self {
-            body_hash: hex::encode(Sha256::digest(&body)),
+            body_hash: hash_of(&body),
             identity: Identity::of_body(&body, at, true),
             at,
             intake: Intake::read(

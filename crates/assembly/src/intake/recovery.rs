@@ -14,11 +14,10 @@ use domain::notice::Priority;
 use domain::prefix::PrefixMap;
 use domain::time::{minus, plus};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 use super::sameness::{Identity, SAME_ATTACK_WITHIN, SAME_MOMENT, Tie};
-use super::{Arrival, Intake, Kept, Way};
+use super::{Arrival, Intake, Kept, Way, hash_of};
 
 /// Where a recovered delivery says it comes from, in place of an address.
 const SOURCE: &str = "notification history";
@@ -69,7 +68,7 @@ impl Dispatched {
             id: item.id.clone(),
             sent_at: item.sent_at,
             mechanism: item.mechanism.clone(),
-            body_hash: hex::encode(Sha256::digest(&body)),
+            body_hash: hash_of(&body),
             identity: Identity::of_body(&body, item.sent_at, is_dated),
             is_dated,
             intake: Intake::read(

@@ -83,19 +83,45 @@ pub struct Notification {
     pub problems: Vec<String>,
 }
 
-/// Reads any bytes. Never fails, never panics; nesting is bounded by the JSON parser.
-pub fn decode(body: &[u8]) -> Decoded {
-    let body = body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body);
-    let mut problems = Vec::new();
-    let parsed = serde_json::from_slice::<Value>(body).or_else(|error| {
+/// What can be told of a body before it is read: enough for an answer to its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// Whether it is JSON: [`decode`] makes a notification of it.
+    pub is_json: bool,
+    /// Whether it is marked as a self-test of ours.
+    pub is_test: bool,
+}
+
+/// Looks at any bytes. Never fails, never panics.
+pub fn glance(body: &[u8]) -> Glance {
+    let parsed = parse(without_mark(body), &mut Vec::new());
+    Glance {
+        is_json: parsed.is_ok(),
+        is_test: parsed.is_ok_and(|body| body.get(TEST_MARKER) == Some(&Value::Bool(true))),
+    }
+}
+
+/// The body without a byte order mark.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body)
+}
+
+fn parse(body: &[u8], problems: &mut Vec<String>) -> serde_json::Result<Value> {
+    serde_json::from_slice::<Value>(body).or_else(|error| {
         // A single broken byte in a name must not make the alert unreadable.
         if std::str::from_utf8(body).is_ok() {
             return Err(error);
         }
         let lossy = String::from_utf8_lossy(body);
         serde_json::from_str(&lossy).inspect(|_| problems.push("body is not UTF-8".to_owned()))
-    });
-    match parsed {
+    })
+}
+
+/// Reads any bytes. Never fails, never panics; nesting is bounded by the JSON parser.
+pub fn decode(body: &[u8]) -> Decoded {
+    let body = without_mark(body);
+    let mut problems = Vec::new();
+    match parse(body, &mut problems) {
         Ok(value) => Decoded::Notification(Box::new(notification(value, problems))),
         Err(error) => Decoded::NotJson(NotJson {
             why: if body.is_empty() {

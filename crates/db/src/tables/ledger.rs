@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::column::{at, json, read_at, read_json};
+use super::inbox;
 use crate::error::DbError;
 use crate::tx::{ReadTx, WriteTx};
 
@@ -136,12 +137,14 @@ pub fn resolve(tx: &WriteTx<'_>, key: &str, new_key: &str, prefixes: &[Prefix]) 
     Ok(())
 }
 
-/// Alerts that have started and not ended, since `since` at the earliest; self-tests never veto.
+/// Alerts that have started and not ended, since `since` at the earliest; self-tests never veto. What is received and not
+/// read yet may be one: it is the last, however old it is.
 ///
 /// # Errors
 /// Those of the database.
 pub fn open(tx: &ReadTx<'_>, since: Timestamp) -> Result<Vec<OpenAlert>, DbError> {
-    tx.conn()
+    let mut open: Vec<OpenAlert> = tx
+        .conn()
         .prepare_cached(
             "SELECT key, kind, event_id, since, prefixes, unresolved FROM alert_ledger
              WHERE since >= ?1 AND (ended_at IS NULL OR since > ended_at) AND is_test = 0
@@ -156,5 +159,8 @@ pub fn open(tx: &ReadTx<'_>, since: Timestamp) -> Result<Vec<OpenAlert>, DbError
                 unresolved: row.get("unresolved")?,
             })
         })?
-        .collect()
+        .collect::<Result<_, DbError>>()?;
+    let oldest = inbox::oldest_at(tx)?;
+    open.extend(oldest.map(OpenAlert::unread));
+    Ok(open)
 }

@@ -15,6 +15,7 @@ pub mod heartbeats;
 pub mod history;
 pub mod holds;
 pub mod hostnames;
+pub mod inbox;
 pub mod incidents;
 pub mod intents;
 pub mod inventory;

@@ -5,6 +5,9 @@ use super::memory::{forget_epoch, notice_change, remember_attack, settle_memory}
 use super::outlook::{next_action, not_managed_because};
 use super::*;
 
+/// How long a block by notifications that are not read yet is said to last: they are read within seconds.
+const UNREAD_AGAIN: Duration = Duration::from_secs(60);
+
 /// Decides for one prefix.
 pub fn decide(previous: &PrefixState, inputs: &Inputs, policy: &Policy) -> Decision {
     let calm_period = brakes::calm_period(policy.calm_period, &inputs.own_withdrawals, inputs.now);
@@ -226,7 +229,11 @@ pub(super) fn blocks(inputs: &Inputs, policy: &Policy, bgp: &BgpState, epoch: Ep
         .flatten()
         .filter(|alert| alert.concerns(inputs.prefix));
     for alert in vetoes {
-        let until = plus(alert.since, policy.open_alert_veto);
+        let until = match alert.is_unread() {
+            // It is an alert or not as soon as it is read, and blocks until then, however long that takes.
+            true => plus(now, UNREAD_AGAIN),
+            false => plus(alert.since, policy.open_alert_veto),
+        };
         if now < until {
             blocks.push(Block::OpenAlert {
                 event: alert.event,

@@ -263,7 +263,11 @@ fn automatic(
         return shut(format!("held by {}: {}", hold.actor, hold.reason));
     }
     if let Some(alert) = facts.alerts.iter().find(|alert| alert.concerns(stored.prefix)) {
-        return shut(format!("attack alert #{} is open", alert.event));
+        return shut(if alert.is_unread() {
+            "notifications of Cloudflare are received and not read yet".into()
+        } else {
+            format!("attack alert #{} is open", alert.event)
+        });
     }
     if Some(facts.state_version) != stored.state_version {
         return wait("the decision was renewed meanwhile".into());

@@ -52,6 +52,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_read_yet_blocks_every_prefix_for_as_long_as_it_is_not(
+        prefix in prop::sample::select(vec!["198.51.100.0/24", "2001:db8::/48"]),
+        since in -1_000_000_i64..3_600,
+        veto in 0_i64..7_200,
+    ) {
+        let mut readings = ready();
+        readings.prefix = p(prefix);
+        let mut policy = policy();
+        policy.open_alert_veto = crate::support::dur(veto);
+        readings.alerts = Observed::known(vec![OpenAlert::unread(crate::support::at(since))], readings.now);
+        let decision = decide(&PrefixState::default(), &readings, &policy);
+        prop_assert_eq!(decision.verdict.key(), "blocked:open_alert");
+        let words = decision.blocks[0].explain();
+        prop_assert!(words.contains("received and not read yet"), "{}", words);
+        readings.alerts = Observed::known(vec![], readings.now);
+        prop_assert_eq!(decide(&PrefixState::default(), &readings, &policy).verdict, Verdict::Withdraw);
+    }
+
+    #[test]
     fn the_end_of_a_veto_never_turns_unknown_into_calm(steps in steps()) {
         // Blind without the alert is blind with it, and the other way round.
         let policy = quick_policy();

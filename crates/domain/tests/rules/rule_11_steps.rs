@@ -314,6 +314,11 @@ fn the_last_check_of_an_automatic_withdrawal() {
         good.with(|j| j.alerts = vec![open_alert(NOW - 60)]),
         "shut: attack alert #7 is open"
     );
+    let unread = OpenAlert::unread(at(NOW - 1_000_000));
+    assert_eq!(
+        good.with(|j| j.alerts = vec![unread.clone()]),
+        "shut: notifications of Cloudflare are received and not read yet"
+    );
     let foreign = OpenAlert {
         prefixes: vec![p("198.51.100.0/24")],
         ..open_alert(NOW - 60)

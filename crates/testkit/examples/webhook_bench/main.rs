@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cf_sim::{FaultKind, FaultSpec, Target};
 use testkit::site::WEBHOOK_SECRET;
@@ -29,6 +29,9 @@ const RATES: [u32; 5] = [200, 1_000, 2_000, 4_000, 6_000];
 
 /// Connections an open loop may use.
 const OPEN_CONNECTIONS: usize = 256;
+
+/// How long reading what is stored may take after the loads.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// Seconds of each load; `BENCH_SECONDS` changes it.
 const SECONDS: u64 = 5;
@@ -91,18 +94,40 @@ async fn deliveries(
         let answers = closed(to, connections, span, &request, numbers).await;
         acknowledged += answers.good() as u64;
         row(&format!("{connections} connections"), &answers);
+        until_read(site).await;
     }
     title("durable acknowledgements, open loop: latency from the scheduled time");
     for &rate in rates {
         let answers = open(to, OPEN_CONNECTIONS, rate, span, &request, numbers).await;
         acknowledged += answers.good() as u64;
         row(&format!("{rate} a second asked"), &answers);
+        until_read(site).await;
     }
     let [resident, own] = memory.most().map(mebibytes);
     println!("resident memory under load: {resident:.1} MiB at most, {own:.1} of it its own (RssAnon)");
     let stored = site.db().read_blocking("bench", db::deliveries::count).expect("reads");
     assert!(stored >= acknowledged, "{acknowledged} acknowledged, {stored} stored");
     stored
+}
+
+/// Waits until what was acknowledged in a crowd is read too, and says how much that was and how long it took.
+async fn until_read(site: &Site) {
+    let began = Instant::now();
+    let waiting = || {
+        site.db()
+            .read_blocking("bench", db::inbox::backlog)
+            .expect("reads")
+            .deliveries
+    };
+    let first = waiting();
+    while waiting() > 0 {
+        assert!(began.elapsed() < READ_WITHIN, "{} deliveries are not read", waiting());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if first > 0 {
+        let took = began.elapsed().as_secs_f64();
+        println!("    {first} of them were not read yet when the load ended, and were after {took:.1} s");
+    }
 }
 
 fn raw_limits(site: &Site) {

@@ -183,6 +183,37 @@ async fn empty_answers_while_an_alert_is_open_and_the_end_of_its_veto() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn notifications_that_are_not_read_yet() {
+    let mut house = House::new(pace()).await;
+    set(&mut house, "open_alert_veto", json!("1s"));
+    house.calm();
+    house
+        .write(|tx| {
+            let unread = db::inbox::Unread {
+                id: 0,
+                received_at: domain::time::minus(now(), Duration::from_secs(86_400)),
+                source: "192.0.2.1".into(),
+                headers: "{}".into(),
+                oversized: None,
+                body: b"{}".to_vec(),
+            };
+            db::inbox::put(tx, &unread).unwrap();
+        })
+        .await;
+    let daemon = house.start().await;
+    house.until_verdict("blocked:open_alert").await;
+    house.nothing_happens(BLIND_FOR, "blocked:open_alert").await;
+    house
+        .write(|tx| {
+            let unread = db::inbox::oldest(tx, 0, 1, 1).unwrap();
+            assert!(db::inbox::take_out(tx, unread[0].id).unwrap());
+        })
+        .await;
+    house.until_withdrawn().await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_answer_cut_at_its_row_limit() {
     let house = House::new(pace()).await;
     house.fresh();

@@ -118,20 +118,31 @@ fn unannounced(view: &PrefixView) -> Current {
 }
 
 fn unresolved(alert: &OpenAlert) -> Current {
+    let (what, next) = if alert.is_unread() {
+        (
+            "Notifications of Cloudflare are received and not read yet".to_owned(),
+            "no prefix is withdrawn until they are; nobody knows yet what they are about",
+        )
+    } else {
+        (
+            format!(
+                "Alert #{} ({}) names no prefix of ours",
+                alert.event,
+                words::outside_up_to(&alert.kind, 60)
+            ),
+            "no prefix is withdrawn while it is open; see which network it means",
+        )
+    };
     Current {
         incident: None,
         tone: Tone::Warn,
-        what: format!(
-            "Alert #{} ({}) names no prefix of ours",
-            alert.event,
-            words::outside_up_to(&alert.kind, 60)
-        ),
+        what,
         prefixes: Vec::new(),
         peak: None,
         since: Some(alert.since),
         ended_at: None,
         acknowledged_by: None,
-        next: "no prefix is withdrawn while it is open; see which network it means".to_owned(),
+        next: next.to_owned(),
     }
 }
 

@@ -30,7 +30,11 @@ impl Receiver {
 
     /// [`Receiver::start`] with changed settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Value)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// [`Receiver::start_with`] where an earlier one may have left its database.
+    pub(crate) async fn start_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Value)) -> Self {
         let path = dir.path().join("mt.db");
         let mut config = json!({
             "cloudflare": {"account_id": "c0ffee00c0ffee00c0ffee00c0ffee00", "api_token": "0123456789012345678901234567890123456789",
@@ -117,9 +121,43 @@ impl Receiver {
             .collect()
     }
 
+    /// Waits until everything that was stored is read.
+    pub(crate) async fn until_read(&self) {
+        for _ in 0..1_000 {
+            if self.read(db::inbox::backlog).await.deliveries == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody reads what is stored");
+    }
+
+    /// Holds the lock of the database until the sender is used or dropped: what comes meanwhile waits for its answer.
+    pub(crate) async fn hold_writes(&self) -> std::sync::mpsc::Sender<()> {
+        let other = Db::open(self.dir.path().join("mt.db"), OpenOptions::default()).unwrap();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (holds, held) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let hold = move |_: &db::WriteTx<'_>| {
+                let _ = holds.send(());
+                let _ = released.recv_timeout(Duration::from_secs(30));
+                Ok(())
+            };
+            other.write("test.hold", hold).await
+        });
+        held.await.unwrap();
+        release
+    }
+
     pub(crate) async fn stop(self) {
+        drop(self.stop_and_leave().await);
+    }
+
+    /// Stops it and leaves its folder.
+    pub(crate) async fn stop_and_leave(self) -> tempfile::TempDir {
         self.frame.shutdown().trigger(StopReason::Terminate);
         let report = self.running.await.unwrap();
         assert_eq!(report.code(), 0);
+        self.dir
     }
 }

@@ -29,6 +29,11 @@ pub(super) const EVENTS: &[EventDef] = &[
     ),
     EventDef::info(
         "webhook.stored",
-        "A delivery is durable; `duplicate` says whether it was known.",
+        "A delivery is read and durable; `duplicate` says whether it was known, `waited` that it came in a crowd and was answered before it was read.",
+    ),
+    EventDef::error(
+        "webhook.unread",
+        "Deliveries that are stored and answered cannot be read; they stay where they are, veto every withdrawal, and are tried again.",
+        "Check the database: free space, permissions, locks.",
     ),
 ];

@@ -1,0 +1,9 @@
+-- Deliveries that are acknowledged and not read yet. No index besides the key: a row is written once, read once, and deleted.
+CREATE TABLE inbox (
+  id INTEGER PRIMARY KEY,
+  received_at TEXT NOT NULL,
+  source TEXT NOT NULL,
+  headers TEXT NOT NULL,
+  oversized INTEGER,
+  body BLOB NOT NULL
+);
