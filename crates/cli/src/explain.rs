@@ -259,7 +259,10 @@ pub fn describe(inputs: &Inputs, now: Timestamp) -> Vec<Link> {
             let open: Vec<String> = value
                 .iter()
                 .filter(|alert| alert.concerns(inputs.prefix))
-                .map(|alert| format!("#{} ({}) since {}", alert.event, alert.kind, clock(alert.since, now)))
+                .map(|alert| match alert.is_unread() {
+                    true => format!("notifications since {} not read yet", clock(alert.since, now)),
+                    false => format!("#{} ({}) since {}", alert.event, alert.kind, clock(alert.since, now)),
+                })
                 .collect();
             let text = if open.is_empty() {
                 "no attack alert is open".to_owned()

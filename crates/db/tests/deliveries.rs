@@ -68,7 +68,11 @@ fn an_identical_body_is_the_same_delivery_within_a_day_or_a_minute_without_an_in
     assert!(is_new(&db, "bare", 0, false));
     assert!(!is_new(&db, "bare", 59, false));
     assert!(is_new(&db, "bare", 61, false));
-    assert_eq!(db.read_blocking("test", db::deliveries::total).unwrap(), 4);
+    // One that waited in the inbox is stored after one that came later.
+    assert!(is_new(&db, "waited", 100, false));
+    assert!(!is_new(&db, "waited", 41, false));
+    assert!(is_new(&db, "waited", 39, false), "more than a minute apart");
+    assert_eq!(db.read_blocking("test", db::deliveries::total).unwrap(), 6);
 }
 
 #[test]

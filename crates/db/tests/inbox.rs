@@ -73,4 +73,16 @@ fn it_is_read_in_order_and_taken_out_once() {
     assert_eq!(taken, (true, false));
     let oldest = db.read_blocking("test", inbox::oldest_at).unwrap();
     assert_eq!(oldest, Some(at(1)));
+    // Whoever still holds a row that is gone must not take out another one in its place.
+    let last = all[3].id;
+    db.write_blocking("test", move |tx| {
+        all[1..]
+            .iter()
+            .try_for_each(|one| inbox::take_out(tx, one.id).map(drop))
+    })
+    .unwrap();
+    assert_eq!(backlog(), nothing);
+    db.write_blocking("test", |tx| inbox::put(tx, &unread(9, b"{}".to_vec())))
+        .unwrap();
+    assert!(look(0, 1, 1)[0].id > last);
 }

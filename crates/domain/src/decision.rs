@@ -354,6 +354,8 @@ impl Block {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Held { until, .. } => *until,
+            // It lifts as soon as they are read.
+            Self::OpenAlert { event: 0, .. } => None,
             Self::OpenAlert { until, .. } | Self::TooSoon { until } | Self::HourlyLimit { until } => Some(*until),
             _ => None,
         }

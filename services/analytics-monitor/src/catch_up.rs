@@ -164,8 +164,13 @@ impl CatchUp {
     /// are told with the next turn that succeeds.
     pub async fn turn(&self) -> Result<Caught, CatchUpError> {
         let now = self.clock.now();
-        let cursor = self.db.read("alert_history.begin", cursor).await?;
+        let begin = |tx: &ReadTx<'_>| Ok((cursor(tx)?, db::inbox::oldest_at(tx)?));
+        let (cursor, unread) = self.db.read("alert_history.begin", begin).await?;
         let reach = reach(cursor, now, self.settle);
+        // What the receiver did not read yet cannot be compared: its entries are for a later turn.
+        let Some(reach) = reach.up_to(unread, now) else {
+            return Ok(Caught::default());
+        };
         let (mut items, before, truncated) = self.entries(&reach).await?;
         let mut caught = Caught {
             up_to: Some(before),

@@ -9,12 +9,13 @@
 //! - Reading goes on under any load ([`SLICE`] each [`TURN`] at least), and what waits is bounded ([`MOST_WAITING`],
 //!   [`MOST_BYTES`]): beyond, deliveries are read before their answer again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use assembly::intake::unread::Waiting;
-use daemon::{Frame, LoopHandle, Weight};
+use assembly::intake::unread::{Waiting, notice_of};
+use daemon::{Frame, LoopHandle, Streak, Weight};
 use db::inbox::{Backlog, Unread};
 use db::{Db, DbError, ReadTx, WriteTx};
 use jiff::Timestamp;
@@ -34,8 +35,8 @@ pub const MOST_BYTES: u64 = 128 * 1024 * 1024;
 /// Deliveries read in one transaction while a crowd waits for its answers.
 const SLICE: u32 = 32;
 
-/// Deliveries read in one transaction otherwise.
-const LARGE_SLICE: u32 = 128;
+/// Deliveries read in one transaction otherwise: some ten milliseconds in which no other process writes.
+const LARGE_SLICE: u32 = 64;
 
 /// Bytes of bodies after which a slice takes no further delivery.
 const SLICE_BYTES: usize = 1024 * 1024;
@@ -138,8 +139,9 @@ impl Inbox {
         let put = move |tx: &WriteTx<'_>| db::inbox::put(tx, &shared);
         let stored = db.write_repeatable("inbox.put", put).await;
         match stored {
-            // Whether it was stored is not known: the next count tells.
-            Ok(()) | Err(DbError::NoAnswer { .. }) => self.came.notify_one(),
+            Ok(()) => self.came.notify_one(),
+            // Whether it will be stored is not known: the next count tells, and wakes the reader.
+            Err(DbError::NoAnswer { .. }) => {}
             Err(_) => self.gone(1, bytes),
         }
         stored
@@ -167,16 +169,22 @@ impl Inbox {
 }
 
 /// Starts reading what waits, beginning with what an earlier process left.
-pub fn start(frame: &Frame, receiver: &Arc<Receiver>) {
+///
+/// # Errors
+/// What waits cannot be counted.
+pub async fn start(frame: &Frame, receiver: &Arc<Receiver>) -> Result<(), DbError> {
+    look(receiver).await?;
     watch(frame, receiver);
     let (receiver, inner) = (Arc::clone(receiver), frame.clone());
     frame.spawn_loop("inbox", STEP_LIMIT, |turn| async move {
         let mut stop = std::pin::pin!(inner.shutdown().triggered());
+        let mut stuck = Stuck::default();
         loop {
             let read = tokio::select! {
                 _ = &mut stop => return Ok(()),
-                read = read_all(&receiver, &turn) => read,
+                read = read_all(&receiver, &turn, &mut stuck) => read,
             };
+            stuck.note(&read, &inner);
             let pause = async {
                 match read {
                     Ok(()) => receiver.inbox.came.notified().await,
@@ -189,27 +197,56 @@ pub fn start(frame: &Frame, receiver: &Arc<Receiver>) {
             }
         }
     });
+    Ok(())
+}
+
+/// What reading failed at so far.
+#[derive(Debug, Default)]
+struct Stuck {
+    streak: Streak,
+    /// Deliveries that cannot be taken in and that people were told of.
+    told: BTreeSet<i64>,
+}
+
+impl Stuck {
+    fn note(&mut self, read: &Result<(), DbError>, frame: &Frame) {
+        let now = frame.clock().monotonic();
+        match read {
+            Ok(()) => drop(self.streak.recovered(now)),
+            Err(error) => {
+                if let Some(run) = self.streak.failed(now) {
+                    let failures = run.failures;
+                    tracing::error!(event = "webhook.unread", code = error.code(), error = %error, failures);
+                }
+            }
+        }
+    }
 }
 
 /// Reads slice after slice until nothing waits; the next one is read while one is kept. A slice that cannot be kept is tried one by
-/// one, so that one delivery holds up no other.
-async fn read_all(receiver: &Arc<Receiver>, turn: &LoopHandle) -> Result<(), DbError> {
+/// one, so that one delivery holds up no other. Trouble of the database itself is nobody's fault: everything stays.
+async fn read_all(receiver: &Arc<Receiver>, turn: &LoopHandle, stuck: &mut Stuck) -> Result<(), DbError> {
     let mut failed = None;
-    let mut slice = next_slice(receiver, 0).await.map_err(report)?;
+    let mut slice = next_slice(receiver, 0).await?;
     while let Some(last) = slice.last() {
         turn.tick();
         let after = last.id;
         let ids: Vec<i64> = slice.iter().map(|one| one.id).collect();
         let (kept, next) = tokio::join!(keep(receiver, slice), next_slice(receiver, after));
-        if kept.is_err() {
+        if let Err(error) = kept {
+            if error.is_outage() {
+                return Err(error);
+            }
             for id in ids {
                 turn.tick();
-                if let Err(error) = keep_alone(receiver, id).await {
-                    failed = Some(report(error));
+                match keep_alone(receiver, id, stuck).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_outage() => return Err(error),
+                    Err(error) => failed = Some(error),
                 }
             }
         }
-        slice = next.map_err(report)?;
+        slice = next?;
         if receiver.inbox.is_crowded() {
             turn.idle(tokio::time::sleep(TURN)).await;
         }
@@ -237,23 +274,24 @@ async fn next_slice(receiver: &Receiver, after: i64) -> Result<Vec<Waiting>, DbE
     Ok(slice)
 }
 
-/// A delivery alone. One at which our own code or its statements fail is kept as unreadable: people are told, and its body stays.
-async fn keep_alone(receiver: &Receiver, id: i64) -> Result<(), DbError> {
-    let look = move |tx: &ReadTx<'_>| db::inbox::oldest(tx, id - 1, 1, 1);
-    let found = receiver.db.read("inbox.alone", look).await?.into_iter().next();
+/// A delivery alone. One at which our own code or its statements fail stays and vetoes, and people are told once: a later version
+/// of this program, or a mended row of another table, may let it in.
+async fn keep_alone(receiver: &Receiver, id: i64, stuck: &mut Stuck) -> Result<(), DbError> {
+    let find = move |tx: &ReadTx<'_>| db::inbox::oldest(tx, id - 1, 1, 1);
+    let found = receiver.db.read("inbox.alone", find).await?.into_iter().next();
     let Some(unread) = found.filter(|found| found.id == id) else {
         return Ok(());
     };
     let Err(error) = keep(receiver, vec![Waiting::read(unread.clone())]).await else {
         return Ok(());
     };
-    if !matches!(
-        error,
-        DbError::Panicked { .. } | DbError::Sql(_) | DbError::BadRow { .. }
-    ) {
-        return Err(error);
+    if !error.is_outage() && !stuck.told.contains(&id) {
+        let (notice, now) = (notice_of(&unread, &error.to_string()), receiver.clock.now());
+        let tell = move |tx: &WriteTx<'_>| db::outbox::enqueue(tx, &notice, now).map(drop);
+        receiver.db.write_repeatable("inbox.tell", tell).await?;
+        stuck.told.insert(id);
     }
-    keep(receiver, vec![Waiting::unreadable(unread, &error.to_string())]).await
+    Err(error)
 }
 
 /// Takes in what was read, in one transaction.
@@ -281,11 +319,6 @@ async fn keep(receiver: &Receiver, waiting: Vec<Waiting>) -> Result<(), DbError>
     Ok(())
 }
 
-fn report(error: DbError) -> DbError {
-    tracing::error!(event = "webhook.unread", code = error.code(), error = %error);
-    error
-}
-
 /// Health of the promise that what was answered is read soon. The numbers are counted anew meanwhile.
 fn watch(frame: &Frame, receiver: &Arc<Receiver>) {
     let check = frame.health().check("inbox", Weight::Supporting, LOOK_EVERY * 6);
@@ -303,6 +336,8 @@ fn watch(frame: &Frame, receiver: &Arc<Receiver>) {
             match look(&receiver).await {
                 Ok(None) => check.ok("every delivery is read"),
                 Ok(Some(oldest)) => {
+                    // Stored by another process, or after its sender was told that nobody knows.
+                    receiver.inbox.came.notify_one();
                     let age = domain::time::since(receiver.clock.now(), oldest);
                     let text = format!(
                         "{} deliveries are stored and not read yet, the oldest for {} s",

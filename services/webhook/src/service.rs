@@ -62,7 +62,8 @@ pub async fn run(
     assembly::life::announce_start(&frame, &db, Vec::new()).await?;
     networks.keep_fresh(&frame, &db);
     watch_writer(&frame, &receiver);
-    inbox::start(&frame, &receiver);
+    let waiting = inbox::start(&frame, &receiver).await;
+    waiting.context("what is stored and not read yet cannot be counted")?;
     if let Some(reload) = reload {
         follow_configuration(&frame, &receiver, reload);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Receiver, SECRET};
-use assembly::intake::unread::Waiting;
+use assembly::intake::unread::{Waiting, notice_of};
 use db::inbox::Unread;
 use domain::prefix::PrefixMap;
 use domain::time::minus;
@@ -160,7 +160,7 @@ async fn what_an_earlier_process_left_unread_vetoes_and_is_read_at_the_start() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_in_is_kept_as_unreadable_and_told_once() {
+async fn what_two_have_read_is_taken_in_once() {
     let receiver = Receiver::start().await;
     let now = Timestamp::now();
     let one = unread(1, now);
@@ -169,17 +169,32 @@ async fn what_cannot_be_taken_in_is_kept_as_unreadable_and_told_once() {
         .write("test", move |tx| {
             db::inbox::put(tx, &one)?;
             let one = db::inbox::oldest(tx, 0, 1, 1)?.remove(0);
-            let waiting = Waiting::unreadable(one, "it was made to fail");
-            let first = waiting.keep(tx, &PrefixMap::default(), now)?;
-            Ok((first, waiting.keep(tx, &PrefixMap::default(), now)?))
+            let told = notice_of(&one, "it was made to fail");
+            let [mine, theirs] = [Waiting::read(one.clone()), Waiting::read(one)];
+            let kept = mine.keep(tx, &PrefixMap::default(), now)?;
+            Ok((kept, theirs.keep(tx, &PrefixMap::default(), now)?, told))
         })
         .await
         .unwrap();
-    assert!(matches!(&kept, (Some(first), None) if !first.readable), "{kept:?}");
-    assert_eq!(
-        receiver.notices().await,
-        [("unreadable_alert".to_owned(), "told".to_owned())]
+    assert!(matches!(&kept, (Some(first), None, _) if first.readable), "{kept:?}");
+    assert_eq!(receiver.notices().await, [("alert".to_owned(), "told".to_owned())]);
+    assert_eq!(receiver.read(db::deliveries::count).await, 1);
+    let told = format!("{:?}", kept.2);
+    assert!(
+        told.contains("it was made to fail") && told.contains("crowd-1"),
+        "{told}"
     );
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_process_stored_is_read_too() {
+    let receiver = Receiver::start().await;
+    let one = unread(1, Timestamp::now());
+    let put = receiver.db.write("test", move |tx| db::inbox::put(tx, &one));
+    put.await.unwrap();
+    // Nobody told the reader.
+    receiver.until_read().await;
     assert_eq!(receiver.read(db::deliveries::count).await, 1);
     receiver.stop().await;
 }

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use db::inbox::{self, Unread};
 use db::{DbError, WriteTx};
+use domain::notice::{Facts, Notice};
 use domain::prefix::PrefixMap;
 use jiff::Timestamp;
 
-use super::columns::{blank, head_of};
-use super::{Arrival, Content, Intake, Kept, Way};
+use super::columns::head_of;
+use super::{Arrival, Intake, Kept, Way};
 
 impl Arrival {
     /// As it is stored until it is read.
@@ -32,20 +33,14 @@ pub struct Waiting {
     pub id: i64,
     /// Bytes of its body.
     pub bytes: u64,
-    intake: Intake,
+    /// None when our own code failed at it.
+    intake: Option<Intake>,
 }
 
 impl Waiting {
-    /// Reads it. If our own code fails at it, it is an unreadable notification: it must neither be lost nor keep the others
-    /// waiting.
+    /// Reads it. A fault of our own code is this delivery's alone: it must not end the process again and again.
     pub fn read(unread: Unread) -> Self {
-        let spare = unread.clone();
-        catch_unwind(AssertUnwindSafe(|| Self::of(unread)))
-            .unwrap_or_else(|_| Self::unreadable(spare, "our own code failed at it"))
-    }
-
-    fn of(unread: Unread) -> Self {
-        let bytes = unread.body.len() as u64;
+        let (id, bytes) = (unread.id, unread.body.len() as u64);
         let arrival = Arrival {
             body: unread.body,
             oversized: unread.oversized,
@@ -54,36 +49,9 @@ impl Waiting {
             headers: unread.headers,
         };
         Self {
-            id: unread.id,
-            bytes,
-            intake: Intake::read(arrival, Way::Received),
-        }
-    }
-
-    /// One that cannot be taken in as what it says: kept with its body and told to people as unreadable.
-    pub fn unreadable(unread: Unread, why: &str) -> Self {
-        let (id, size) = (unread.id, unread.body.len() as u64);
-        let problem = format!("it could not be taken in: {why}");
-        let head = head_of(&unread.body);
-        let delivery = db::deliveries::NewDelivery {
-            received_at: unread.received_at,
-            source_ip: unread.source,
-            headers: unread.headers,
-            action_taken: Way::Received.mark(),
-            body_hash: super::hash_of(&unread.body),
-            raw_body: Some(unread.body),
-            problem: Some(problem.clone()),
-            ..blank()
-        };
-        Self {
             id,
-            bytes: size,
-            intake: Intake {
-                delivery,
-                content: Content::Unreadable { size, head, problem },
-                rule_name: None,
-                way: Way::Received,
-            },
+            bytes,
+            intake: catch_unwind(AssertUnwindSafe(|| Intake::read(arrival, Way::Received))).ok(),
         }
     }
 
@@ -96,6 +64,19 @@ impl Waiting {
         if !inbox::take_out(tx, self.id)? {
             return Ok(None);
         }
-        self.intake.keep(tx, networks, now).map(Some)
+        let intake = self.intake.as_ref();
+        let intake = intake.ok_or(DbError::Panicked {
+            what: "reading a delivery",
+        })?;
+        intake.keep(tx, networks, now).map(Some)
     }
+}
+
+/// What people are told of a delivery that cannot be taken in. It stays in the inbox: nobody knows what it is about.
+pub fn notice_of(unread: &Unread, why: &str) -> Notice {
+    Notice::about(Facts::UnreadableAlert {
+        size: unread.body.len() as u64,
+        head: head_of(&unread.body),
+        problem: format!("it cannot be taken in ({why}), and blocks every withdrawal by itself until it is"),
+    })
 }

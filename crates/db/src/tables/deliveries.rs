@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::alert::Affected;
 use domain::ids::DeliveryId;
 use domain::prefix::Prefix;
-use domain::time::minus;
+use domain::time::{minus, plus};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -80,11 +80,18 @@ pub fn store(tx: &WriteTx<'_>, new: &NewDelivery, affected: &Affected) -> Result
     let known: Option<i64> = tx
         .conn()
         .prepare_cached(
-            "SELECT id FROM webhook_events WHERE body_hash = ?1 AND received_at > ?2 ORDER BY id DESC LIMIT 1",
+            // One that waited in the inbox is stored after later ones: the window reaches both ways.
+            "SELECT id FROM webhook_events WHERE body_hash = ?1 AND received_at > ?2 AND received_at < ?3
+             ORDER BY id DESC LIMIT 1",
         )?
-        .query_row(params![new.body_hash, at(minus(new.received_at, window))], |row| {
-            row.get(0)
-        })
+        .query_row(
+            params![
+                new.body_hash,
+                at(minus(new.received_at, window)),
+                at(plus(new.received_at, window))
+            ],
+            |row| row.get(0),
+        )
         .optional()?;
     if let Some(id) = known {
         count_again(tx, DeliveryId(id), new.received_at)?;
@@ -158,7 +165,7 @@ pub fn resolve(tx: &WriteTx<'_>, id: DeliveryId, prefixes: &[Prefix]) -> Result<
 pub fn last_received(tx: &ReadTx<'_>) -> Result<Option<Timestamp>, DbError> {
     let text: Option<String> = tx
         .conn()
-        .prepare_cached("SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 1")?
+        .prepare_cached("SELECT max(received_at) FROM webhook_events")?
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();

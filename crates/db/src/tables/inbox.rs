@@ -50,7 +50,7 @@ pub fn put(tx: &WriteTx<'_>, unread: &Unread) -> Result<(), DbError> {
             at(unread.received_at),
             unread.source,
             unread.headers,
-            unread.oversized,
+            unread.oversized.map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
             unread.body,
         ])?;
     Ok(())

@@ -66,6 +66,7 @@ proptest! {
         prop_assert_eq!(decision.verdict.key(), "blocked:open_alert");
         let words = decision.blocks[0].explain();
         prop_assert!(words.contains("received and not read yet"), "{}", words);
+        prop_assert_eq!(decision.next.not_before, None, "nobody knows until when");
         readings.alerts = Observed::known(vec![], readings.now);
         prop_assert_eq!(decide(&PrefixState::default(), &readings, &policy).verdict, Verdict::Withdraw);
     }

@@ -9,6 +9,7 @@ use cf_api::CloudflareClient;
 use cf_api::graphql::traffic::TrafficRequest;
 use cli::picture::Picture;
 use cli::standing::believed_for;
+use domain::alert::OpenAlert;
 use domain::calm::{CalmTrack, TrafficAnswer, WindowSum, read_traffic};
 use domain::decision::Verdict;
 use domain::evidence::{PrefixTraffic, assign};
@@ -148,6 +149,12 @@ fn judge(
         && since(now, answer.at) <= believed_for(settings)
     {
         return attack("the daemon says so");
+    }
+    if picture.alerts.iter().any(OpenAlert::is_unread) {
+        return Danger::Unknown {
+            because: "notifications of Cloudflare are received and not read yet".to_owned(),
+            latest,
+        };
     }
     match seen {
         Ok(reading) => match reading.answer {

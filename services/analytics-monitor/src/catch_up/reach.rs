@@ -19,6 +19,12 @@ const KEPT_AT_LEAST: Duration = Duration::from_secs(30 * 86_400);
 /// How long Cloudflare keeps it at most.
 const KEPT_AT_MOST: Duration = Duration::from_secs(90 * 86_400);
 
+/// How long a notification may be on its way to the receiver.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
+
+/// How long deliveries that are not read yet hold up the catching up.
+const UNREAD_AT_MOST: Duration = Duration::from_secs(600);
+
 /// The filters of the history take whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -52,6 +58,18 @@ pub fn reach(cursor: Option<Timestamp>, now: Timestamp, settle: Duration) -> Rea
     }
 }
 
+impl Reach {
+    /// As far as deliveries are read: `unread` is when the oldest came that is not. None when that leaves nothing. One that is not
+    /// read for long holds up nothing: when it is, it is counted on what was recovered.
+    pub fn up_to(self, unread: Option<Timestamp>, now: Timestamp) -> Option<Self> {
+        let Some(unread) = unread.filter(|at| since(now, *at) < UNREAD_AT_MOST) else {
+            return Some(self);
+        };
+        let before = floor_to(minus(unread, ON_ITS_WAY), SECOND).min(self.before);
+        (before > self.since).then_some(Self { before, ..self })
+    }
+}
+
 /// The middle of a span, for reading its older half first; none when it cannot be halved.
 pub fn half(from: Timestamp, to: Timestamp) -> Option<Timestamp> {
     let half = floor_to(plus(from, since(to, from) / 2), SECOND);
@@ -78,6 +96,34 @@ mod tests {
         assert_eq!(first.since, at("2026-03-26T02:29:00Z"));
         assert_eq!(first.before, at("2026-03-27T02:29:00Z"), "whole seconds, settled");
         assert_eq!((first.cursor_ahead, first.lost_since), (false, None));
+    }
+
+    #[test]
+    fn what_is_not_read_yet_is_left_for_a_later_turn_but_not_for_ever() {
+        let whole = reach(Some(at("2026-03-27T02:26:00Z")), now(), SETTLE);
+        assert_eq!(whole.up_to(None, now()), Some(whole));
+        let capped = whole.up_to(Some(at("2026-03-27T02:28:30.5Z")), now()).unwrap();
+        assert_eq!(
+            capped.before,
+            at("2026-03-27T02:27:30Z"),
+            "one may be on its way for a minute"
+        );
+        assert_eq!(capped.since, whole.since);
+        assert_eq!(
+            whole.up_to(Some(now()), now()),
+            Some(whole),
+            "it came later than what is asked for"
+        );
+        let short = Reach {
+            since: at("2026-03-27T02:28:00Z"),
+            ..whole
+        };
+        assert_eq!(short.up_to(Some(at("2026-03-27T02:28:30Z")), now()), None);
+        assert_eq!(
+            whole.up_to(Some(at("2026-03-27T02:19:00Z")), now()),
+            Some(whole),
+            "too long unread"
+        );
     }
 
     #[test]
