@@ -94,7 +94,8 @@ pub(crate) fn run_with_input(mut command: Command, input: &str) -> Run {
 pub(crate) struct Terminal {
     child: Child,
     master: File,
-    said: Arc<Mutex<String>>,
+    said: Arc<Mutex<Vec<u8>>>,
+    listener: std::thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -128,23 +129,26 @@ impl Terminal {
         // The program's own ends must be the last ones, so that its end is seen.
         drop(command);
         let master = File::from(master);
-        let said = Arc::new(Mutex::new(String::new()));
+        let said = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, kept) = (master.try_clone().expect("a copy"), Arc::clone(&said));
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             let mut buffer = [0; 4_096];
             // EIO when nobody has the other end any more.
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                kept.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&buffer[..count]));
+                kept.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        Self { child, master, said }
+        Self {
+            child,
+            master,
+            said,
+            listener,
+        }
     }
 
     /// What is on the screen so far.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().replace("\r\n", "\n")
+        String::from_utf8_lossy(&self.said.lock().unwrap()).replace("\r\n", "\n")
     }
 
     /// Waits until it has said this.
@@ -188,16 +192,12 @@ impl Terminal {
             assert!(began.elapsed() < LIMIT, "it does not end:\n{}", self.said());
             pause();
         };
-        // What it said last may still be on its way.
-        let mut before = String::new();
-        loop {
-            let said = self.said();
-            if said == before && began.elapsed() > Duration::from_millis(50) {
-                return (status.code().unwrap_or(-1), said);
-            }
-            before = said;
+        // What it said last may still be on its way: the listener ends when nobody has the other end any more.
+        while !self.listener.is_finished() {
+            assert!(began.elapsed() < LIMIT, "somebody keeps the terminal:\n{}", self.said());
             pause();
         }
+        (status.code().unwrap_or(-1), self.said())
     }
 }
 

@@ -43,6 +43,11 @@ pub(crate) async fn end(site: &Site, services: &mut [RealService]) {
 
 /// Every message that the database calls sent is in the chat, and every one in the chat is in the database.
 pub(crate) fn told_as_recorded(site: &Site) {
+    told_as_recorded_but(site, 0);
+}
+
+/// [`told_as_recorded`] but for so many messages that a process may have sent and not recorded when it was killed.
+pub(crate) fn told_as_recorded_but(site: &Site, in_doubt: usize) {
     let record = site.record();
     let sent = record
         .notifications
@@ -54,7 +59,7 @@ pub(crate) fn told_as_recorded(site: &Site) {
     let unknown: Vec<&i64> = shown.difference(&recorded).collect();
     let lost: Vec<&i64> = recorded.difference(&shown).collect();
     assert!(lost.is_empty(), "recorded as sent, but not in the chat: {lost:?}");
-    assert!(unknown.is_empty(), "in the chat, but not recorded: {unknown:?}");
+    assert!(unknown.len() <= in_doubt, "in the chat, but not recorded: {unknown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
