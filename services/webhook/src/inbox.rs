@@ -6,7 +6,7 @@
 //! - Nothing that is answered is lost: reading takes a row out of the inbox in the transaction that keeps what it says, also
 //!   after a crash.
 //! - Whatever is not read yet vetoes every withdrawal (`db::ledger::open`), because nobody knows what it is about.
-//! - Reading goes on under any load ([`SLICE`] each [`TURN`] at least), and what waits is bounded ([`MOST_WAITING`],
+//! - Reading goes on under any load (a slice every twenty milliseconds at least), and what waits is bounded ([`MOST_WAITING`],
 //!   [`MOST_BYTES`]): beyond, deliveries are read before their answer again.
 
 use std::collections::BTreeSet;
