@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use db::decisions::Now;
 use db::incidents::Incident;
 use db::inventory::Entry;
+use domain::alert::OpenAlert;
 use domain::hold::Hold;
 use domain::prefix::Prefix;
 use domain::time::since;
@@ -199,7 +200,14 @@ impl Overview {
         let coverage = Coverage::of(troubles.take("monitoring rules", &picture.rules), &prefixes, now);
         let tunnels = Tunnels::of(troubles.take("tunnels", &picture.tunnels), picture.tunnels.is_ok(), now);
         let quotas = sources::quotas(troubles.take("calls", &picture.calls), now);
-        let status = Status::of(&prefixes, &services, &automation, messages.as_ref(), &troubles.0);
+        let status = Status::of(
+            &prefixes,
+            &services,
+            &automation,
+            messages.as_ref(),
+            alerts,
+            &troubles.0,
+        );
         // A poll may be late by one, and its newest minutes are left to settle.
         let polled = settings.analytics.poll_interval * 2 + settings.analytics.settle + LEAST_MINUTE;
         let read_at = prefixes
@@ -308,6 +316,7 @@ impl Status {
         services: &[Service],
         automation: &Automation,
         messages: Option<&Messages>,
+        alerts: &[OpenAlert],
         troubles: &[Trouble],
     ) -> Self {
         let count = |test: &dyn Fn(&PrefixView) -> bool| prefixes.iter().filter(|view| test(view)).count();
@@ -328,8 +337,10 @@ impl Status {
             .any(|service| matches!(service.life, Life::Silent | Life::NeverSeen));
         let blind =
             !troubles.is_empty() || status.unknown > 0 || status.prefixes == 0 || automation.tone == Tone::Unknown;
-        let warned =
-            messages.is_none_or(|messages| messages.tone != Tone::Good) || automation.tone == Tone::Warn || silent;
+        let warned = messages.is_none_or(|messages| messages.tone != Tone::Good)
+            || automation.tone == Tone::Warn
+            || silent
+            || alerts.iter().any(OpenAlert::is_unread);
         status.worst = if status.under_attack + status.exposed + status.alerted_blindly > 0 {
             Worst::Attack
         } else if blind {

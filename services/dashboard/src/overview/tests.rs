@@ -227,3 +227,20 @@ fn messages_are_fine_only_when_one_was_sent_and_none_is_stuck() {
     };
     assert_eq!(word(&failing), "failing");
 }
+
+#[test]
+fn notifications_that_are_not_read_yet_are_said_without_a_number() {
+    let picture = Picture {
+        alerts: Ok(vec![OpenAlert::unread(minus(now(), Duration::from_secs(5)))]),
+        ..nothing()
+    };
+    let overview = Overview::of(&picture, &settings(), now());
+    let said: Vec<&str> = overview.now.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(said, ["Notifications of Cloudflare are received and not read yet"]);
+    assert!(
+        overview.now[0].next.contains("no prefix is withdrawn"),
+        "{:?}",
+        overview.now[0]
+    );
+    assert!(overview.prefixes.iter().all(|view| view.open_alerts.is_empty()));
+}
